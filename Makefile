@@ -20,7 +20,8 @@ FOLDERS     ?= $(ALL_FOLDERS)
 LIB_FOLDERS := base kernel text grammar model engine
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
-        -Wwrite-strings -Wundef -Wvla -Wformat=2 -Wno-format-nonliteral -Wno-format-truncation -Wno-missing-field-initializers
+        -Wwrite-strings -Wundef -Wvla -Wformat=2 -Wno-format-nonliteral -Wno-missing-field-initializers \
+        $(if $(findstring clang,$(CC)),,-Wno-format-truncation)
 CPPFLAGS += -Isrc -Iinclude -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"'
 CFLAGS_ALL := -std=gnu17 -ffp-contract=off -fno-strict-aliasing -fvisibility=hidden -fPIC \
         -pthread -g -MMD -MP $(WARN)

@@ -308,7 +308,7 @@ char *buf_reserve(struct buf *b, size_t n)
     size_t need;
     if (__builtin_add_overflow(b->n, n, &need) || need > b->max)
         return give_up(b);
-    size_t cap = b->cap ? b->cap : 64;
+    size_t cap = b->cap ? b->cap : b->max < 64 ? b->max : 64;
     while (cap < need)
         cap = cap > b->max / 2 ? b->max : cap * 2;
     char *p = realloc(b->p, cap + 1); /* one more for buf_z's NUL */
