@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define ALIGN 16u
+#define ALIGN       16u
 #define FIRST_CHUNK 1024u
-#define CHUNK_MAX (256u * 1024)
+#define CHUNK_MAX   (256u * 1024)
 
 struct arena_chunk {
     struct arena_chunk *next;

@@ -29,7 +29,7 @@ void arena_reset(struct arena *a);
 void *arena_alloc(struct arena *a, size_t n);
 /* n items of `size` bytes; NULL if the product overflows. */
 void *arena_array(struct arena *a, size_t n, size_t size);
-#define arena_new(a, type) ((type *)arena_alloc((a), sizeof(type)))
+#define arena_new(a, type)          ((type *)arena_alloc((a), sizeof(type)))
 #define arena_new_array(a, type, n) ((type *)arena_array((a), (n), sizeof(type)))
 
 /* Copies into the arena; p == NULL in the result means no memory (an empty str stays non-NULL). */

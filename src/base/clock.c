@@ -92,13 +92,14 @@ struct clock_date clock_date_utc(int64_t wall_ns)
 
 int64_t clock_from_date_utc(const struct clock_date *d)
 {
-    int64_t s = days_from_civil(d->year, d->month, d->day) * 86400 + d->hour * 3600 + d->minute * 60 + d->second;
+    int64_t s =
+        days_from_civil(d->year, d->month, d->day) * 86400 + d->hour * 3600 + d->minute * 60 + d->second;
     return s * NS_PER_S + d->ms * NS_PER_MS;
 }
 
 void clock_iso(int64_t wall_ns, char out[CLOCK_ISO_BYTES])
 {
     struct clock_date d = clock_date_utc(wall_ns);
-    snprintf(out, CLOCK_ISO_BYTES, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", d.year % 10000, d.month, d.day, d.hour,
-             d.minute, d.second, d.ms);
+    snprintf(out, CLOCK_ISO_BYTES, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", d.year % 10000, d.month, d.day,
+             d.hour, d.minute, d.second, d.ms);
 }

@@ -9,7 +9,7 @@
 
 #define NS_PER_US INT64_C(1000)
 #define NS_PER_MS INT64_C(1000000)
-#define NS_PER_S INT64_C(1000000000)
+#define NS_PER_S  INT64_C(1000000000)
 
 /* Nanoseconds of a clock that never goes back; its zero means nothing. */
 int64_t clock_now_ns(void);

@@ -33,8 +33,7 @@ struct err {
 int fail(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* As fail, with ": " and the words for `errnum` appended; code is ERR_IO. */
-int fail_errno(struct err *err, int errnum, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+int fail_errno(struct err *err, int errnum, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Put "context: " before the text that is there already.  Returns err->code (ERR_STATE for NULL). */
 int err_prefix(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

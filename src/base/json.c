@@ -339,7 +339,8 @@ static int step(struct parser *ps)
         return close_container(ps);
     if (container->count > 0) {
         if (*ps->p != ',')
-            return bad(ps, ps->p, container->type == JSON_OBJECT ? "expected ',' or '}'" : "expected ',' or ']'");
+            return bad(ps, ps->p,
+                       container->type == JSON_OBJECT ? "expected ',' or '}'" : "expected ',' or ']'");
         ps->p++;
         skip_blanks(ps);
     }
@@ -348,7 +349,8 @@ static int step(struct parser *ps)
 
 int json_parse(struct json_doc *doc, struct arena *arena, struct str source, struct err *err)
 {
-    struct parser ps = {.base = source.p, .p = source.p, .end = source.p + source.n, .arena = arena, .err = err};
+    struct parser ps = {
+        .base = source.p, .p = source.p, .end = source.p + source.n, .arena = arena, .err = err};
     if (source.n >= UINT32_MAX)
         return fail(err, ERR_LIMIT, "JSON of %zu bytes is longer than 4 GiB", source.n);
     skip_blanks(&ps);

@@ -36,9 +36,37 @@ TEST(values_keep_their_span_and_order)
 TEST(what_is_not_json_is_refused_with_its_place)
 {
     static const char *const bad[] = {
-        "", " ", "{", "[", "[1,]", "{\"a\":1,}", "{\"a\" 1}", "{a:1}", "01", "1.", ".5", "+1", "-", "1e", "tru",
-        "\"\\x\"", "\"\\u12g4\"", "\"a", "\"\x01\"", "[1] 2", "{\"a\":1,\"a\":2}", "{\"a\":1,\"\\u0061\":2}",
-        "\"\xff\"", "\"\xed\xa0\x80\"", "nul", "[1 2]", "{\"a\":}", "\"\\ud8\"", "NaN", "'a'", "[\"\\\"]",
+        "",
+        " ",
+        "{",
+        "[",
+        "[1,]",
+        "{\"a\":1,}",
+        "{\"a\" 1}",
+        "{a:1}",
+        "01",
+        "1.",
+        ".5",
+        "+1",
+        "-",
+        "1e",
+        "tru",
+        "\"\\x\"",
+        "\"\\u12g4\"",
+        "\"a",
+        "\"\x01\"",
+        "[1] 2",
+        "{\"a\":1,\"a\":2}",
+        "{\"a\":1,\"\\u0061\":2}",
+        "\"\xff\"",
+        "\"\xed\xa0\x80\"",
+        "nul",
+        "[1 2]",
+        "{\"a\":}",
+        "\"\\ud8\"",
+        "NaN",
+        "'a'",
+        "[\"\\\"]",
     };
     struct json_doc doc;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -104,7 +132,8 @@ TEST(texts_undo_escapes)
 TEST(numbers_are_lossless_or_refused)
 {
     struct json_doc doc;
-    REQUIRE(parse(&doc, S("[9223372036854775807, 9223372036854775808, 1e3, 2.0, 2.5, -1, 1e400, 0.1]"), NULL) == OK);
+    REQUIRE(parse(&doc, S("[9223372036854775807, 9223372036854775808, 1e3, 2.0, 2.5, -1, 1e400, 0.1]"),
+                  NULL) == OK);
     struct json root = json_root(&doc);
     int64_t i = 0;
     uint64_t u = 0;
@@ -138,7 +167,8 @@ TEST(writer_makes_what_the_reader_accepts)
     jw_end_array(&w);
     jw_kv_null(&w, "n");
     jw_end_object(&w);
-    CHECK_STR(buf_str(&b), S("{\"t\":\"\\u0001\\\"\\\\\\n\xc3\xa9\xef\xbf\xbd\",\"a\":[0.1,null,-5,true,{}],\"n\":null}"));
+    CHECK_STR(buf_str(&b),
+              S("{\"t\":\"\\u0001\\\"\\\\\\n\xc3\xa9\xef\xbf\xbd\",\"a\":[0.1,null,-5,true,{}],\"n\":null}"));
     struct json_doc doc;
     CHECK_INT(parse(&doc, buf_str(&b), NULL), OK);
     struct rng r = rng_seeded(1);

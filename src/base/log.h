@@ -27,13 +27,25 @@ void log_write(enum log_level level, const char *area, const char *fmt, ...)
 void log_raw(enum log_level level, struct str line);
 bool log_is_json(void);
 
-#define log_debug(area, ...) \
-    do { if (log_wants(LOG_DEBUG)) log_write(LOG_DEBUG, area, __VA_ARGS__); } while (0)
-#define log_info(area, ...) \
-    do { if (log_wants(LOG_INFO)) log_write(LOG_INFO, area, __VA_ARGS__); } while (0)
-#define log_warn(area, ...) \
-    do { if (log_wants(LOG_WARN)) log_write(LOG_WARN, area, __VA_ARGS__); } while (0)
-#define log_error(area, ...) \
-    do { if (log_wants(LOG_ERROR)) log_write(LOG_ERROR, area, __VA_ARGS__); } while (0)
+#define log_debug(area, ...)                                                                                 \
+    do {                                                                                                     \
+        if (log_wants(LOG_DEBUG))                                                                            \
+            log_write(LOG_DEBUG, area, __VA_ARGS__);                                                         \
+    } while (0)
+#define log_info(area, ...)                                                                                  \
+    do {                                                                                                     \
+        if (log_wants(LOG_INFO))                                                                             \
+            log_write(LOG_INFO, area, __VA_ARGS__);                                                          \
+    } while (0)
+#define log_warn(area, ...)                                                                                  \
+    do {                                                                                                     \
+        if (log_wants(LOG_WARN))                                                                             \
+            log_write(LOG_WARN, area, __VA_ARGS__);                                                          \
+    } while (0)
+#define log_error(area, ...)                                                                                 \
+    do {                                                                                                     \
+        if (log_wants(LOG_ERROR))                                                                            \
+            log_write(LOG_ERROR, area, __VA_ARGS__);                                                         \
+    } while (0)
 
 #endif

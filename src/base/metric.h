@@ -1,7 +1,7 @@
 /* metric.h - Counters, gauges and histograms that anybody may touch; only obs/ exports them.
  *
- *     static struct metric requests = METRIC_COUNTER("sluice_requests_total", "Requests by status.", "status");
- *     metric_add(metric_cell(&requests, "200"), 1);
+ *     static struct metric requests = METRIC_COUNTER("sluice_requests_total", "Requests by status.",
+ * "status"); metric_add(metric_cell(&requests, "200"), 1);
  *
  * A metric with label names has one cell per combination of label values, made on first use and
  * never freed; at most METRIC_CELLS_MAX, after which new combinations share the cell whose
@@ -14,17 +14,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define METRIC_LABELS_MAX 4
+#define METRIC_LABELS_MAX  4
 #define METRIC_BUCKETS_MAX 24
-#define METRIC_CELLS_MAX 2000
+#define METRIC_CELLS_MAX   2000
 
 enum metric_type { METRIC_TYPE_COUNTER, METRIC_TYPE_GAUGE, METRIC_TYPE_HISTOGRAM };
 
 struct metric_cell {
     char *labels[METRIC_LABELS_MAX];
-    _Atomic double value;                          /* counter, gauge; histogram: sum */
-    _Atomic uint64_t count;                        /* histogram */
-    _Atomic uint64_t buckets[METRIC_BUCKETS_MAX];  /* histogram: not cumulative */
+    _Atomic double value;                         /* counter, gauge; histogram: sum */
+    _Atomic uint64_t count;                       /* histogram */
+    _Atomic uint64_t buckets[METRIC_BUCKETS_MAX]; /* histogram: not cumulative */
     const struct metric *metric;
     struct metric_cell *next;
 };
@@ -40,12 +40,20 @@ struct metric {
     bool is_registered;
 };
 
-#define METRIC_COUNTER(name_, help_, ...) \
-    {.name = (name_), .help = (help_), .type = METRIC_TYPE_COUNTER, .labels = {__VA_ARGS__}}
-#define METRIC_GAUGE(name_, help_, ...) \
-    {.name = (name_), .help = (help_), .type = METRIC_TYPE_GAUGE, .labels = {__VA_ARGS__}}
-#define METRIC_HISTOGRAM(name_, help_, bounds_, ...) \
-    {.name = (name_), .help = (help_), .type = METRIC_TYPE_HISTOGRAM, .bounds = (bounds_), .labels = {__VA_ARGS__}}
+#define METRIC_COUNTER(name_, help_, ...)                                                                    \
+    {                                                                                                        \
+        .name = (name_), .help = (help_), .type = METRIC_TYPE_COUNTER, .labels = { __VA_ARGS__ }             \
+    }
+#define METRIC_GAUGE(name_, help_, ...)                                                                      \
+    {                                                                                                        \
+        .name = (name_), .help = (help_), .type = METRIC_TYPE_GAUGE, .labels = { __VA_ARGS__ }               \
+    }
+#define METRIC_HISTOGRAM(name_, help_, bounds_, ...)                                                         \
+    {                                                                                                        \
+        .name = (name_), .help = (help_), .type = METRIC_TYPE_HISTOGRAM, .bounds = (bounds_), .labels = {    \
+            __VA_ARGS__                                                                                      \
+        }                                                                                                    \
+    }
 
 /* The cell for these label values (as many as the metric has names; NULL counts as "").  Never
  * NULL: without memory it is a cell that is counted but not exported. */

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define SMALL_FILE_MAX 65536
-#define HUGE_PAGE ((size_t)2 << 20)
+#define HUGE_PAGE      ((size_t)2 << 20)
 
 int sys_read_file(const char *path, struct buf *b, struct err *err)
 {
