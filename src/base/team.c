@@ -1,0 +1,421 @@
+/* team.c - A team of worker threads that computes one step at a time.
+ *
+ * One 64-bit word is the gate of the current loop: generation, an open bit, and the number of
+ * workers inside.  Worker 0 writes the loop's description while the gate is closed and empty,
+ * opens it under a new generation, works, closes it when no items are left, and waits until it
+ * is empty.  A worker that wakes up late finds the gate closed and touches nothing; its items
+ * were taken by the others.
+ *
+ * Each worker's items are a range [lo, hi) in one atomic word: the owner takes from lo, thieves
+ * take from hi.
+ *
+ * Start reading at team_run(). */
+#include "base/team.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#define GATE_OPEN (1ull << 15)
+#define GATE_INSIDE (GATE_OPEN - 1)
+#define GATE_GENERATION 16 /* shift */
+#define LINE 128           /* two cache lines: neighbours are prefetched in pairs */
+
+struct range {
+    _Alignas(LINE) _Atomic uint64_t span; /* lo << 32 | hi */
+};
+
+struct worker {
+    struct team *team;
+    pthread_t thread;
+    int idx;
+};
+
+struct team {
+    /* The loop: written by worker 0 while the gate is closed and empty. */
+    team_work *work;
+    void *arg;
+    int grain;
+
+    _Alignas(LINE) _Atomic uint64_t gate;
+    _Alignas(LINE) _Atomic uint32_t generation; /* what sleeping workers wait on */
+    _Atomic uint32_t sleepers;
+    _Alignas(LINE) _Atomic uint32_t drained; /* what worker 0 waits on when the gate is not empty */
+    _Atomic uint32_t boss_sleeps;
+    _Atomic bool stop;
+    bool spins; /* false where there are more threads than cores: spinning would only steal time */
+
+    struct range *ranges;
+    struct worker *workers;
+    int n_threads;
+    int n_started;
+    pthread_mutex_t lease;
+    unsigned saved_fp;
+};
+
+/* --- how many threads ---------------------------------------------------------------------- */
+
+/* Quota of a cgroup v2 directory in threads, rounded up; 0 if there is none. */
+static int quota_v2(const char *dir)
+{
+    char path[512], text[64];
+    if (snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", dir) >= (int)sizeof path)
+        return 0;
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return 0;
+    size_t n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    text[n] = 0;
+    char *end;
+    long long quota = strtoll(text, &end, 10); /* "max 100000": no digits, 0 */
+    long long period = strtoll(end, NULL, 10);
+    if (quota <= 0 || period <= 0)
+        return 0;
+    long long threads = (quota + period - 1) / period;
+    return threads > TEAM_THREADS_MAX ? TEAM_THREADS_MAX : (int)threads;
+}
+
+/* The smallest quota from our own cgroup up to the root. */
+static int cgroup_quota(void)
+{
+    char line[512], dir[512] = "";
+    FILE *f = fopen("/proc/self/cgroup", "re");
+    if (f) {
+        while (fgets(line, sizeof line, f))
+            if (strncmp(line, "0::", 3) == 0) {
+                size_t n = strcspn(line + 3, "\n");
+                memcpy(dir, line + 3, n);
+                dir[n] = 0;
+            }
+        fclose(f);
+    }
+    int least = 0;
+    for (;;) {
+        int q = quota_v2(dir);
+        if (q > 0 && (least == 0 || q < least))
+            least = q;
+        char *slash = strrchr(dir, '/');
+        if (!slash)
+            return least;
+        *slash = 0;
+    }
+}
+
+static int cores_available(void)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+        return CPU_COUNT(&set);
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (int)n : 1;
+}
+
+int team_threads_available(void)
+{
+    int n = cores_available(), quota = cgroup_quota();
+    if (quota > 0 && quota < n)
+        n = quota;
+    return n > TEAM_THREADS_MAX ? TEAM_THREADS_MAX : n;
+}
+
+/* --- waiting ------------------------------------------------------------------------------- */
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t seen)
+{
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+}
+
+static void futex_wake(_Atomic uint32_t *word, int n)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
+}
+
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* A spin that may go on while this is true. */
+struct spin {
+    int64_t until;
+    int turns;
+};
+
+static bool spin_on(struct spin *s, const struct team *t)
+{
+    if (!t->spins)
+        return false;
+    relax();
+    if (++s->turns % 32)
+        return true;
+    int64_t now = now_ns();
+    if (!s->until)
+        s->until = now + TEAM_SPIN_US * 1000;
+    return now < s->until;
+}
+
+/* --- floating-point state ------------------------------------------------------------------ */
+
+static unsigned fp_set(void)
+{
+#if defined(__x86_64__)
+    unsigned old = _mm_getcsr();
+    _mm_setcsr(0x1f80);
+    return old;
+#elif defined(__aarch64__)
+    uint64_t old;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(old));
+    __asm__ volatile("msr fpcr, %0" ::"r"((uint64_t)0));
+    return (unsigned)old;
+#else
+    return 0;
+#endif
+}
+
+static void fp_restore(unsigned old)
+{
+#if defined(__x86_64__)
+    _mm_setcsr(old);
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0" ::"r"((uint64_t)old));
+#else
+    (void)old;
+#endif
+}
+
+/* --- items --------------------------------------------------------------------------------- */
+
+/* Take a piece of a range, from its start (own) or its end; false if it is empty. */
+static bool take_piece(struct range *r, int grain, bool own, int *begin, int *end)
+{
+    uint64_t span = atomic_load_explicit(&r->span, memory_order_relaxed);
+    for (;;) {
+        uint32_t lo = (uint32_t)(span >> 32), hi = (uint32_t)span;
+        if (lo >= hi)
+            return false;
+        uint32_t n = (hi - lo) / 4;
+        if (n < (uint32_t)grain)
+            n = (uint32_t)grain;
+        if (n > hi - lo)
+            n = hi - lo;
+        uint64_t rest = own ? (uint64_t)(lo + n) << 32 | hi : (uint64_t)lo << 32 | (hi - n);
+        if (atomic_compare_exchange_weak_explicit(&r->span, &span, rest, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+            *begin = (int)(own ? lo : hi - n);
+            *end = (int)(own ? lo + n : hi);
+            return true;
+        }
+    }
+}
+
+static void do_items(struct team *t, int self)
+{
+    int begin, end;
+    for (int k = 0; k < t->n_threads; k++) {
+        int victim = self + k < t->n_threads ? self + k : self + k - t->n_threads;
+        while (take_piece(&t->ranges[victim], t->grain, k == 0, &begin, &end))
+            t->work(t->arg, begin, end, self);
+    }
+}
+
+/* --- workers ------------------------------------------------------------------------------- */
+
+static void leave_gate(struct team *t)
+{
+    uint64_t before = atomic_fetch_sub(&t->gate, 1);
+    if (before & GATE_OPEN || (before & GATE_INSIDE) != 1)
+        return;
+    atomic_fetch_add(&t->drained, 1);
+    if (atomic_load(&t->boss_sleeps))
+        futex_wake(&t->drained, 1);
+}
+
+/* Wait for a gate that is open under another generation than `last`, and enter it.  False: stop. */
+static bool enter_gate(struct team *t, uint64_t *last)
+{
+    struct spin spin = {0};
+    for (;;) {
+        uint32_t seen = atomic_load(&t->generation);
+        uint64_t gate = atomic_load(&t->gate);
+        while (gate & GATE_OPEN && gate >> GATE_GENERATION != *last)
+            if (atomic_compare_exchange_weak(&t->gate, &gate, gate + 1)) {
+                *last = gate >> GATE_GENERATION;
+                return true;
+            }
+        if (atomic_load(&t->stop))
+            return false;
+        if (spin_on(&spin, t))
+            continue;
+        atomic_fetch_add(&t->sleepers, 1);
+        futex_wait(&t->generation, seen); /* returns at once if a loop was opened meanwhile */
+        atomic_fetch_sub(&t->sleepers, 1);
+        spin = (struct spin){0};
+    }
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    uint64_t last = 0;
+    fp_set();
+    while (enter_gate(w->team, &last)) {
+        do_items(w->team, w->idx);
+        leave_gate(w->team);
+    }
+    return NULL;
+}
+
+/* --- the boss ------------------------------------------------------------------------------ */
+
+static void wait_until_empty(struct team *t)
+{
+    struct spin spin = {0};
+    for (;;) {
+        uint32_t seen = atomic_load(&t->drained);
+        if (!(atomic_load(&t->gate) & GATE_INSIDE))
+            return;
+        if (spin_on(&spin, t))
+            continue;
+        atomic_store(&t->boss_sleeps, 1);
+        if (atomic_load(&t->gate) & GATE_INSIDE)
+            futex_wait(&t->drained, seen);
+        atomic_store(&t->boss_sleeps, 0);
+    }
+}
+
+void team_run(struct team *t, team_work *work, void *arg, int n_items, int grain)
+{
+    assert(n_items >= 0 && grain >= 1);
+    if (t->n_threads == 1 || n_items <= grain) {
+        if (n_items > 0)
+            work(arg, 0, n_items, 0);
+        return;
+    }
+    t->work = work;
+    t->arg = arg;
+    t->grain = grain;
+    for (int i = 0; i < t->n_threads; i++) {
+        uint64_t lo = (uint64_t)n_items * (uint64_t)i / (uint64_t)t->n_threads;
+        uint64_t hi = (uint64_t)n_items * (uint64_t)(i + 1) / (uint64_t)t->n_threads;
+        atomic_store_explicit(&t->ranges[i].span, lo << 32 | hi, memory_order_relaxed);
+    }
+    uint64_t next = (atomic_load(&t->gate) >> GATE_GENERATION) + 1;
+    atomic_store(&t->gate, next << GATE_GENERATION | GATE_OPEN);
+    atomic_fetch_add(&t->generation, 1);
+    if (atomic_load(&t->sleepers))
+        futex_wake(&t->generation, TEAM_THREADS_MAX);
+    do_items(t, 0);
+    atomic_fetch_and(&t->gate, ~GATE_OPEN);
+    wait_until_empty(t);
+}
+
+void team_lease(struct team *t)
+{
+    pthread_mutex_lock(&t->lease);
+    t->saved_fp = fp_set();
+}
+
+void team_release(struct team *t)
+{
+    fp_restore(t->saved_fp);
+    pthread_mutex_unlock(&t->lease);
+}
+
+int team_size(const struct team *t)
+{
+    return t->n_threads;
+}
+
+static int start_workers(struct team *t, struct err *err)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int rc = 0;
+    for (int i = 1; i < t->n_threads && rc == 0; i++) {
+        t->workers[i] = (struct worker){.team = t, .idx = i};
+        rc = pthread_create(&t->workers[i].thread, NULL, worker_main, &t->workers[i]);
+        if (rc == 0)
+            t->n_started++;
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (rc != 0)
+        return fail_errno(err, rc, "cannot start %d worker threads", t->n_threads - 1);
+    return OK;
+}
+
+int team_create(struct team **out, int n_threads, struct err *err)
+{
+    *out = NULL;
+    if (n_threads <= 0)
+        n_threads = team_threads_available();
+    if (n_threads > TEAM_THREADS_MAX)
+        n_threads = TEAM_THREADS_MAX;
+    struct team *t = aligned_alloc(LINE, (sizeof *t + LINE - 1) / LINE * LINE);
+    if (!t)
+        return fail(err, ERR_NOMEM, "no memory for a team of %d threads", n_threads);
+    memset(t, 0, sizeof *t);
+    t->n_threads = n_threads;
+    t->spins = n_threads <= team_threads_available();
+    pthread_mutex_init(&t->lease, NULL);
+    t->ranges = aligned_alloc(LINE, sizeof *t->ranges * (size_t)n_threads);
+    t->workers = calloc((size_t)n_threads, sizeof *t->workers);
+    int rc = ERR_NOMEM;
+    if (!t->ranges || !t->workers) {
+        fail(err, ERR_NOMEM, "no memory for a team of %d threads", n_threads);
+        goto out;
+    }
+    memset(t->ranges, 0, sizeof *t->ranges * (size_t)n_threads);
+    rc = start_workers(t, err);
+    if (rc != OK)
+        goto out;
+    *out = t;
+    return OK;
+out:
+    team_free(t);
+    return rc;
+}
+
+void team_free(struct team *t)
+{
+    if (!t)
+        return;
+    atomic_store(&t->stop, true);
+    atomic_fetch_add(&t->generation, 1);
+    futex_wake(&t->generation, TEAM_THREADS_MAX);
+    for (int i = 1; i <= t->n_started; i++)
+        pthread_join(t->workers[i].thread, NULL);
+    pthread_mutex_destroy(&t->lease);
+    free(t->ranges);
+    free(t->workers);
+    free(t);
+}
