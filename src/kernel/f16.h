@@ -28,8 +28,7 @@ static inline float f16_to_f32(uint16_t h)
     uint32_t sign = (uint32_t)(h & 0x8000) << 16;
     uint32_t rest = (uint32_t)(h & 0x7fff);
     if (rest >= 0x7c00) /* infinity, or NaN made quiet */
-        return f32_of_bits(sign | 0x7f800000 | (rest & 0x3ff) << 13 |
-                           (rest > 0x7c00 ? 0x400000u : 0));
+        return f32_of_bits(sign | 0x7f800000 | (rest & 0x3ff) << 13 | (rest > 0x7c00 ? 0x400000u : 0));
     if (rest >= 0x400)
         return f32_of_bits(sign | ((rest << 13) + (112u << 23)));
     float f = f32_of_bits((rest << 13) + (113u << 23)) - f32_of_bits(113u << 23);

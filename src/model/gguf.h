@@ -18,13 +18,13 @@
 #include "base/err.h"
 #include "base/str.h"
 
-#define GGUF_DIMS_MAX 4
-#define GGUF_NAME_MAX 63               /* bytes of a tensor name */
-#define GGUF_KEY_MAX 65535             /* bytes of a key */
-#define GGUF_TENSORS_MAX (1u << 18)    /* in all parts together */
-#define GGUF_KEYS_MAX (1u << 16)
-#define GGUF_VALUE_MAX (1ull << 30)    /* bytes of one string or array */
-#define GGUF_PARTS_MAX 1024
+#define GGUF_DIMS_MAX      4
+#define GGUF_NAME_MAX      63         /* bytes of a tensor name */
+#define GGUF_KEY_MAX       65535      /* bytes of a key */
+#define GGUF_TENSORS_MAX   (1u << 18) /* in all parts together */
+#define GGUF_KEYS_MAX      (1u << 16)
+#define GGUF_VALUE_MAX     (1ull << 30) /* bytes of one string or array */
+#define GGUF_PARTS_MAX     1024
 #define GGUF_ALIGNMENT_MAX (1u << 20)
 
 enum gguf_type {
@@ -49,11 +49,11 @@ struct gguf_value {
     enum gguf_type elem_type; /* of an array */
     uint64_t n;               /* elements of an array, else 1 */
     union {
-        uint64_t u;            /* U8 U16 U32 U64, BOOL as 0 or 1 */
-        int64_t i;             /* I8 I16 I32 I64 */
-        double f;              /* F32 F64 */
-        struct str str;        /* STR */
-        const void *elems;     /* array of scalars: n little-endian elements, 16-byte aligned */
+        uint64_t u;             /* U8 U16 U32 U64, BOOL as 0 or 1 */
+        int64_t i;              /* I8 I16 I32 I64 */
+        double f;               /* F32 F64 */
+        struct str str;         /* STR */
+        const void *elems;      /* array of scalars: n little-endian elements, 16-byte aligned */
         const struct str *strs; /* array of strings */
     };
 };
@@ -65,14 +65,14 @@ struct gguf_kv {
 
 struct gguf_tensor {
     struct str name;
-    uint32_t type;     /* enum quant_type; always one that quant_info knows */
-    uint32_t n_dims;   /* 0 (a scalar) to GGUF_DIMS_MAX */
+    uint32_t type;              /* enum quant_type; always one that quant_info knows */
+    uint32_t n_dims;            /* 0 (a scalar) to GGUF_DIMS_MAX */
     uint64_t ne[GGUF_DIMS_MAX]; /* ne[0] is the contiguous row; 1 beyond n_dims */
-    uint64_t n_elems;  /* product of ne, fits in int64 */
-    uint64_t row_bytes; /* of one row of ne[0] elements */
-    uint64_t n_bytes;  /* of the whole tensor; lies inside its part */
-    uint32_t part;     /* which file, from 0 */
-    uint64_t offset;   /* of its first byte in that file */
+    uint64_t n_elems;           /* product of ne, fits in int64 */
+    uint64_t row_bytes;         /* of one row of ne[0] elements */
+    uint64_t n_bytes;           /* of the whole tensor; lies inside its part */
+    uint32_t part;              /* which file, from 0 */
+    uint64_t offset;            /* of its first byte in that file */
 };
 
 struct gguf;
@@ -87,8 +87,7 @@ int gguf_open_memory(struct gguf **out, const void *bytes, size_t n, struct err 
 void gguf_close(struct gguf *g); /* NULL is fine */
 
 /* Read n bytes at `offset` of a part.  All of them or an error. */
-int gguf_read(const struct gguf *g, uint32_t part, uint64_t offset, void *dst, size_t n,
-              struct err *err);
+int gguf_read(const struct gguf *g, uint32_t part, uint64_t offset, void *dst, size_t n, struct err *err);
 
 /* The bytes themselves if the file is in memory (part 0), else NULL. */
 const void *gguf_memory(const struct gguf *g, size_t *n);
@@ -97,7 +96,7 @@ uint32_t gguf_version(const struct gguf *g);
 uint32_t gguf_alignment(const struct gguf *g);
 uint32_t gguf_n_parts(const struct gguf *g);
 uint64_t gguf_part_bytes(const struct gguf *g, uint32_t part); /* size of that file */
-const char *gguf_path(const struct gguf *g); /* "" for memory */
+const char *gguf_path(const struct gguf *g);                   /* "" for memory */
 /* An open descriptor of that part for a loader of its own (owned by g), or -1 for memory. */
 int gguf_part_fd(const struct gguf *g, uint32_t part);
 
@@ -129,12 +128,9 @@ int gguf_opt_bool(const struct gguf *g, const char *key, bool *v, struct err *er
 int gguf_opt_str(const struct gguf *g, const char *key, struct str *v, struct err *err);
 
 /* An array of strings, of i32/u32 (v: n * 4 bytes) or of f32.  Elements borrowed from g. */
-int gguf_get_strs(const struct gguf *g, const char *key, const struct str **v, uint64_t *n,
-                  struct err *err);
-int gguf_get_i32s(const struct gguf *g, const char *key, const int32_t **v, uint64_t *n,
-                  struct err *err);
-int gguf_get_f32s(const struct gguf *g, const char *key, const float **v, uint64_t *n,
-                  struct err *err);
+int gguf_get_strs(const struct gguf *g, const char *key, const struct str **v, uint64_t *n, struct err *err);
+int gguf_get_i32s(const struct gguf *g, const char *key, const int32_t **v, uint64_t *n, struct err *err);
+int gguf_get_f32s(const struct gguf *g, const char *key, const float **v, uint64_t *n, struct err *err);
 
 /* A number per layer: v[n_layers] from an array with at least that many integers, or from one
  * integer (or bool) that holds for all.  ERR_NOT_FOUND if the key is absent. */
@@ -162,7 +158,7 @@ const struct gguf_tensor *gguf_tensor_findf(const struct gguf *g, const char *fm
 
 /* Dequantise n_rows whole rows of a tensor, from row `row` on, into y[n_rows * ne[0]].
  * For small tensors and for tools; the loader has faster ways. */
-int gguf_read_rows_f32(const struct gguf *g, const struct gguf_tensor *t, uint64_t row,
-                       uint64_t n_rows, float *y, struct err *err);
+int gguf_read_rows_f32(const struct gguf *g, const struct gguf_tensor *t, uint64_t row, uint64_t n_rows,
+                       float *y, struct err *err);
 
 #endif

@@ -1,0 +1,45 @@
+/* q4_1.c - Q4_1: 32 elements in 20 bytes, w = d q + m.
+ *
+ *   0  f16 d
+ *   2  f16 m
+ *   4  16 bytes: low nibble of byte j is element j, high nibble element j + 16 */
+#include "kernel/quant_int.h"
+
+enum { BYTES = 20 };
+
+static void unpack(struct quant_block32 *b, const uint8_t *p)
+{
+    uint8_t q[32];
+    b->d = load_f16(p);
+    b->m = load_f16(p + 2);
+    b->has_min = true;
+    unpack_nibbles(q, p + 4, 32);
+    for (int j = 0; j < 32; j++)
+        b->v[j] = (int8_t)q[j];
+}
+
+static void q4_1_quantize(void *blocks, const float *x, size_t n, const float *importance)
+{
+    uint8_t *p = blocks, q[32];
+    for (size_t i = 0; i < n; i += 32, p += BYTES) {
+        const float *w = quant_weights(importance ? importance + i : NULL);
+        struct quant_affine a = search_affine(q, x + i, w, 32, 15, INFINITY);
+        store_f16(p, a.d);
+        store_f16(p + 2, a.m);
+        pack_nibbles(p + 4, q, 32);
+    }
+}
+
+static void q4_1_dequantize(float *y, const void *blocks, size_t n)
+{
+    block32_dequantize(y, blocks, n, BYTES, unpack);
+}
+
+static float q4_1_dot(const void *blocks, const void *act, size_t n)
+{
+    return block32_dot(blocks, act, n, BYTES, unpack);
+}
+
+const struct quant_info quant_q4_1 = {
+    "Q4_1", 32, BYTES, QUANT_ACT_Q8_32, q4_1_dequantize, q4_1_quantize, q4_1_dot,
+};
