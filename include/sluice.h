@@ -1,8 +1,8 @@
 /* sluice.h - Run open-weight language models inside a C program.
  *
  * Four nouns:
- *   struct sluice_model    weights, vocabulary and chat template of one GGUF file, ready to compute
- *   struct sluice_context  one engine thread with its KV pool and scheduler, working for many streams
+ *   struct sluice_model    weights, KV pool, vocabulary and chat template of one GGUF file
+ *   struct sluice_context  one engine thread with its scheduler and prefix cache, working for many streams
  *   struct sluice_request  what you ask: a prompt, how to sample, when to stop
  *   struct sluice_stream   one request being answered: events come out, sluice_stream_cancel goes in
  *
@@ -106,16 +106,22 @@ typedef bool sluice_progress_fn(void *user, uint64_t done, uint64_t total);
 struct sluice_model_options {
     size_t struct_bytes;
     int threads;     /* computing threads, the engine thread included; 0: what affinity and cgroup allow */
-    const char *isa; /* "reference", "avx2", "avx512", ...; NULL: the best this machine has.
+    const char *isa; /* "ref", "avx2", "avx512", ...; NULL or "auto": the best this machine has.
                       * An unknown or impossible level is an error that lists the possible ones. */
     bool vocab_only; /* no weights: enough to tokenize, render templates and describe */
+    int32_t context;   /* tokens of one sequence, prompt and answer; 0: what the model was trained
+                        * for, at most 32768, at most what kv_bytes can hold */
+    uint64_t kv_bytes; /* memory of the KV pool, shared by all sequences; 0: room for four
+                        * sequences of full length, at most a quarter of the memory that is free */
+    const char *kv_type; /* "f16" (default), "bf16", "q8_0" */
+    int32_t max_batch; /* sequences computed together; 0: 32, at most 256 */
     sluice_progress_fn *progress; /* may be NULL */
     void *progress_user;
 };
 SLUICE_API void sluice_model_options_init(struct sluice_model_options *o, size_t struct_bytes);
 
 /* Load a GGUF file (for a split model: its first file).  Weights are read in parallel into this
- * machine's own layout.  `o` may be NULL: defaults.  *model is set only on success. */
+ * machine's own layout, and the KV pool is reserved: nothing is allocated later while computing.  `o` may be NULL: defaults.  *model is set only on success. */
 SLUICE_API int sluice_model_open(const char *path, const struct sluice_model_options *o,
                                  struct sluice_model **model, struct sluice_error *err);
 /* The same from memory, which must stay unchanged and in place until the call returns. */
@@ -134,6 +140,7 @@ struct sluice_model_info {
     int threads;
     int32_t n_vocab;
     int32_t context_trained; /* tokens the model was trained for */
+    int32_t context;         /* tokens of one sequence, as opened */
     uint64_t n_params;
     uint64_t file_bytes;
     bool has_weights;
@@ -204,12 +211,6 @@ struct sluice_context;
 
 struct sluice_context_options {
     size_t struct_bytes;
-    int32_t context;       /* tokens of one sequence, prompt and answer; 0: what the model was trained
-                            * for, at most 32768, at most what kv_bytes can hold */
-    uint64_t kv_bytes;     /* memory of the KV pool, shared by all sequences; 0: room for four
-                            * sequences of full length, at most a quarter of the memory that is free */
-    const char *kv_type;   /* "f16" (default), "bf16", "q8_0", "f32" */
-    int32_t max_batch;     /* sequences computed together; 0: 32 */
     int32_t max_queue;     /* requests waiting or running; 0: 512.  Beyond it sluice_submit is SLUICE_ERR_BUSY */
     int32_t step_budget_us; /* predicted time that prompts may add to one step; 0: 50000 */
     bool no_prefix_cache;  /* forget prompts at once instead of reusing them */
@@ -220,7 +221,7 @@ struct sluice_context_options {
 };
 SLUICE_API void sluice_context_options_init(struct sluice_context_options *o, size_t struct_bytes);
 
-/* Reserve the KV pool and start the engine thread.  The model must outlive the context and can
+/* Start the engine thread.  The model must have weights, must outlive the context and can
  * have one context at a time (SLUICE_ERR_STATE otherwise).  `o` may be NULL: defaults. */
 SLUICE_API int sluice_context_create(struct sluice_model *model,
                                      const struct sluice_context_options *o,
@@ -256,7 +257,7 @@ SLUICE_API int sluice_context_get_stats(struct sluice_context *ctx, struct sluic
 /* ---- requests ------------------------------------------------------------------------------ */
 
 enum sluice_order {
-    SLUICE_ORDER_HF,   /* penalties, temperature, then min_p, top_k, top_p (as Hugging Face, vLLM) */
+    SLUICE_ORDER_HF,   /* penalties, temperature, then top_k, top_p, min_p (as Hugging Face) */
     SLUICE_ORDER_LLAMA /* penalties, top_k, top_p, min_p, then temperature (as llama.cpp) */
 };
 
@@ -277,7 +278,6 @@ struct sluice_sampling {
     int32_t top_k;     /* 0: off (default) */
     float top_p;       /* (0, 1]; default 1 */
     float min_p;       /* [0, 1]; default 0 */
-    float typical_p;   /* (0, 1]; default 1 */
     float repeat_penalty;  /* > 0; default 1; over prompt and answer */
     int32_t repeat_last_n; /* how far it looks back; negative: over everything (default) */
     float presence_penalty;  /* [-2, 2]; default 0; over the answer */
@@ -341,8 +341,7 @@ SLUICE_API void sluice_request_init(struct sluice_request *rq, size_t struct_byt
 /* Put a request into the queue.  Everything it points to is copied before the call returns.  A
  * prompt that can never fit is refused here with SLUICE_ERR_LIMIT and both numbers; with any error
  * no callback is ever called.  A polled stream that is not read pauses (and may give its pages
- * away) when its queue of SLUICE_STREAM_QUEUE tokens is full, and goes on when it is read. */
-#define SLUICE_STREAM_QUEUE 1024
+ * away) when its queue of 64 KiB of events is full, and goes on when it is read. */
 SLUICE_API int sluice_submit(struct sluice_context *ctx, const struct sluice_request *rq,
                              struct sluice_stream **stream, struct sluice_error *err);
 
