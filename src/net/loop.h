@@ -43,8 +43,8 @@ uint64_t loop_now_ms(const struct loop *loop);
 
 struct loop_task {
     void (*run)(struct loop_task *task);
-    struct loop_task *next; /* while queued: the loop's */
-    bool is_queued;         /* only for loop_at_turn_end tasks */
+    struct loop_task *next, *prev; /* the loop's */
+    bool is_queued;                /* at a turn's end; not for posted tasks */
 };
 
 /* Runs task->run on the loop's thread.  Any thread.  Never blocks and never fails: the task is
@@ -54,7 +54,8 @@ void loop_post(struct loop *loop, struct loop_task *task);
 
 /* Runs the task once, before this turn ends; nothing happens if it is queued already.  Tasks
  * run in the order in which they were queued; one queued by a task of phase LOOP_FIRST (say, a
- * journal that lets its requests go on after its write) still runs in the same turn. */
+ * journal that lets its requests go on after its write) still runs in the same turn.  A task may
+ * not queue itself again each time it runs: the turn would not end. */
 enum loop_phase { LOOP_FIRST, LOOP_FLUSH, LOOP_PHASES };
 void loop_at_turn_end(struct loop *loop, enum loop_phase phase, struct loop_task *task);
 void loop_withdraw(struct loop *loop, enum loop_phase phase, struct loop_task *task);
@@ -66,19 +67,16 @@ struct timer {
     struct loop *loop;
     uint64_t due_ms; /* when it fires */
     uint64_t key_ms; /* where it stands in the heap: never later than due_ms */
-    int heap_idx;    /* -1: not running */
+    struct timer *child, *next, *prev; /* the heap's */
+    bool is_running;
 };
 
 void timer_init(struct timer *timer, struct loop *loop, void (*fire)(struct timer *));
 
-/* Fires once, delay_ms from now, not earlier.  Starting a running timer moves it; to move it
+/* Fires once, delay_ms after loop_now_ms (at least 1), not earlier.  Starting a running timer moves it; to move it
  * later costs nothing, so a timeout may be pushed back at every read. */
 void timer_start(struct timer *timer, uint64_t delay_ms);
 void timer_stop(struct timer *timer); /* also when it is not running */
-static inline bool timer_is_running(const struct timer *timer)
-{
-    return timer->heap_idx >= 0;
-}
 
 /* ---------------------------------------------------------------- signals */
 

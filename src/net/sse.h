@@ -13,22 +13,25 @@
 #include "base/str.h"
 
 struct sse_event {
-    struct str type; /* the event field; empty if absent ("message") */
-    struct str data; /* data lines joined by LF */
+    struct str type; /* the event field; empty if absent (which means "message") */
+    struct str data; /* data lines joined by LF; may be empty */
     struct str id;   /* the id field of this event; empty if absent */
-    bool has_data;   /* false for a block that had only comments or other fields */
+};
+
+/* A value that borrows from the fed bytes until they go, then from its own copy. */
+struct sse_value {
+    struct str now;
+    struct buf copy;
 };
 
 struct sse_reader {
-    struct str in;    /* fed and not used yet: the caller's memory */
-    struct buf held;  /* the line that the last feed left unfinished */
-    struct buf data;  /* data of an event with more than one data line, or split by a feed */
-    struct buf names; /* type and id, when they must outlive a feed */
-    size_t event_max;
-    size_t type_n, id_n;
-    struct str type, id, one; /* borrowed from `in` as long as it lasts */
+    struct str in;   /* fed and not used yet: the caller's memory */
+    struct buf held; /* the beginning of a line that the last feed left unfinished */
+    struct sse_value type, data, id;
     int n_data_lines;
-    bool at_start, skip_lf, is_failed, has_any;
+    size_t event_bytes, event_max;
+    int error;
+    bool at_start, skip_lf, was_given;
 };
 
 /* No event (its fields together) may exceed event_bytes_max. */
@@ -39,7 +42,8 @@ void sse_reader_deinit(struct sse_reader *r);
  * only then (or at the beginning). */
 void sse_feed(struct sse_reader *r, struct str bytes);
 
-/* 1: *event is the next one; its parts live until the next call on r.  0: everything is used,
+/* 1: *event is the next one that has data (others are dropped, as the rules say); its parts live
+ * until the next call on r.  0: everything is used,
  * feed more.  ERR_LIMIT: an event is larger than allowed; ERR_NOMEM.  Errors stay. */
 int sse_next(struct sse_reader *r, struct sse_event *event);
 
