@@ -13,20 +13,19 @@
 #include "base/team.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/sys.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -68,73 +67,6 @@ struct team {
     pthread_mutex_t lease;
     unsigned saved_fp;
 };
-
-/* --- how many threads ---------------------------------------------------------------------- */
-
-/* Quota of a cgroup v2 directory in threads, rounded up; 0 if there is none. */
-static int quota_v2(const char *dir)
-{
-    char path[512], text[64];
-    if (snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", dir) >= (int)sizeof path)
-        return 0;
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return 0;
-    size_t n = fread(text, 1, sizeof text - 1, f);
-    fclose(f);
-    text[n] = 0;
-    char *end;
-    long long quota = strtoll(text, &end, 10); /* "max 100000": no digits, 0 */
-    long long period = strtoll(end, NULL, 10);
-    if (quota <= 0 || period <= 0)
-        return 0;
-    long long threads = (quota + period - 1) / period;
-    return threads > TEAM_THREADS_MAX ? TEAM_THREADS_MAX : (int)threads;
-}
-
-/* The smallest quota from our own cgroup up to the root. */
-static int cgroup_quota(void)
-{
-    char line[512], dir[512] = "";
-    FILE *f = fopen("/proc/self/cgroup", "re");
-    if (f) {
-        while (fgets(line, sizeof line, f))
-            if (strncmp(line, "0::", 3) == 0) {
-                size_t n = strcspn(line + 3, "\n");
-                memcpy(dir, line + 3, n);
-                dir[n] = 0;
-            }
-        fclose(f);
-    }
-    int least = 0;
-    for (;;) {
-        int q = quota_v2(dir);
-        if (q > 0 && (least == 0 || q < least))
-            least = q;
-        char *slash = strrchr(dir, '/');
-        if (!slash)
-            return least;
-        *slash = 0;
-    }
-}
-
-static int cores_available(void)
-{
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
-        return CPU_COUNT(&set);
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? (int)n : 1;
-}
-
-int team_threads_available(void)
-{
-    int n = cores_available(), quota = cgroup_quota();
-    if (quota > 0 && quota < n)
-        n = quota;
-    return n > TEAM_THREADS_MAX ? TEAM_THREADS_MAX : n;
-}
 
 /* --- waiting ------------------------------------------------------------------------------- */
 
@@ -377,7 +309,7 @@ int team_create(struct team **out, int n_threads, struct err *err)
 {
     *out = NULL;
     if (n_threads <= 0)
-        n_threads = team_threads_available();
+        n_threads = sys_n_cpus();
     if (n_threads > TEAM_THREADS_MAX)
         n_threads = TEAM_THREADS_MAX;
     struct team *t = aligned_alloc(LINE, (sizeof *t + LINE - 1) / LINE * LINE);
@@ -385,7 +317,7 @@ int team_create(struct team **out, int n_threads, struct err *err)
         return fail(err, ERR_NOMEM, "no memory for a team of %d threads", n_threads);
     memset(t, 0, sizeof *t);
     t->n_threads = n_threads;
-    t->spins = n_threads <= team_threads_available();
+    t->spins = n_threads <= sys_n_cpus();
     pthread_mutex_init(&t->lease, NULL);
     t->ranges = aligned_alloc(LINE, sizeof *t->ranges * (size_t)n_threads);
     t->workers = calloc((size_t)n_threads, sizeof *t->workers);

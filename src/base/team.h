@@ -22,11 +22,7 @@
 
 struct team;
 
-/* How many threads this process may usefully run: its affinity mask, limited by the cgroup's CPU
- * quota rounded up; at least 1. */
-int team_threads_available(void);
-
-/* n_threads counts the caller: 1 starts no thread, 0 means team_threads_available().  More than
+/* n_threads counts the caller: 1 starts no thread, 0 means sys_n_cpus().  More than
  * TEAM_THREADS_MAX is cut.  Signals are blocked in the threads. */
 int team_create(struct team **out, int n_threads, struct err *err);
 

@@ -110,8 +110,3 @@ TEST(leases_exclude_each_other)
     CHECK_INT(last, 400);
     team_free(team);
 }
-
-TEST(available_threads_are_positive)
-{
-    CHECK(team_threads_available() >= 1);
-}
