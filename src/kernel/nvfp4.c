@@ -19,12 +19,7 @@ static float scale_of(uint8_t u)
     return (1 + (float)m / 8) * f32_of_bits((e + 127 - 8) << 23);
 }
 
-struct group {
-    float d;
-    int8_t v[16];
-};
-
-static void unpack(struct group *g, const uint8_t *p, int k)
+void nvfp4_unpack(struct quant_block16 *g, const uint8_t *p, int k)
 {
     uint8_t q[16];
     g->d = scale_of(p[k]);
@@ -36,11 +31,11 @@ static void unpack(struct group *g, const uint8_t *p, int k)
 static void nvfp4_dequantize(float *y, const void *blocks, size_t n)
 {
     const uint8_t *p = blocks;
-    struct group g;
+    struct quant_block16 g;
     assert(n % 64 == 0);
     for (; n; n -= 64, p += BYTES) {
         for (int k = 0; k < 4; k++) {
-            unpack(&g, p, k);
+            nvfp4_unpack(&g, p, k);
             for (int j = 0; j < 16; j++)
                 *y++ = (float)g.v[j] * g.d;
         }
@@ -51,14 +46,14 @@ static float nvfp4_dot(const void *blocks, const void *act, size_t n)
 {
     const uint8_t *p = blocks;
     const struct quant_act32 *a = act;
-    struct group g;
+    struct quant_block16 g;
     float acc = 0;
     assert(n % 64 == 0);
     for (; n; n -= 64, p += BYTES, a += 2) {
         for (int k = 0; k < 4; k++) {
             const int8_t *q = a[k / 2].q + 16 * (k % 2);
             int32_t s = 0;
-            unpack(&g, p, k);
+            nvfp4_unpack(&g, p, k);
             for (int j = 0; j < 16; j++)
                 s += g.v[j] * q[j];
             acc = fmaf(g.d * a[k / 2].d, (float)s, acc);

@@ -98,6 +98,9 @@ struct quant_act256 {
     int8_t q[256];
 };
 
+struct quant_block32;
+struct quant_super;
+
 struct quant_info {
     const char *name; /* as users write it, upper case: "Q4_K" */
     uint16_t block_elems;
@@ -113,6 +116,10 @@ struct quant_info {
     /* The dot product defined above.  `act` is const float *, struct quant_act32 * or
      * struct quant_act256 *, n elements.  NULL exactly where dequantize is. */
     float (*dot)(const void *blocks, const void *act, size_t n);
+    /* One block as integers and scales (quant_int.h), for the packers of fast layouts: one of the
+     * two for types of 32 and of 256 elements, NULL for all others. */
+    void (*unpack32)(struct quant_block32 *b, const uint8_t *p);
+    void (*unpack256)(struct quant_super *b, const uint8_t *p);
 };
 
 /* The row of a type id, or NULL for an id that no GGUF version defines. */

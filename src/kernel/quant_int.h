@@ -21,6 +21,13 @@ struct quant_block32 {
     int8_t v[32];
 };
 
+/* The k-th 16 values of an NVFP4 block (nvfp4.c): d * v. */
+struct quant_block16 {
+    float d;
+    int8_t v[16];
+};
+void nvfp4_unpack(struct quant_block16 *g, const uint8_t *p, int k);
+
 /* 256 values in 16 groups: d * sc * v - dmin * m. */
 struct quant_super {
     float d, dmin;
