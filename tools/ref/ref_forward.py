@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+"""The reference forward pass: logits in float64 on the dequantised weights of a GGUF file.
+
+  ref_forward.py MODEL.gguf --tokens 1,15,27            one JSON line per position: top tokens
+  ref_forward.py MODEL.gguf --tokens 1,15,27 --out x.f64    all logits, float64 [positions, vocab]
+  ref_forward.py MODEL.gguf --tokens 1,15 --greedy 20   also continues greedily
+
+Architectures: llama (Llama, Mistral, Mixtral), qwen2, qwen3, qwen3moe.  Written for clarity, from the
+papers' formulas; weights stay f32 on the disk's grid, activations and sums are float64, nothing is
+rounded on the way.  Needs numpy.
+"""
+import argparse
+import json
+import math
+import sys
+
+import numpy as np
+
+from gguf_np import Gguf
+
+NEOX = {"llama": False, "qwen2": True, "qwen3": True, "qwen3moe": True}
+
+
+def rms_norm(x, w, eps):
+    return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * w
+
+
+def silu(x):
+    return x / (1 + np.exp(-x))
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+class Model:
+    def __init__(self, path):
+        self.f = Gguf(path)
+        self.arch = self.f.meta["general.architecture"]
+        if self.arch not in NEOX:
+            sys.exit("architecture %s is not one of %s" % (self.arch, ", ".join(NEOX)))
+        key = lambda k, default=None: self.f.meta.get(self.arch + "." + k, default)
+        self.n_layers, self.dim = int(key("block_count")), int(key("embedding_length"))
+        per_layer = lambda v: [int(v[i]) if np.ndim(v) else int(v) for i in range(self.n_layers)]
+        self.heads = per_layer(key("attention.head_count"))
+        self.kv_heads = per_layer(key("attention.head_count_kv", key("attention.head_count")))
+        self.head_dim = int(key("attention.key_length", self.dim // self.heads[0]))
+        self.value_dim = int(key("attention.value_length", self.head_dim))
+        self.eps = float(key("attention.layer_norm_rms_epsilon", 1e-5))
+        self.experts_used = int(key("expert_used_count", 0))
+        self.expert_scale = float(key("expert_weights_scale", 0) or 1)
+        self.expert_norm = bool(key("expert_weights_norm", True))
+        self.n_rot = int(key("rope.dimension_count", self.head_dim))
+        self.rope_base = float(key("rope.freq_base", 10000.0))
+        kind = key("rope.scaling.type", "linear")
+        factor = float(key("rope.scaling.factor", key("rope.scale_linear", 1.0)) or 1)
+        self.freq_scale = 1 / factor if kind in ("linear", "yarn") else 1.0
+        self.yarn = None
+        if kind == "yarn":
+            self.yarn = dict(n_orig=float(key("rope.scaling.original_context_length", key("context_length"))),
+                             fast=float(key("rope.scaling.yarn_beta_fast", 32)),
+                             slow=float(key("rope.scaling.yarn_beta_slow", 1)),
+                             ext=float(key("rope.scaling.yarn_ext_factor", 1)))
+        self.rope_scale = float(key("rope.scaling.attn_factor", 1) or 1)
+        if self.yarn:
+            self.rope_scale *= 1 + 0.1 * math.log(factor)
+        self.theta = self.angles()
+
+    def angles(self):
+        """Radians per position for each rotated pair."""
+        n = self.n_rot
+        plain = self.rope_base ** (-np.arange(0, n, 2, dtype=np.float64) / n)
+        if "rope_freqs.weight" in self.f:
+            plain = plain / self.f.tensor("rope_freqs.weight").astype(np.float64)
+        if not self.yarn:
+            return plain * self.freq_scale
+        dim_of = lambda beta: n * math.log(self.yarn["n_orig"] / (2 * math.pi * beta)) / (2 * math.log(self.rope_base))
+        low = max(0.0, math.floor(dim_of(self.yarn["fast"])))
+        high = min(n - 1.0, math.ceil(dim_of(self.yarn["slow"])))
+        ramp = 1 - np.clip((np.arange(n // 2) - low) / max(0.001, high - low), 0, 1)
+        mix = self.yarn["ext"] * ramp
+        return plain * self.freq_scale * (1 - mix) + plain * mix
+
+    def rope(self, x, positions):
+        """x [T, heads, head_dim]: the first n_rot of each head are rotated."""
+        angle = positions[:, None] * self.theta[None]
+        c, s = (np.cos(angle) * self.rope_scale)[:, None], (np.sin(angle) * self.rope_scale)[:, None]
+        y, half = x.copy(), self.n_rot // 2
+        if NEOX[self.arch]:
+            a, b = x[..., :half], x[..., half:self.n_rot]
+            y[..., :half], y[..., half:self.n_rot] = a * c - b * s, a * s + b * c
+        else:
+            a, b = x[..., 0:self.n_rot:2], x[..., 1:self.n_rot:2]
+            y[..., 0:self.n_rot:2], y[..., 1:self.n_rot:2] = a * c - b * s, a * s + b * c
+        return y
+
+    def w(self, name):
+        return self.f.tensor(name).astype(np.float64)
+
+    def linear(self, x, name):
+        y = x @ self.w(name + ".weight").T
+        return y + self.w(name + ".bias") if name + ".bias" in self.f else y
+
+    def attention(self, x, i, positions):
+        b, T, h, hk, d, dv = "blk.%d." % i, len(x), self.heads[i], self.kv_heads[i], self.head_dim, self.value_dim
+        q = self.linear(x, b + "attn_q").reshape(T, h, d)
+        k = self.linear(x, b + "attn_k").reshape(T, hk, d)
+        v = self.linear(x, b + "attn_v").reshape(T, hk, dv)
+        if b + "attn_q_norm.weight" in self.f:
+            q = rms_norm(q, self.w(b + "attn_q_norm.weight"), self.eps)
+            k = rms_norm(k, self.w(b + "attn_k_norm.weight"), self.eps)
+        q, k = self.rope(q, positions), self.rope(k, positions)
+        out = np.empty((T, h, dv))
+        hidden = np.triu(np.ones((T, T), bool), 1)
+        for j in range(h):
+            s = q[:, j] @ k[:, j // (h // hk)].T / math.sqrt(d)
+            s[hidden] = -np.inf
+            out[:, j] = softmax(s) @ v[:, j // (h // hk)]
+        return self.linear(out.reshape(T, h * dv), b + "attn_output")
+
+    def moe(self, x, b):
+        p = softmax(self.linear(x, b + "ffn_gate_inp"))
+        gate, up, down = (self.f.tensor(b + "ffn_%s_exps.weight" % n) for n in ("gate", "up", "down"))
+        y = np.zeros_like(x)
+        for t in range(len(x)):
+            chosen = np.lexsort((np.arange(p.shape[1]), -p[t]))[:self.experts_used]
+            weight = p[t][chosen]
+            if self.expert_norm:
+                weight = weight / max(weight.sum(), 6.103515625e-5)
+            for e, a in zip(chosen, weight * self.expert_scale):
+                h = silu(gate[e].astype(np.float64) @ x[t]) * (up[e].astype(np.float64) @ x[t])
+                y[t] += a * (down[e].astype(np.float64) @ h)
+        return y
+
+    def ffn(self, x, i):
+        b = "blk.%d." % i
+        if b + "ffn_gate_inp.weight" in self.f:
+            return self.moe(x, b)
+        return self.linear(silu(self.linear(x, b + "ffn_gate")) * self.linear(x, b + "ffn_up"), b + "ffn_down")
+
+    def logits(self, tokens):
+        """[len(tokens), vocabulary]"""
+        x = self.f.tensor("token_embd.weight", rows=list(tokens)).astype(np.float64)
+        positions = np.arange(len(tokens), dtype=np.float64)
+        for i in range(self.n_layers):
+            b = "blk.%d." % i
+            x = x + self.attention(rms_norm(x, self.w(b + "attn_norm.weight"), self.eps), i, positions)
+            x = x + self.ffn(rms_norm(x, self.w(b + "ffn_norm.weight"), self.eps), i)
+        x = rms_norm(x, self.w("output_norm.weight"), self.eps)
+        return self.linear(x, "output" if "output.weight" in self.f else "token_embd")
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("model")
+    a.add_argument("--tokens", required=True, help="ids with commas between")
+    a.add_argument("--greedy", type=int, default=0, help="continue with this many tokens")
+    a.add_argument("--top", type=int, default=5)
+    a.add_argument("--out", help="write all logits as little-endian float64")
+    o = a.parse_args()
+    m, tokens = Model(o.model), [int(t) for t in o.tokens.split(",")]
+    n_prompt = len(tokens)
+    for _ in range(o.greedy):
+        tokens.append(int(m.logits(tokens)[-1].argmax()))
+    y = m.logits(tokens)
+    if o.out:
+        y.astype("<f8").tofile(o.out)
+    for t in range(len(tokens)):
+        best = np.argsort(-y[t], kind="stable")[:o.top]
+        print(json.dumps({"position": t, "token": tokens[t], "top": [[int(b), float(y[t][b])] for b in best]}))
+    if o.greedy:
+        print(json.dumps({"greedy": tokens[n_prompt:]}))
+
+
+if __name__ == "__main__":
+    main()
