@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""Make tests/golden/models/NAME.gguf (tiny random models of every architecture) and NAME.logits.
+
+  golden_logits.py tests/golden/models
+
+NAME.logits: u32 n_tokens, u32 n_vocab, i32 tokens[n_tokens], f32 logits[n_tokens][n_vocab], little
+endian, from ref/ref_forward.py (float64, rounded once at the end).  Weights are F16, or block types
+where the name says so.  Needs numpy.
+"""
+import os
+import subprocess
+import sys
+
+import numpy as np
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "ref"))
+from ref_forward import Model  # noqa: E402
+
+N_TOKENS, VOCAB = 40, 288
+TINY = "--layers 2 --dim 32 --heads 4 --kv-heads 2 --head-dim 16 --ff 64 --vocab 288 --std 0.2 --type f16"
+MODELS = {
+    "llama": "--arch llama --untied",
+    "llama3-rope": "--arch llama --rope llama3",
+    "llama-linear": "--arch llama --rope linear:4",
+    "llama-yarn": "--arch llama --rope yarn:4:16 --ctx 64",     # the tokens go past the original context
+    "mixtral": "--arch llama --experts 4 --experts-used 2 --untied",
+    "qwen2": "--arch qwen2 --heads 2 --kv-heads 1",
+    "qwen3": "--arch qwen3",
+    "qwen3moe": "--arch qwen3moe --experts 6 --experts-used 3 --expert-ff 32",
+    "llama-q8_0": "--arch llama --type q8_0",
+    "qwen2-q4_0": "--arch qwen2 --heads 2 --kv-heads 1 --type q4_0",
+    "qwen3-q4_k_m": "--arch qwen3 --dim 256 --ff 256 --layers 1 --head-dim 64 --std 0.07 --type q4_k_m",
+}
+
+
+def main():
+    out = sys.argv[1]
+    os.makedirs(out, exist_ok=True)
+    for i, (name, options) in enumerate(MODELS.items()):
+        path = os.path.join(out, name + ".gguf")
+        subprocess.run([sys.executable, os.path.join(HERE, "make_gguf.py"), "--wild", "--seed", str(100 + i)]
+                       + TINY.split() + options.split() + [path], check=True)
+        tokens = np.random.default_rng(i).integers(0, VOCAB, N_TOKENS).astype("<i4")
+        y = Model(path).logits(list(tokens)).astype("<f4")
+        with open(os.path.join(out, name + ".logits"), "wb") as f:
+            f.write(np.array(y.shape, "<u4").tobytes() + tokens.tobytes() + y.tobytes())
+
+
+main()
