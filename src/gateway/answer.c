@@ -1,0 +1,215 @@
+/* answer.c - What the client sees: heads, events, whole answers, errors in its own dialect.
+ *
+ * The head of a stream waits for the first content (or for the heartbeat), because only until
+ * then can a failure be told by its status.  After it, a failure is an error event. */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "gateway/gateway_int.h"
+
+#define HEADERS_MAX 24
+
+struct headers {
+    struct http_header items[HEADERS_MAX];
+    int n;
+    char text[8][160]; /* values that are made here */
+    int n_text;
+};
+
+static void add(struct headers *h, struct str name, struct str value)
+{
+    if (h->n < HEADERS_MAX)
+        h->items[h->n++] = (struct http_header){name, value};
+}
+
+static void add_made(struct headers *h, struct str name, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void add_made(struct headers *h, struct str name, const char *fmt, ...)
+{
+    if (h->n_text == sizeof h->text / sizeof *h->text)
+        return;
+    char *text = h->text[h->n_text++];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof *h->text, fmt, args);
+    va_end(args);
+    add(h, name, str_c(text));
+}
+
+static void add_common(struct gw_request *r, struct headers *h)
+{
+    add(h, S("x-request-id"), str_c(r->id));
+    struct str own = str_c(r->client->request_id_header);
+    if (own.n && !str_eq_nocase(own, S("x-request-id")))
+        add(h, own, str_c(r->id));
+    if (r->target) {
+        add(h, S("x-sluice-provider"), r->target->provider);
+        add(h, S("x-sluice-model"), r->target->model);
+    }
+    add_made(h, S("x-sluice-attempts"), "%d", r->n_attempts);
+    add(h, S("x-sluice-cache"), S("off"));
+    if (r->dropped.n)
+        add(h, S("x-sluice-dropped"), buf_str(&r->dropped));
+}
+
+/* ---- errors ---- */
+
+static void send_error(struct request *http, const struct dialect *d, struct headers *h, struct str id,
+                       const struct chat_error *e, int *status)
+{
+    struct buf body;
+    buf_init(&body, 1 << 20);
+    d->write_error(e, id, &body);
+    *status = d->error_status(e);
+    add(h, S("content-type"), S("application/json"));
+    if (e->retry_after_ms >= 0) {
+        add_made(h, S("retry-after"), "%lld", (long long)((e->retry_after_ms + 999) / 1000));
+        add_made(h, S("retry-after-ms"), "%lld", (long long)e->retry_after_ms);
+    }
+    if (e->is_final)
+        add(h, S("x-should-retry"), S("false"));
+    request_respond(http, *status, h->items, h->n, buf_str(&body));
+    buf_deinit(&body);
+}
+
+void answer_refusal(struct request *http, const struct dialect *d, const char *id, const struct chat_error *e)
+{
+    struct headers h = {0};
+    int status;
+    if (id[0])
+        add(&h, S("x-request-id"), str_c(id));
+    send_error(http, d, &h, str_c(id), e, &status);
+}
+
+static void stream_error(struct gw_request *r, const struct chat_error *e)
+{
+    struct chat_event ev = {.type = CHAT_EV_ERROR, .error = e};
+    buf_clear(&r->out);
+    if (r->client->writer_event(r->writer, &ev, &r->out) == OK && buf_ok(&r->out)) {
+        request_write(r->http, buf_str(&r->out));
+        request_end(r->http);
+    } else {
+        request_abort(r->http);
+    }
+}
+
+void answer_error(struct gw_request *r, const struct chat_error *e)
+{
+    struct request *http = r->http;
+    if (!http || r->is_answered)
+        return;
+    r->is_answered = true;
+    timer_stop(&r->heartbeat);
+    if (r->is_head_sent) {
+        stream_error(r, e);
+    } else {
+        struct headers h = {0};
+        add_common(r, &h);
+        send_error(http, r->client, &h, str_c(r->id), e, &r->status);
+    }
+    r->http = NULL;
+}
+
+/* ---- streams ---- */
+
+static int start_stream(struct gw_request *r)
+{
+    r->writer = r->client->writer_new(r->req, &r->reply);
+    if (!r->writer)
+        return ERR_NOMEM;
+    struct headers h = {0};
+    add_common(r, &h);
+    add(&h, S("content-type"), str_c(r->client->stream_content_type(r->req)));
+    add(&h, S("cache-control"), S("no-cache"));
+    add(&h, S("x-accel-buffering"), S("no"));
+    r->is_head_sent = true;
+    r->status = 200;
+    request_start(r->http, 200, h.items, h.n);
+    return OK;
+}
+
+static int send_out(struct gw_request *r)
+{
+    if (!buf_ok(&r->out))
+        return ERR_NOMEM;
+    if (r->out.n && request_write(r->http, buf_str(&r->out)) == REQUEST_FULL && r->upstream &&
+        !r->is_paused) {
+        r->is_paused = true;
+        r->upstream->pause(r);
+    }
+    return OK;
+}
+
+int answer_event(struct gw_request *r, const struct chat_event *ev)
+{
+    if (!r->http)
+        return ERR_CLOSED;
+    if (!r->is_head_sent) {
+        int rc = start_stream(r);
+        if (rc != OK)
+            return rc;
+    }
+    timer_stop(&r->heartbeat);
+    buf_clear(&r->out);
+    int rc = r->client->writer_event(r->writer, ev, &r->out);
+    return rc == OK ? send_out(r) : rc;
+}
+
+void answer_stream_end(struct gw_request *r)
+{
+    if (!r->http)
+        return;
+    struct request *http = r->http;
+    r->http = NULL;
+    r->is_answered = true;
+    buf_clear(&r->out);
+    if (r->client->writer_end(r->writer, &r->out) != OK || !buf_ok(&r->out)) {
+        request_abort(http);
+        return;
+    }
+    request_write(http, buf_str(&r->out));
+    request_end(http);
+}
+
+void answer_heartbeat(struct timer *timer)
+{
+    struct gw_request *r = (struct gw_request *)((char *)timer - offsetof(struct gw_request, heartbeat));
+    if (!r->http || r->is_answered)
+        return;
+    if (!r->is_head_sent && start_stream(r) != OK)
+        return;
+    buf_clear(&r->out);
+    r->client->writer_heartbeat(r->writer, &r->out);
+    send_out(r);
+    timer_start(&r->heartbeat, HEARTBEAT_MS);
+}
+
+/* ---- whole answers ---- */
+
+void answer_whole(struct gw_request *r)
+{
+    if (!r->http)
+        return;
+    struct chat_error e = {0};
+    const struct chat_answer *answer = r->collector ? chat_collected(r->collector) : NULL;
+    if (!answer) {
+        chat_error_set(&e, CHAT_ERR_BAD_ANSWER, NULL, "the target gave no answer");
+        answer_error(r, &e);
+        return;
+    }
+    buf_clear(&r->out);
+    if (r->client->write_answer(r->req, &r->reply, answer, &r->out, &e) != OK || !buf_ok(&r->out)) {
+        if (!e.kind)
+            chat_error_set(&e, CHAT_ERR_BAD_ANSWER, NULL, "the answer cannot be told in this dialect");
+        answer_error(r, &e);
+        return;
+    }
+    struct headers h = {0};
+    add_common(r, &h);
+    add(&h, S("content-type"), S("application/json"));
+    r->status = 200;
+    r->is_answered = true;
+    struct request *http = r->http;
+    r->http = NULL;
+    request_respond(http, 200, h.items, h.n, buf_str(&r->out));
+}

@@ -1,0 +1,456 @@
+/* gateway.c - The life of a request.
+ *
+ * Start reading at the table of phases.  Each phase does one thing for a request and says what
+ * comes next: the following phase now (GW_NEXT), later when somebody calls gw_advance (GW_WAIT),
+ * or the end (GW_END).  Nothing is shown to the client before the first real content, so that
+ * until then another target can take over without the client noticing. */
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "base/rand.h"
+#include "gateway/gateway_int.h"
+
+#define REQUEST_ARENA_FACTOR 6 /* parsed forms are larger than the body they came from */
+#define REQUEST_ARENA_MIN    ((size_t)1 << 20)
+#define ANSWER_BYTES_MAX     ((size_t)64 << 20)
+
+static enum gw_step phase_read(struct gw_request *r);
+static enum gw_step phase_attempt(struct gw_request *r);
+static enum gw_step phase_finish(struct gw_request *r);
+
+static const struct {
+    const char *name;
+    enum gw_step (*run)(struct gw_request *r);
+} phases[] = {
+    {"read", phase_read},       /* body -> chat_request */
+    {"model", phase_model},     /* name -> configured model, and may this client use it */
+    {"route", phase_route},     /* its targets in the order in which they are tried */
+    {"attempt", phase_attempt}, /* ask them, one after the other */
+    {"finish", phase_finish},   /* account, log, free */
+};
+enum { PHASE_FINISH = sizeof phases / sizeof *phases - 1 };
+
+static const double duration_bounds[] = {0.01, 0.02, 0.04,  0.08,  0.16,  0.32,  0.64, 1.28,
+                                         2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 0};
+static const double first_token_bounds[] = {0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25,
+                                            0.5,   0.75,  1,    2.5,  5,    7.5,  10,   0};
+static const double token_bounds[] = {1,     4,      16,      64,      256,      1024,     4096, 16384,
+                                      65536, 262144, 1048576, 4194304, 16777216, 67108864, 0};
+static const double per_token_bounds[] = {0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2,
+                                          0.3,  0.4,   0.5,  0.75,  1,   2.5,  0};
+
+static struct metric requests_total =
+    METRIC_COUNTER("sluice_requests_total", "Inference requests by answered status.", "status");
+static struct metric attempts_total =
+    METRIC_COUNTER("sluice_provider_attempts_total", "Attempts by provider, model and outcome.", "provider",
+                   "model", "outcome");
+static struct metric duration =
+    METRIC_HISTOGRAM("gen_ai_server_request_duration_seconds", "Time from request to last byte.",
+                     duration_bounds, "gen_ai_request_model", "gen_ai_provider_name");
+static struct metric first_token =
+    METRIC_HISTOGRAM("gen_ai_server_time_to_first_token_seconds", "Time to the first content.",
+                     first_token_bounds, "gen_ai_request_model", "gen_ai_provider_name");
+static struct metric per_token =
+    METRIC_HISTOGRAM("gen_ai_server_time_per_output_token_seconds", "Time per output token after the first.",
+                     per_token_bounds, "gen_ai_request_model", "gen_ai_provider_name");
+static struct metric token_usage =
+    METRIC_HISTOGRAM("gen_ai_client_token_usage", "Tokens of a request.", token_bounds, "gen_ai_token_type",
+                     "gen_ai_request_model", "gen_ai_provider_name");
+
+/* ---- life ---- */
+
+struct gateway *gateway_create(const struct gateway_options *options, struct err *err)
+{
+    struct gateway *gw = calloc(1, sizeof *gw);
+    if (!gw) {
+        fail(err, ERR_NOMEM, "no memory for the gateway");
+        return NULL;
+    }
+    pthread_mutex_init(&gw->config_lock, NULL);
+    gw->config = config_hold(options->config);
+    gw->local = options->local;
+    gw->proxies = options->proxies;
+    return gw;
+}
+
+void gateway_free(struct gateway *gw)
+{
+    if (!gw)
+        return;
+    config_drop(gw->config);
+    pthread_mutex_destroy(&gw->config_lock);
+    free(gw);
+}
+
+struct config *gateway_config(struct gateway *gw)
+{
+    pthread_mutex_lock(&gw->config_lock);
+    struct config *c = config_hold(gw->config);
+    pthread_mutex_unlock(&gw->config_lock);
+    return c;
+}
+
+void gateway_set_config(struct gateway *gw, struct config *config)
+{
+    config_hold(config);
+    pthread_mutex_lock(&gw->config_lock);
+    struct config *old = gw->config;
+    gw->config = config;
+    pthread_mutex_unlock(&gw->config_lock);
+    config_drop(old);
+}
+
+const char *gateway_not_ready(struct gateway *gw)
+{
+    return gw->is_draining ? "draining" : NULL;
+}
+
+void gateway_set_draining(struct gateway *gw)
+{
+    gw->is_draining = true;
+}
+
+struct gw_thread *gw_thread_create(struct gateway *gw, struct loop *loop, int idx, struct err *err)
+{
+    struct gw_thread *t = calloc(1, sizeof *t);
+    if (!t) {
+        fail(err, ERR_NOMEM, "no memory for a gateway thread");
+        return NULL;
+    }
+    t->gw = gw;
+    t->loop = loop;
+    t->idx = idx;
+    rand_secure(&t->next_id, sizeof t->next_id);
+    return t;
+}
+
+void gw_thread_free(struct gw_thread *t)
+{
+    if (t)
+        assert(t->n_running == 0);
+    free(t);
+}
+
+int gw_thread_n_running(const struct gw_thread *t)
+{
+    return t->n_running;
+}
+
+static void make_id(struct gw_thread *t, char id[REQUEST_ID_BYTES])
+{
+    uint64_t a = rand_at(t->next_id, (uint64_t)t->idx, 1), b = rand_at(t->next_id, (uint64_t)t->idx, 2);
+    t->next_id++;
+    snprintf(id, REQUEST_ID_BYTES, "req_%016llx%08llx", (unsigned long long)a, (unsigned long long)(b >> 32));
+}
+
+static void on_client_gone(struct request *http)
+{
+    struct gw_request *r = http->user;
+    r->http = NULL;
+    r->outcome = GW_CANCELLED;
+    r->status = 499;
+    if (r->upstream) {
+        r->upstream->cancel(r);
+        r->upstream = NULL;
+    }
+    r->phase = PHASE_FINISH;
+    gw_advance(r);
+}
+
+static void on_client_drained(struct request *http)
+{
+    struct gw_request *r = http->user;
+    if (r->is_paused && r->upstream) {
+        r->is_paused = false;
+        r->upstream->resume(r);
+    }
+}
+
+static struct gw_request *new_request(struct gw_thread *t, struct request *http)
+{
+    struct gw_request *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    r->thread = t;
+    r->gw = t->gw;
+    r->config = gateway_config(t->gw);
+    size_t arena_max = http->body.n * REQUEST_ARENA_FACTOR;
+    arena_init(&r->arena, arena_max < REQUEST_ARENA_MIN ? REQUEST_ARENA_MIN : arena_max);
+    buf_init(&r->out, ANSWER_BYTES_MAX);
+    buf_init(&r->dropped, 4096);
+    make_id(t, r->id);
+    r->http = http;
+    r->began_ms = loop_now_ms(t->loop);
+    http->user = r;
+    http->on_closed = on_client_gone;
+    http->on_drain = on_client_drained;
+    timer_init(&r->heartbeat, t->loop, answer_heartbeat);
+    t->n_running++;
+    return r;
+}
+
+static void free_request(struct gw_request *r)
+{
+    assert(!r->upstream);
+    timer_stop(&r->heartbeat);
+    if (r->writer)
+        r->client->writer_free(r->writer);
+    chat_collector_free(r->collector);
+    buf_deinit(&r->out);
+    buf_deinit(&r->dropped);
+    config_drop(r->config);
+    arena_deinit(&r->arena);
+    r->thread->n_running--;
+    free(r);
+}
+
+void gw_thread_handle(struct gw_thread *t, struct request *http)
+{
+    const struct dialect *d = dialect_of_path(http->head->path);
+    struct gw_request *r = new_request(t, http);
+    if (!r) {
+        struct chat_error e;
+        chat_error_set(&e, CHAT_ERR_UNAVAILABLE, NULL, "the server is out of memory");
+        answer_refusal(http, d, "", &e);
+        return;
+    }
+    r->client = d;
+    gw_advance(r);
+}
+
+void gw_advance(struct gw_request *r)
+{
+    for (;;) {
+        bool last = r->phase == PHASE_FINISH;
+        enum gw_step step = phases[r->phase].run(r);
+        if (last || step == GW_WAIT)
+            return;
+        r->phase = step == GW_END ? PHASE_FINISH : r->phase + 1;
+    }
+}
+
+/* ---- phase read ---- */
+
+static enum gw_step no_memory(struct gw_request *r)
+{
+    struct chat_error e;
+    chat_error_set(&e, CHAT_ERR_TOO_LARGE, NULL, "the request needs more memory than one request may have");
+    answer_error(r, &e);
+    return GW_END;
+}
+
+static enum gw_step phase_read(struct gw_request *r)
+{
+    const struct http_head *head = r->http->head;
+    struct chat_header *headers = arena_new_array(&r->arena, struct chat_header, (size_t)head->n_fields + 1);
+    struct str body = arena_str(&r->arena, r->http->body);
+    struct str path = arena_str(&r->arena, head->path), query = arena_str(&r->arena, head->query);
+    if (!headers || !body.p || !path.p || !query.p)
+        return no_memory(r);
+    for (int i = 0; i < head->n_fields; i++)
+        headers[i] = (struct chat_header){arena_str(&r->arena, head->fields[i].name),
+                                          arena_str(&r->arena, head->fields[i].value)};
+    struct dialect_in in = {
+        .path = path, .query = query, .headers = headers, .n_headers = (size_t)head->n_fields, .body = body};
+    struct chat_error e = {0};
+    if (r->client->read_request(&in, &r->arena, &r->req, &e) != OK) {
+        answer_error(r, &e);
+        return GW_END;
+    }
+    r->reply = (struct dialect_reply){
+        .request_id = str_c(r->id), .model = r->req->model, .created_s = clock_wall_ns() / NS_PER_S};
+    if (r->req->is_stream)
+        timer_start(&r->heartbeat, HEARTBEAT_MS);
+    return GW_NEXT;
+}
+
+/* ---- phase attempt ---- */
+
+static const struct upstream *upstream_of(const struct gw_request *r, const struct config_target *t)
+{
+    const struct config_provider *p = &r->config->providers[t->provider_idx];
+    return str_eq(p->kind, S("local")) ? &upstream_local : NULL;
+}
+
+static void count_attempt(struct gw_request *r, const char *outcome)
+{
+    char provider[64], model[128];
+    snprintf(provider, sizeof provider, "%.*s", STR(r->target->provider));
+    snprintf(model, sizeof model, "%.*s", STR(r->target->model));
+    metric_add(metric_cell(&attempts_total, provider, model, outcome), 1);
+}
+
+/* Starts the next target that takes the request.  GW_END: none is left, and it was said why. */
+static enum gw_step phase_attempt(struct gw_request *r)
+{
+    while (r->at_route < r->n_route) {
+        const struct config_target *t = r->route[r->at_route++];
+        const struct upstream *up = upstream_of(r, t);
+        if (!up) {
+            chat_error_set(&r->error, CHAT_ERR_UNAVAILABLE, NULL, "provider '%.*s' cannot be asked",
+                           STR(t->provider));
+            continue;
+        }
+        r->target = t;
+        r->upstream = up;
+        r->n_attempts++;
+        r->has_error = false;
+        r->has_start = false;
+        r->n_finished = 0;
+        if (up->start(r, t, &r->error) == OK)
+            return GW_WAIT;
+        r->upstream = NULL;
+        count_attempt(r, "refused");
+        if (r->error.kind == CHAT_ERR_INVALID)
+            break;
+    }
+    r->outcome = GW_FAILED;
+    r->error.is_final = true;
+    answer_error(r, &r->error);
+    return GW_END;
+}
+
+static void hold_start(struct gw_request *r, const struct chat_event *ev)
+{
+    snprintf(r->start_id, sizeof r->start_id, "%.*s", STR(ev->id));
+    snprintf(r->start_model, sizeof r->start_model, "%.*s", STR(ev->model));
+    r->start_created_s = ev->created_s;
+    r->has_start = true;
+}
+
+static bool is_content(enum chat_event_type t)
+{
+    return t == CHAT_EV_TEXT || t == CHAT_EV_REASONING || t == CHAT_EV_CITATION || t == CHAT_EV_REFUSAL ||
+           t == CHAT_EV_TOOL_CALL || t == CHAT_EV_LOGPROBS || t == CHAT_EV_MEDIA || t == CHAT_EV_FINISH;
+}
+
+/* The first content: from here on the client sees this attempt. */
+static int commit(struct gw_request *r)
+{
+    r->has_content = true;
+    r->first_content_ms = loop_now_ms(r->thread->loop);
+    struct chat_event start = {.type = CHAT_EV_START};
+    if (r->has_start) {
+        start.id = str_c(r->start_id);
+        start.model = str_c(r->start_model);
+        start.created_s = r->start_created_s;
+    }
+    if (!r->req->is_stream) {
+        r->collector = chat_collector_new(ANSWER_BYTES_MAX);
+        return r->collector ? chat_collect(r->collector, &start) : ERR_NOMEM;
+    }
+    return answer_event(r, &start);
+}
+
+int gw_on_event(void *request, const struct chat_event *ev)
+{
+    struct gw_request *r = request;
+    if (ev->type == CHAT_EV_START) {
+        hold_start(r, ev);
+        return OK;
+    }
+    if (ev->type == CHAT_EV_ERROR) {
+        r->has_error = true;
+        r->error = *ev->error;
+        return OK;
+    }
+    if (ev->type == CHAT_EV_USAGE)
+        r->usage = ev->usage;
+    if (ev->type == CHAT_EV_FINISH)
+        r->n_finished++;
+    if (!r->has_content) {
+        if (!is_content(ev->type))
+            return OK;
+        int rc = commit(r);
+        if (rc != OK)
+            return rc;
+        if (r->usage.is_known && ev->type != CHAT_EV_USAGE) {
+            struct chat_event usage = {.type = CHAT_EV_USAGE, .usage = r->usage};
+            rc = r->req->is_stream ? answer_event(r, &usage) : chat_collect(r->collector, &usage);
+            if (rc != OK)
+                return rc;
+        }
+    }
+    return r->req->is_stream ? answer_event(r, ev) : chat_collect(r->collector, ev);
+}
+
+void gw_on_done(struct gw_request *r)
+{
+    r->upstream = NULL;
+    r->call = NULL;
+    if (r->has_error && !r->has_content) {
+        count_attempt(r, "failed");
+        gw_advance(r); /* phase attempt again: the next target */
+        return;
+    }
+    r->phase = PHASE_FINISH;
+    if (r->has_error) {
+        count_attempt(r, "broken");
+        r->outcome = GW_INTERRUPTED;
+        answer_error(r, &r->error);
+    } else {
+        count_attempt(r, "ok");
+        r->outcome = GW_OK;
+        if (r->req->is_stream)
+            answer_stream_end(r);
+        else
+            answer_whole(r);
+    }
+    gw_advance(r);
+}
+
+/* ---- phase finish ---- */
+
+static void observe(struct gw_request *r, uint64_t now_ms)
+{
+    char model[128], provider[64];
+    snprintf(model, sizeof model, "%.*s", STR(r->target->model));
+    snprintf(provider, sizeof provider, "%.*s", STR(r->target->provider));
+    metric_observe(metric_cell(&duration, model, provider), (double)(now_ms - r->began_ms) / 1000);
+    if (r->first_content_ms)
+        metric_observe(metric_cell(&first_token, model, provider),
+                       (double)(r->first_content_ms - r->began_ms) / 1000);
+    if (r->first_content_ms && r->usage.output > 1)
+        metric_observe(metric_cell(&per_token, model, provider),
+                       (double)(now_ms - r->first_content_ms) / 1000 / (double)(r->usage.output - 1));
+    if (r->usage.is_known) {
+        metric_observe(metric_cell(&token_usage, "input", model, provider), (double)tokens_input(&r->usage));
+        metric_observe(metric_cell(&token_usage, "output", model, provider), (double)r->usage.output);
+    }
+}
+
+static void log_access(struct gw_request *r, uint64_t now_ms)
+{
+    if (!log_wants(LOG_INFO))
+        return;
+    struct str model = r->req ? str_sub(r->req->model, 0, 128) : S("");
+    struct str provider = r->target ? r->target->provider : S("-");
+    uint64_t first = r->first_content_ms ? r->first_content_ms - r->began_ms : 0;
+    log_write(LOG_INFO, "request",
+              "%s status=%d dialect=%s model=%.*s provider=%.*s attempts=%d in=%lld cached=%lld out=%lld "
+              "first_ms=%llu total_ms=%llu",
+              r->id, r->status, r->client->name, STR(model), STR(provider), r->n_attempts,
+              (long long)tokens_input(&r->usage), (long long)r->usage.cache_read, (long long)r->usage.output,
+              (unsigned long long)first, (unsigned long long)(now_ms - r->began_ms));
+}
+
+static enum gw_step phase_finish(struct gw_request *r)
+{
+    uint64_t now_ms = loop_now_ms(r->thread->loop);
+    char status[16];
+    snprintf(status, sizeof status, "%d", r->status);
+    metric_add(metric_cell(&requests_total, status), 1);
+    if (r->outcome == GW_CANCELLED && r->target)
+        count_attempt(r, "cancelled");
+    if (r->target)
+        observe(r, now_ms);
+    log_access(r, now_ms);
+    free_request(r);
+    return GW_END;
+}

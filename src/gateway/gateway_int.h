@@ -1,0 +1,128 @@
+/* gateway_int.h - struct gw_request and what the files of this folder do for it.
+ *
+ * A request lives on one loop thread, in memory of its own (body included), because it may
+ * outlive its HTTP side: a client that left is still accounted for.  It moves through the table
+ * of phases in gateway.c; a phase that has to wait returns GW_WAIT, and whoever it waited for
+ * calls gw_advance. */
+#ifndef GATEWAY_GATEWAY_INT_H
+#define GATEWAY_GATEWAY_INT_H
+
+#include "api/chat.h"
+#include "api/dialect.h"
+#include <pthread.h>
+
+#include "gateway/gateway.h"
+
+#define REQUEST_ID_BYTES 40
+#define TARGETS_MAX      64 /* of one request's route */
+#define HEARTBEAT_MS     15000
+
+struct gateway {
+    _Atomic(struct config *) config; /* swapped under config_lock */
+    pthread_mutex_t config_lock;
+    const struct local_engine *local;
+    const struct proxy_rules *proxies;
+    _Atomic bool is_draining;
+};
+
+struct gw_thread {
+    struct gateway *gw;
+    struct loop *loop;
+    int idx;
+    int n_running;
+    uint64_t next_id;
+};
+
+enum gw_step { GW_NEXT, GW_WAIT, GW_END };
+
+enum gw_outcome { GW_OK, GW_FAILED, GW_CANCELLED, GW_INTERRUPTED };
+
+struct gw_request;
+
+/* How one kind of target is asked; a row for hosted providers and one for the engine. */
+struct upstream {
+    /* Begin.  OK, or a negative code with *e: this target cannot take it (nothing was sent).
+     * Events then go to gw_on_event, the end to gw_on_done. */
+    int (*start)(struct gw_request *r, const struct config_target *t, struct chat_error *e);
+    void (*cancel)(struct gw_request *r); /* no event or end follows */
+    void (*pause)(struct gw_request *r);
+    void (*resume)(struct gw_request *r);
+};
+
+struct gw_request {
+    struct gw_thread *thread;
+    struct gateway *gw;
+    struct config *config;
+    struct request *http; /* NULL: the client is gone, or answered */
+    struct arena arena;
+    char id[REQUEST_ID_BYTES];
+    int phase;
+    uint64_t began_ms; /* loop time */
+
+    const struct dialect *client;
+    struct chat_request *req;
+    struct dialect_reply reply;
+
+    /* route */
+    struct config_model direct; /* made for PROVIDER/MODEL and for served local names */
+    struct config_target direct_target;
+    const struct config_model *model;
+    const struct config_target *route[TARGETS_MAX];
+    int n_route, at_route;
+
+    /* the running attempt */
+    const struct config_target *target;
+    const struct upstream *upstream; /* NULL: none is running */
+    void *call;                      /* of the upstream: struct local_call or http_call */
+    int n_attempts;
+    bool has_content; /* the client may see it: no other target can take over silently */
+    bool has_error;
+    struct chat_error error; /* of the last attempt, or the one that is answered */
+    int n_finished;          /* choices with a FINISH event */
+    bool is_paused;
+
+    /* the answer */
+    struct dialect_writer *writer;
+    struct chat_collector *collector;
+    struct buf out;
+    bool is_head_sent;
+    bool is_answered; /* nothing more goes to the client */
+    int status;       /* as answered; 499: the client left */
+    struct timer heartbeat;
+    char start_id[128], start_model[128]; /* the held START event */
+    int64_t start_created_s;
+    bool has_start;
+    struct buf dropped; /* x-sluice-dropped */
+
+    /* the account */
+    struct token_account usage;
+    uint64_t first_content_ms; /* 0: none yet */
+    enum gw_outcome outcome;
+};
+
+/* gateway.c */
+void gw_advance(struct gw_request *r);
+/* From an upstream: an event, and the end of the attempt.  gw_on_event returns OK, or a negative
+ * code when the attempt must stop. */
+int gw_on_event(void *request, const struct chat_event *ev);
+void gw_on_done(struct gw_request *r);
+
+/* answer.c */
+void answer_error(struct gw_request *r, const struct chat_error *e);
+int answer_event(struct gw_request *r, const struct chat_event *ev); /* streams */
+void answer_stream_end(struct gw_request *r);
+void answer_whole(struct gw_request *r);
+void answer_heartbeat(struct timer *timer);
+/* An error before there is a request of ours: bad path, bad key. */
+void answer_refusal(struct request *http, const struct dialect *d, const char *id,
+                    const struct chat_error *e);
+
+/* route.c */
+enum gw_step phase_model(struct gw_request *r);
+enum gw_step phase_route(struct gw_request *r);
+bool route_may_use(const struct gw_request *r, struct str model);
+
+/* attempt_local.c, attempt_hosted.c */
+extern const struct upstream upstream_local;
+
+#endif

@@ -1,0 +1,455 @@
+/* local.c - The registry of local models: names, loading, unloading.  See local.h. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "server/local_int.h"
+
+#define QUEUE_CAP       4096
+#define RETRY_FAILED_NS (5 * NS_PER_S) /* a file that could not be loaded is tried again after this */
+#define IDLE_CHECK_NS   NS_PER_S
+
+/* Defined by the assembler file that holds the demo model's bytes; absent in a build without it. */
+extern const char sluice_demo_gguf[] __attribute__((weak));
+extern const char sluice_demo_gguf_end[] __attribute__((weak));
+
+static struct metric batch_size =
+    METRIC_GAUGE("sluice_engine_batch_size", "Sequences in the last step.", "model");
+static struct metric queue_depth =
+    METRIC_GAUGE("sluice_engine_queue_depth", "Requests waiting for their first step.", "model");
+static struct metric kv_used =
+    METRIC_GAUGE("sluice_engine_kv_blocks_used", "KV blocks of running sequences.", "model");
+static struct metric kv_cached =
+    METRIC_GAUGE("sluice_engine_kv_blocks_cached", "KV blocks kept for later prompts.", "model");
+static struct metric kv_total = METRIC_GAUGE("sluice_engine_kv_blocks", "KV blocks of the pool.", "model");
+static struct metric prompt_tokens =
+    METRIC_GAUGE("sluice_engine_prompt_tokens_total", "Prompt tokens computed or reused.", "model");
+static struct metric cached_tokens =
+    METRIC_GAUGE("sluice_engine_cached_tokens_total", "Prompt tokens reused.", "model");
+static struct metric generated_tokens =
+    METRIC_GAUGE("sluice_engine_generated_tokens_total", "Tokens generated.", "model");
+static struct metric draft_tokens =
+    METRIC_GAUGE("sluice_engine_draft_tokens_total", "Tokens guessed ahead.", "model");
+static struct metric draft_accepted =
+    METRIC_GAUGE("sluice_engine_draft_accepted_total", "Tokens guessed right.", "model");
+static struct metric preempted =
+    METRIC_GAUGE("sluice_engine_preemptions_total", "Sequences that had to step aside.", "model");
+
+struct str local_demo_gguf(void)
+{
+    if (!sluice_demo_gguf || !sluice_demo_gguf_end)
+        return S("");
+    return str_of(sluice_demo_gguf, (size_t)(sluice_demo_gguf_end - sluice_demo_gguf));
+}
+
+/* ---- loading and unloading (the loader's thread) ---- */
+
+static void model_options(const struct local *l, struct sluice_model_options *o)
+{
+    sluice_model_options_init(o, sizeof *o);
+    o->threads = (int)l->engine.threads;
+    o->isa = l->isa;
+    o->context = (int32_t)l->engine.context;
+    o->kv_bytes = (uint64_t)l->engine.kv_bytes;
+    o->kv_type = l->kv_type;
+    o->max_batch = (int32_t)l->engine.max_batch;
+}
+
+static void context_options(const struct local *l, struct sluice_context_options *o)
+{
+    sluice_context_options_init(o, sizeof *o);
+    o->step_budget_us = (int32_t)(l->engine.step_budget_ns / NS_PER_US);
+}
+
+static int open_model(const struct local *l, struct served *s, struct sluice_model **model,
+                      struct sluice_context **ctx, struct sluice_error *err)
+{
+    struct sluice_model_options mo;
+    struct sluice_context_options co;
+    model_options(l, &mo);
+    context_options(l, &co);
+    struct str demo = local_demo_gguf();
+    int rc = s->path ? sluice_model_open(s->path, &mo, model, err)
+                     : sluice_model_open_memory(demo.p, demo.n, &mo, model, err);
+    if (rc != SLUICE_OK)
+        return rc;
+    rc = sluice_context_create(*model, &co, ctx, err);
+    if (rc != SLUICE_OK) {
+        sluice_model_free(*model);
+        *model = NULL;
+    }
+    return rc;
+}
+
+static void wake_waiters(struct served_waiter *w)
+{
+    for (struct served_waiter *next; w; w = next) {
+        next = w->next;
+        w->on_ready(w);
+    }
+}
+
+static void load(struct local *l, struct served *s)
+{
+    struct sluice_model *model = NULL;
+    struct sluice_context *ctx = NULL;
+    struct sluice_error error = {0};
+    struct sluice_stats stats = {0};
+    int64_t start = clock_now_ns();
+    int rc = open_model(l, s, &model, &ctx, &error);
+    if (rc == SLUICE_OK)
+        sluice_context_get_stats(ctx, &stats, sizeof stats);
+    pthread_mutex_lock(&l->lock);
+    s->state = rc == SLUICE_OK ? SERVED_READY : SERVED_FAILED;
+    s->model = model;
+    s->ctx = ctx;
+    s->error = error;
+    s->context = stats.context;
+    s->failed_ns = s->last_used_ns = clock_now_ns();
+    struct served_waiter *waiters = s->waiters;
+    s->waiters = NULL;
+    pthread_mutex_unlock(&l->lock);
+    if (rc == SLUICE_OK)
+        log_info("engine", "model '%s' is ready after %lld ms", s->name,
+                 (long long)((clock_now_ns() - start) / NS_PER_MS));
+    else
+        log_error("engine", "model '%s' cannot be loaded: %s", s->name, error.text);
+    wake_waiters(waiters);
+}
+
+static void unload_idle(struct local *l)
+{
+    if (l->engine.idle_unload_ns == 0)
+        return;
+    int64_t now = clock_now_ns();
+    for (struct served *s = l->models; s; s = s->next) {
+        struct sluice_model *model = NULL;
+        struct sluice_context *ctx = NULL;
+        pthread_mutex_lock(&l->lock);
+        if (s->state == SERVED_READY && s->n_users == 0 && now - s->last_used_ns > l->engine.idle_unload_ns) {
+            model = s->model;
+            ctx = s->ctx;
+            s->model = NULL;
+            s->ctx = NULL;
+            s->state = SERVED_UNLOADED;
+        }
+        pthread_mutex_unlock(&l->lock);
+        if (!ctx)
+            continue;
+        sluice_context_free(ctx);
+        sluice_model_free(model);
+        log_info("engine", "model '%s' was idle and is unloaded", s->name);
+    }
+}
+
+static void *run_loader(void *arg)
+{
+    struct local *l = arg;
+    while (!l->is_stopping) {
+        struct served *s = queue_pop(&l->loads, IDLE_CHECK_NS);
+        if (s && !l->is_stopping)
+            load(l, s);
+        unload_idle(l);
+    }
+    return NULL;
+}
+
+static void *run_preparer(void *arg)
+{
+    struct local *l = arg;
+    struct local_call *call;
+    while ((call = queue_pop(&l->prepares, -1)))
+        local_call_prepare(call);
+    return NULL;
+}
+
+/* ---- using ---- */
+
+struct served *local_find(struct local *l, struct str model)
+{
+    pthread_mutex_lock(&l->lock);
+    struct served *s = l->models;
+    while (s && !str_eq(str_c(s->name), model))
+        s = s->next;
+    pthread_mutex_unlock(&l->lock);
+    return s;
+}
+
+static int begin_load_locked(struct served *s, struct sluice_error *err)
+{
+    if (s->state == SERVED_LOADING)
+        return ERR_BUSY;
+    if (s->state == SERVED_FAILED && clock_now_ns() - s->failed_ns < RETRY_FAILED_NS) {
+        *err = s->error;
+        return s->error.code;
+    }
+    s->state = SERVED_LOADING;
+    if (queue_try_push(&s->local->loads, s))
+        return ERR_BUSY;
+    s->state = SERVED_UNLOADED;
+    snprintf(err->text, sizeof err->text, "too many models are being loaded");
+    return SLUICE_ERR_LIMIT;
+}
+
+int local_use(struct served *s, struct served_waiter *w, struct sluice_error *err)
+{
+    pthread_mutex_lock(&s->local->lock);
+    int rc = OK;
+    if (s->state == SERVED_READY)
+        s->n_users++;
+    else
+        rc = begin_load_locked(s, err);
+    if (rc == ERR_BUSY && w) {
+        w->next = s->waiters;
+        s->waiters = w;
+    }
+    pthread_mutex_unlock(&s->local->lock);
+    return rc;
+}
+
+void local_release(struct served *s)
+{
+    pthread_mutex_lock(&s->local->lock);
+    assert(s->n_users > 0);
+    s->n_users--;
+    s->last_used_ns = clock_now_ns();
+    pthread_mutex_unlock(&s->local->lock);
+}
+
+/* ---- registry ---- */
+
+static int add(struct local *l, struct str name, struct str path, bool is_public, struct err *err)
+{
+    struct served *old = local_find(l, name);
+    if (old) {
+        bool same = old->path ? str_eq(str_c(old->path), path) : path.n == 0;
+        old->is_public = old->is_public || is_public;
+        return same ? OK : fail(err, ERR_ARG, "two local models are named '%.*s'", STR(name));
+    }
+    struct served *s = calloc(1, sizeof *s);
+    if (s) {
+        s->name = str_dup_z(name);
+        s->path = path.n ? str_dup_z(path) : NULL;
+    }
+    if (!s || !s->name || (path.n && !s->path)) {
+        if (s)
+            free(s->name);
+        free(s);
+        return fail(err, ERR_NOMEM, "no memory for a model's name");
+    }
+    s->local = l;
+    s->is_public = is_public;
+    s->created_s = clock_wall_ns() / NS_PER_S;
+    pthread_mutex_lock(&l->lock);
+    struct served **end = &l->models;
+    while (*end)
+        end = &(*end)->next;
+    *end = s;
+    pthread_mutex_unlock(&l->lock);
+    return OK;
+}
+
+/* "models/qwen2.5-0.5b-q8_0.gguf" -> "qwen2.5-0.5b-q8_0" */
+static struct str stem(struct str path)
+{
+    for (size_t i = path.n; i > 0; i--)
+        if (path.p[i - 1] == '/') {
+            path = str_sub(path, i, path.n);
+            break;
+        }
+    return str_ends(path, S(".gguf")) ? str_sub(path, 0, path.n - 5) : path;
+}
+
+/* A target's file: as it is written, or below the folder of models. */
+static int add_file(struct local *l, const struct config *c, struct str model, struct err *err)
+{
+    struct buf path;
+    buf_init(&path, 8192);
+    buf_str_add(&path, model);
+    if (access(buf_z(&path), R_OK) != 0 && model.n && model.p[0] != '/') {
+        struct buf other;
+        buf_init(&other, 8192);
+        buf_printf(&other, "%.*s/%.*s", STR(c->models_dir), STR(model));
+        if (access(buf_z(&other), R_OK) == 0) {
+            buf_clear(&path);
+            buf_str_add(&path, buf_str(&other));
+        }
+        buf_deinit(&other);
+    }
+    int rc = buf_ok(&path) ? add(l, model, buf_str(&path), false, err)
+                           : fail(err, ERR_LIMIT, "the path of a model is too long");
+    buf_deinit(&path);
+    return rc;
+}
+
+int local_update(struct local *l, const struct config *c, struct err *err)
+{
+    for (int i = 0; i < c->serve_models.n; i++) {
+        struct str name = c->serve_models.items[i].name, path = c->serve_models.items[i].value;
+        int rc = add(l, name.n ? name : stem(path), path, true, err);
+        if (rc != OK)
+            return rc;
+    }
+    bool nothing_else = c->serve_models.n == 0 && c->n_models == 0;
+    if (local_demo_gguf().n) {
+        int rc = add(l, S("demo"), S(""), nothing_else, err);
+        if (rc != OK)
+            return rc;
+    }
+    for (int i = 0; i < c->n_models; i++)
+        for (int t = 0; t < c->models[i].n_targets; t++) {
+            const struct config_target *target = &c->models[i].targets[t];
+            if (!str_eq(c->providers[target->provider_idx].kind, S("local")) || local_find(l, target->model))
+                continue;
+            int rc = add_file(l, c, target->model, err);
+            if (rc != OK)
+                return rc;
+        }
+    return OK;
+}
+
+void local_preload(struct local *l)
+{
+    struct sluice_error ignored;
+    for (struct served *s = l->models; s; s = s->next) {
+        pthread_mutex_lock(&l->lock);
+        if (s->is_public && s->state == SERVED_UNLOADED)
+            begin_load_locked(s, &ignored);
+        pthread_mutex_unlock(&l->lock);
+    }
+}
+
+/* ---- the face for the gateway ---- */
+
+static bool has_model(void *arg, struct str model)
+{
+    struct served *s = local_find(arg, model);
+    return s && s->is_public;
+}
+
+static bool get_model(void *arg, int i, struct local_model *out)
+{
+    struct local *l = arg;
+    pthread_mutex_lock(&l->lock);
+    struct served *s = l->models;
+    while (s && (!s->is_public || i-- > 0))
+        s = s->next;
+    if (s)
+        *out = (struct local_model){str_c(s->name), s->context, s->state == SERVED_READY, s->created_s};
+    pthread_mutex_unlock(&l->lock);
+    return s != NULL;
+}
+
+static int n_busy(void *arg, struct str model)
+{
+    struct served *s = local_find(arg, model);
+    if (!s)
+        return 0;
+    pthread_mutex_lock(&s->local->lock);
+    int n = s->n_users;
+    pthread_mutex_unlock(&s->local->lock);
+    return n;
+}
+
+const struct local_engine *local_engine_of(struct local *l)
+{
+    return &l->face;
+}
+
+void local_observe(struct local *l)
+{
+    for (struct served *s = l->models; s; s = s->next) {
+        struct sluice_stats st = {0};
+        pthread_mutex_lock(&l->lock);
+        if (s->ctx)
+            sluice_context_get_stats(s->ctx, &st, sizeof st);
+        pthread_mutex_unlock(&l->lock);
+        if (!st.kv_pages)
+            continue;
+        metric_set(metric_cell(&batch_size, s->name), st.n_running);
+        metric_set(metric_cell(&queue_depth, s->name), st.n_waiting);
+        metric_set(metric_cell(&kv_used, s->name), st.kv_pages_used);
+        metric_set(metric_cell(&kv_cached, s->name), st.kv_pages_cached);
+        metric_set(metric_cell(&kv_total, s->name), st.kv_pages);
+        metric_set(metric_cell(&prompt_tokens, s->name), (double)st.prompt_tokens);
+        metric_set(metric_cell(&cached_tokens, s->name), (double)st.cached_tokens);
+        metric_set(metric_cell(&generated_tokens, s->name), (double)st.generated_tokens);
+        metric_set(metric_cell(&draft_tokens, s->name), (double)st.draft_tokens);
+        metric_set(metric_cell(&draft_accepted, s->name), (double)st.draft_accepted);
+        metric_set(metric_cell(&preempted, s->name), (double)st.n_preempted);
+    }
+}
+
+/* ---- life ---- */
+
+static int start_threads(struct local *l, struct err *err)
+{
+    if (queue_init(&l->loads, QUEUE_CAP, NULL, NULL) != OK ||
+        queue_init(&l->prepares, QUEUE_CAP, NULL, NULL) != OK)
+        return fail(err, ERR_NOMEM, "no memory for the engine's queues");
+    l->has_loader = pthread_create(&l->loader, NULL, run_loader, l) == 0;
+    l->has_preparer = pthread_create(&l->preparer, NULL, run_preparer, l) == 0;
+    if (!l->has_loader || !l->has_preparer)
+        return fail(err, ERR_IO, "the system gives no more threads");
+    return OK;
+}
+
+struct local *local_create(const struct config *c, struct err *err)
+{
+    struct local *l = calloc(1, sizeof *l);
+    if (!l) {
+        fail(err, ERR_NOMEM, "no memory for the engine's registry");
+        return NULL;
+    }
+    pthread_mutex_init(&l->lock, NULL);
+    l->engine = c->engine;
+    l->isa = c->engine.isa.n ? str_dup_z(c->engine.isa) : NULL;
+    l->kv_type = str_dup_z(c->engine.kv_type);
+    l->face = (struct local_engine){l,
+                                    local_call_start,
+                                    local_call_cancel,
+                                    local_call_pause,
+                                    local_call_resume,
+                                    local_call_count,
+                                    has_model,
+                                    get_model,
+                                    n_busy};
+    if (local_update(l, c, err) != OK || start_threads(l, err) != OK) {
+        local_free(l);
+        return NULL;
+    }
+    return l;
+}
+
+void local_free(struct local *l)
+{
+    if (!l)
+        return;
+    l->is_stopping = true;
+    if (l->has_loader) {
+        queue_close(&l->loads);
+        pthread_join(l->loader, NULL);
+    }
+    if (l->has_preparer) {
+        queue_close(&l->prepares);
+        pthread_join(l->preparer, NULL);
+    }
+    for (struct served *s = l->models, *next; s; s = next) {
+        next = s->next;
+        sluice_context_free(s->ctx);
+        sluice_model_free(s->model);
+        free(s->name);
+        free(s->path);
+        free(s);
+    }
+    queue_deinit(&l->loads);
+    queue_deinit(&l->prepares);
+    pthread_mutex_destroy(&l->lock);
+    free(l->isa);
+    free(l->kv_type);
+    free(l);
+}

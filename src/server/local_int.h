@@ -1,0 +1,78 @@
+/* local_int.h - What local.c (models) and local_call.c (requests) share. */
+#ifndef SERVER_LOCAL_INT_H
+#define SERVER_LOCAL_INT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/queue.h"
+#include "server/local.h"
+#include "sluice.h"
+
+enum served_state { SERVED_UNLOADED, SERVED_LOADING, SERVED_READY, SERVED_FAILED };
+
+/* Somebody who waits for a model; `on_ready` is called on the loading thread, once. */
+struct served_waiter {
+    struct served_waiter *next;
+    void (*on_ready)(struct served_waiter *w);
+};
+
+/* One model.  Everything is under local.lock; model and ctx stay while n_users > 0. */
+struct served {
+    struct served *next;
+    struct local *local;
+    char *name; /* what the configuration or a client calls it */
+    char *path; /* NULL: the built-in demo model */
+    bool is_public;
+    enum served_state state;
+    int n_users;
+    int64_t last_used_ns, created_s;
+    struct sluice_model *model;
+    struct sluice_context *ctx;
+    struct sluice_error error; /* of a failed load */
+    int64_t failed_ns;
+    int32_t context;
+    struct served_waiter *waiters;
+};
+
+struct local {
+    pthread_mutex_t lock;
+    struct served *models;
+    struct config_engine engine; /* texts are copies below */
+    char *isa, *kv_type;
+    pthread_t loader, preparer;
+    bool has_loader, has_preparer;
+    struct queue loads;    /* of struct served */
+    struct queue prepares; /* of struct local_call: long prompts are tokenized off the loop */
+    _Atomic bool is_stopping;
+    struct local_engine face;
+};
+
+/* Use a model: OK and it is ready (release it later); ERR_BUSY and `w` is called when it is ready
+ * or has failed, then ask again; or an error. */
+int local_use(struct served *s, struct served_waiter *w, struct sluice_error *err);
+void local_release(struct served *s);
+struct served *local_find(struct local *l, struct str model);
+
+/* local_call.c */
+struct local_call *local_call_start(void *arg, const struct local_ask *ask, struct chat_error *e);
+void local_call_cancel(struct local_call *call);
+void local_call_pause(struct local_call *call);
+void local_call_resume(struct local_call *call);
+void local_call_count(void *arg, struct loop *loop, const struct chat_request *req, struct str model,
+                      void (*done)(void *ctx, int64_t n_tokens, const struct chat_error *e), void *ctx);
+void local_call_prepare(struct local_call *call); /* on the preparing thread */
+
+/* local_request.c: a canonical request as the engine takes it. */
+struct local_prompt {
+    struct sluice_chat chat;
+    struct str messages, tools, variables; /* JSON, in the arena */
+};
+/* Fills the conversation of a GENERATE or COUNT request; *e names what the engine cannot do. */
+int local_prompt_of(const struct chat_request *req, struct arena *a, struct local_prompt *p,
+                    struct chat_error *e);
+/* Sampling, limits and stops; pointers into the arena and the request. */
+int local_sampling_of(const struct chat_request *req, struct arena *a, int64_t max_tokens_cap, uint64_t seed,
+                      struct sluice_sampling *s, struct chat_error *e);
+
+#endif
