@@ -118,6 +118,7 @@ struct chat_media {
 struct chat_part {
     enum chat_part_type type;
     enum chat_cache_mark cache;
+    int at; /* its place in the client's own list, for error messages */
     struct str text; /* text, refusal, reasoning */
     struct chat_media media;
     /* Tool calls and results.  A call from a dialect without ids has one made by us. */
@@ -144,6 +145,7 @@ struct chat_part {
 
 struct chat_message {
     enum chat_role role;
+    int at;          /* its place in the client's own list; -1: the separate system prompt */
     struct str name; /* OpenAI: who speaks */
     struct chat_part *parts;
     size_t n_parts;
@@ -395,14 +397,15 @@ enum chat_finish {
 
 enum chat_event_type {
     CHAT_EV_START,     /* first, exactly once: id, model, created_s (each may be missing) */
-    CHAT_EV_TEXT,      /* text: a fragment; signature possible (Gemini) */
+    CHAT_EV_TEXT,      /* text: a fragment, perhaps with logprobs; signature possible (Gemini) */
     CHAT_EV_REASONING, /* text: a fragment; or signature (ends this block of thinking); or
-                          is_redacted with signature: a whole redacted block */
+                          is_redacted with signature: a whole redacted block.  signature_from
+                          is set on every fragment of a provider that signs its thinking */
     CHAT_EV_CITATION,  /* citation, of the text block that runs */
     CHAT_EV_REFUSAL,   /* text: a fragment */
     CHAT_EV_TOOL_CALL, /* tool_idx; id and name on its first fragment only; text: a fragment of
                           the arguments; fragments of different calls may interleave */
-    CHAT_EV_LOGPROBS,  /* logprobs of the tokens in the text event before it */
+    CHAT_EV_LOGPROBS,  /* logprobs of tokens whose text came before or will come later */
     CHAT_EV_MEDIA,     /* media: an image or audio in the answer, or a piece of audio */
     CHAT_EV_USAGE,     /* usage: the account so far for the whole answer; the last one counts */
     CHAT_EV_FINISH,    /* once per choice: finish (and text: which stop string) */
