@@ -2,7 +2,8 @@
  *
  * The usual variables: https_proxy for TLS upstreams (by CONNECT), http_proxy for plain ones
  * (absolute-form requests), no_proxy a list of "host", ".domain" (and what is below "domain"),
- * "host:port", addresses, CIDR ranges, or "*".  Reading the environment is the caller's. */
+ * "host:port", addresses, CIDR ranges, or "*".
+ * Loopback hosts never go through a proxy.  Reading the environment is the caller's. */
 #ifndef NET_PROXY_H
 #define NET_PROXY_H
 

@@ -7,14 +7,8 @@
 #include <sys/types.h>
 
 #include "base/str.h"
+#include "net/openssl_int.h"
 #include "net/tls.h"
-
-/* OpenSSL has a type of the name of one of our error codes. */
-#define ERR_STATE openssl_err_state
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-#include <openssl/x509v3.h>
-#undef ERR_STATE
 
 /* What reading, writing and shaking hands answer instead of a count. */
 enum {
