@@ -24,9 +24,8 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "base/str.h"
-
-struct json;
 
 /* A compiled template: immutable, so that any thread may render from it. */
 struct template;
@@ -45,10 +44,28 @@ struct str template_source(const struct template *t);
  * engine knows what a model's template can do. */
 bool template_reads(const struct template *t, const char *name);
 
+/* What a template can do, found out when it is compiled by rendering small conversations.
+ * template_render uses the first four to hand over messages in the form that this template
+ * takes, whichever form they came in. */
+struct template_caps {
+    bool arguments_must_be_text; /* tool-call arguments as JSON text, not as an object */
+    bool arguments_as_given;     /* arguments are never converted */
+    bool content_must_be_text;   /* content parts that are all text are joined to one text */
+    bool content_must_be_parts;  /* a text is wrapped into one part */
+    bool has_system;             /* a system message is shown and not refused */
+    bool has_tools;              /* `tools` is shown */
+    bool has_tool_calls;         /* past tool calls are shown */
+    bool has_parallel_calls;     /* more than one call in a message is shown */
+    bool has_tool_results;       /* messages of role "tool" are shown */
+    bool has_reasoning;          /* `reasoning_content` of a past message may be shown */
+    bool has_generation_prompt;  /* add_generation_prompt adds something */
+};
+const struct template_caps *template_caps(const struct template *t);
+
 /* A named value that is data (marked), for example one of chat_template_kwargs. */
 struct template_var {
     struct str name;
-    const struct json *value;
+    struct json value;
 };
 
 /* A named text that counts as the template's own, for example {"bos_token", "<s>"}. */
@@ -56,24 +73,23 @@ struct template_text {
     struct str name, text;
 };
 
-/* NULL in *_max means "the default", below. */
 struct template_input {
-    const struct json *messages;  /* array of objects */
-    const struct json *tools;     /* NULL or JSON null: the template sees `none` */
-    const struct json *documents; /* the same */
+    struct json messages;  /* array of objects */
+    struct json tools;     /* absent or null: the template sees `none` */
+    struct json documents; /* the same */
     bool add_generation_prompt;
     const struct template_var *vars; /* the caller's chat_template_kwargs; may override the above */
     int n_vars;
     const struct template_text *texts; /* bos_token, eos_token, ... */
     int n_texts;
-    int64_t now_unix_s;       /* what strftime_now tells, */
-    int32_t utc_offset_s;     /* as local time: seconds east of Greenwich */
-    uint64_t steps_max;       /* 0: TEMPLATE_STEPS_MAX */
-    size_t output_bytes_max;  /* 0: TEMPLATE_OUTPUT_MAX */
+    int64_t now_unix_s;      /* what strftime_now tells, */
+    int32_t utc_offset_s;    /* as local time: seconds east of Greenwich */
+    uint64_t steps_max;      /* 0: TEMPLATE_STEPS_MAX */
+    size_t output_bytes_max; /* 0: TEMPLATE_OUTPUT_MAX */
 };
 
-#define TEMPLATE_STEPS_MAX 50000000u      /* a step is about one evaluated node or 16 bytes copied */
-#define TEMPLATE_OUTPUT_MAX (64u << 20)   /* bytes */
+#define TEMPLATE_STEPS_MAX 50000000u    /* a step is about one evaluated node or 16 bytes copied */
+#define TEMPLATE_OUTPUT_MAX (64u << 20) /* bytes */
 
 /* Neighbours differ in is_data; no segment is empty. */
 struct template_segment {
