@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "gateway/cors.h"
 #include "gateway/gateway_int.h"
 
 #define HEADERS_MAX 24
@@ -50,6 +51,12 @@ static void add_common(struct gw_request *r, struct headers *h)
     add(h, S("x-sluice-cache"), S("off"));
     if (r->dropped.n)
         add(h, S("x-sluice-dropped"), buf_str(&r->dropped));
+    struct str origin = cors_origin(r->config, r->http->head);
+    if (origin.n) {
+        add(h, S("access-control-allow-origin"), origin);
+        add(h, S("access-control-expose-headers"), S("*"));
+        add(h, S("vary"), S("origin"));
+    }
 }
 
 /* ---- errors ---- */
