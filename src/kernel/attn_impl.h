@@ -1,0 +1,160 @@
+/* attn_impl.h - Attention over one segment of keys; compiled once per level (vec_impl.h).
+ *
+ * Scores come out sixteen keys at a time because a K tile is stored transposed: lane = key, and
+ * the loop over d multiplies each line of the tile with one number of the query.  V tiles are
+ * stored by key: lane = output dimension, and the loop over keys multiplies a line with one
+ * probability.  Up to KERN_QUERIES queries (those of a GQA group, or neighbouring rows of a
+ * prompt) share every load and conversion of K and V.
+ *
+ * Every output is one chain of fma in ascending order, so neither the number of queries in a
+ * call nor the number of tiles computed together changes a bit. */
+
+#if defined(__AVX512F__)
+enum { PV_WIDTH = 4, QK_TILES = 2 }; /* 6 x 4 and 6 x 2 accumulators of 32 registers */
+#elif defined(__AVX2__)
+enum { PV_WIDTH = 1, QK_TILES = 1 };
+#else
+enum { PV_WIDTH = 1, QK_TILES = 1 };
+#endif
+
+VEC vf k_line(enum kern_kv kv, const uint8_t *tile, int d)
+{
+    if (kv == KERN_KV_F16)
+        return vf_of_f16(tile + 32 * d);
+    if (kv == KERN_KV_BF16)
+        return vf_of_bf16(tile + 32 * d);
+    const uint8_t *block = tile + KV_Q8_BLOCK * (d / 32);
+    return vf_mul(vf_of_i8(block + 16 * (d % 32)), vf_of_f16(block + 512));
+}
+
+/* Scores of `tiles` neighbouring tiles from tile t on. */
+VEC void score_tiles(enum kern_kv kv, int nq, int tiles, const struct kern_attn *a, int t)
+{
+    vf acc[KERN_QUERIES][2];
+    UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < tiles; j++) acc[i][j] = vf_zero();
+    const uint8_t *k0 = a->k_tiles[t], *k1 = a->k_tiles[t + tiles - 1];
+    for (int d = 0; d < a->head_dim; d++) {
+        vf k[2];
+        k[0] = k_line(kv, k0, d);
+        if (tiles == 2)
+            k[1] = k_line(kv, k1, d);
+        UNROLL for (int i = 0; i < nq; i++)
+        {
+            vf q = vf_set1(a->q[i][d]);
+            UNROLL for (int j = 0; j < tiles; j++) acc[i][j] = vf_fma(q, k[j], acc[i][j]);
+        }
+    }
+    UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < tiles; j++)
+        vf_store(a->scores + i * KERN_SEGMENT + 16 * (t + j), acc[i][j]);
+}
+
+/* Scores to probabilities, zero beyond the query's keys up to the last tile in use. */
+VEC void probabilities(struct kern_attn *a, int i, int tiles)
+{
+    float *s = a->scores + i * KERN_SEGMENT;
+    int n = a->n_keys[i];
+    vf neg = vf_set1(-INFINITY), m = neg, sum = vf_zero();
+    for (int k = 0; k < n; k += 16)
+        m = vf_max(vf_first(n - k < 16 ? n - k : 16, vf_load(s + k), neg), m);
+    float max = vf_hmax(m);
+    a->max[i] = max;
+    for (int k = 0; k < n; k += 16) {
+        vf p = vf_exp2_neg(vf_sub(vf_load(s + k), vf_set1(max)));
+        p = vf_first(n - k < 16 ? n - k : 16, p, vf_zero());
+        sum = vf_add(sum, p);
+        vf_store(s + k, p);
+    }
+    for (int k = (n + 15) / 16 * 16; k < 16 * tiles; k += 16)
+        vf_store(s + k, vf_zero());
+    a->sum[i] = vf_sum(sum);
+}
+
+/* out[d0 .. d0 + 16 width) of all queries. */
+VEC void weigh_values(enum kern_kv kv, int nq, int width, const struct kern_attn *a, int d0, int n_keys)
+{
+    vf acc[KERN_QUERIES][4];
+    UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < width; j++) acc[i][j] = vf_zero();
+    int hd = a->head_dim;
+    for (int k = 0; k < n_keys; k++) {
+        const uint8_t *tile = a->v_tiles[k / 16];
+        vf v[4];
+        UNROLL for (int j = 0; j < width; j++)
+        {
+            int d = d0 + 16 * j;
+            if (kv == KERN_KV_F16)
+                v[j] = vf_of_f16(tile + 2 * (k % 16 * hd + d));
+            else if (kv == KERN_KV_BF16)
+                v[j] = vf_of_bf16(tile + 2 * (k % 16 * hd + d));
+            else
+                v[j] = vf_mul(vf_of_i8(tile + k % 16 * hd + d),
+                              vf_of_f16_one(tile + 16 * hd + 2 * (k % 16 * (hd / 32) + d / 32)));
+        }
+        UNROLL for (int i = 0; i < nq; i++)
+        {
+            vf p = vf_set1(a->scores[i * KERN_SEGMENT + k]);
+            UNROLL for (int j = 0; j < width; j++) acc[i][j] = vf_fma(p, v[j], acc[i][j]);
+        }
+    }
+    UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < width; j++)
+        vf_store(a->out[i] + d0 + 16 * j, acc[i][j]);
+}
+
+VEC void attend(enum kern_kv kv, int nq, struct kern_attn *a)
+{
+    int n_keys = 0, d = 0, t = 0;
+    for (int i = 0; i < nq; i++)
+        n_keys = a->n_keys[i] > n_keys ? a->n_keys[i] : n_keys;
+    int tiles = (n_keys + 15) / 16;
+    for (; t + QK_TILES <= tiles; t += QK_TILES)
+        score_tiles(kv, nq, QK_TILES, a, t);
+    for (; t < tiles; t++)
+        score_tiles(kv, nq, 1, a, t);
+    for (int i = 0; i < nq; i++)
+        probabilities(a, i, tiles);
+    for (; d + 16 * PV_WIDTH <= a->head_dim; d += 16 * PV_WIDTH)
+        weigh_values(kv, nq, PV_WIDTH, a, d, n_keys);
+    for (; d < a->head_dim; d += 16)
+        weigh_values(kv, nq, 1, a, d, n_keys);
+}
+
+#define ATTEND(NAME, KV)                                                                                     \
+    static void NAME(struct kern_attn *a)                                                                    \
+    {                                                                                                        \
+        switch (a->n_queries) {                                                                              \
+        case 1: attend(KV, 1, a); break;                                                                     \
+        case 2: attend(KV, 2, a); break;                                                                     \
+        case 3: attend(KV, 3, a); break;                                                                     \
+        case 4: attend(KV, 4, a); break;                                                                     \
+        case 5: attend(KV, 5, a); break;                                                                     \
+        case 6: attend(KV, 6, a); break;                                                                     \
+        default: break;                                                                                      \
+        }                                                                                                    \
+    }
+ATTEND(attend_f16, KERN_KV_F16)
+ATTEND(attend_bf16, KERN_KV_BF16)
+ATTEND(attend_q8_0, KERN_KV_Q8_0)
+
+static float exp2_one(float x)
+{
+    float t[16];
+    vf_store(t, vf_exp2_neg(vf_set1(x)));
+    return t[0];
+}
+
+static void attend_merge(struct kern_attn_state *s, float *out, float max, float sum, const float *part, int n)
+{
+    if (sum == 0)
+        return;
+    float m = max_f32(s->max, max);
+    vf old = vf_set1(exp2_one(s->max - m)), new = vf_set1(exp2_one(max - m));
+    for (int i = 0; i < n; i += 16)
+        vf_store(out + i, vf_fma(vf_load(part + i), new, vf_mul(vf_load(out + i), old)));
+    s->sum = fmaf(sum, exp2_one(max - m), s->sum * exp2_one(s->max - m));
+    s->max = m;
+}
+
+static void attend_finish(const struct kern_attn_state *s, float *out, int n)
+{
+    for (int i = 0; i < n; i += 16)
+        vf_store(out + i, vf_div(vf_load(out + i), vf_set1(s->sum)));
+}
