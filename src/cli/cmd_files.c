@@ -1,0 +1,238 @@
+/* cmd_files.c - sluice inspect, quantize, convert: commands that read and write model files. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "cli/cli.h"
+#include "server/local.h"
+
+#define JSON_ARENA_MAX ((size_t)512 << 20)
+
+static void print_value(const char *indent, struct str key, struct json v, struct arena *a);
+
+static void print_object(const char *indent, struct json object, struct arena *a)
+{
+    struct json_iter it = json_iter(object);
+    while (json_next(&it))
+        print_value(indent, it.key, it.value, a);
+}
+
+/* A readable form of the library's JSON: one line per fact, long texts at their end. */
+static void print_value(const char *indent, struct str key, struct json v, struct arena *a)
+{
+    char deeper[64];
+    snprintf(deeper, sizeof deeper, "%s  ", indent);
+    if (json_is(v, JSON_OBJECT)) {
+        printf("%s%.*s:\n", indent, STR(key));
+        if (strlen(deeper) < 40)
+            print_object(deeper, v, a);
+    } else if (json_is(v, JSON_STRING)) {
+        struct str text = json_text(v, a);
+        printf("%s%-22.*s %.*s\n", indent, STR(key), STR(text));
+    } else if (json_is(v, JSON_ARRAY)) {
+        printf("%s%.*s:\n", indent, STR(key));
+        struct json_iter it = json_iter(v);
+        while (json_next(&it)) {
+            printf("%s", deeper);
+            struct json_iter field = json_iter(it.value);
+            bool first = true;
+            while (json_is(it.value, JSON_OBJECT) && json_next(&field)) {
+                struct str text =
+                    json_is(field.value, JSON_STRING) ? json_text(field.value, a) : json_span(field.value);
+                printf("%s%.*s", first ? "" : "  ", STR(text));
+                first = false;
+            }
+            if (first)
+                printf("%.*s", STR(json_span(it.value)));
+            printf("\n");
+        }
+    } else {
+        printf("%s%-22.*s %.*s\n", indent, STR(key), STR(json_span(v)));
+    }
+}
+
+static int print_readable(struct str text)
+{
+    struct arena a;
+    struct json_doc doc;
+    arena_init(&a, JSON_ARENA_MAX);
+    struct err err = {0};
+    int rc = json_parse(&doc, &a, text, &err);
+    if (rc == OK)
+        print_object("", json_root(&doc), &a);
+    arena_deinit(&a);
+    return rc == OK ? EXIT_OK : cli_fail(EXIT_FAIL, "%s", err.text);
+}
+
+static int describe_demo(char **json)
+{
+    struct sluice_model_options o;
+    struct sluice_model *model;
+    struct sluice_error err = {0};
+    sluice_model_options_init(&o, sizeof o);
+    o.vocab_only = true;
+    int rc = cli_open_model("demo", &o, &model);
+    if (rc != EXIT_OK)
+        return rc;
+    if (sluice_model_describe(model, json, &err) != SLUICE_OK)
+        rc = cli_fail(EXIT_FAIL, "%s", err.text);
+    sluice_model_free(model);
+    return rc;
+}
+
+int cmd_inspect(struct args *a)
+{
+    const char *model = NULL;
+    bool as_json = false, tensors = false;
+    while (args_next(a)) {
+        if (args_is(a, "json"))
+            as_json = true;
+        else if (args_is(a, "tensors"))
+            tensors = true;
+        else if (a->word && !model)
+            model = a->word;
+        else
+            return args_unknown(a);
+    }
+    if (!model)
+        return cli_fail(EXIT_USAGE, "which model? (sluice inspect MODEL)");
+    char *json = NULL;
+    struct sluice_error err = {0};
+    int rc = EXIT_OK;
+    if (strcmp(model, "demo") == 0 && local_demo_gguf().n)
+        rc = describe_demo(&json);
+    else if (sluice_inspect(model, tensors, &json, &err) != SLUICE_OK)
+        rc = cli_fail(EXIT_FAIL, "%s", err.text);
+    if (rc == EXIT_OK && as_json)
+        puts(json);
+    else if (rc == EXIT_OK)
+        rc = print_readable(str_c(json));
+    sluice_free(json);
+    return rc;
+}
+
+static int two_or_three_words(struct args *a, const char **words, int n, const char *usage)
+{
+    int have = 0;
+    while (args_next(a)) {
+        if (!a->word || have == n)
+            return args_unknown(a);
+        words[have++] = a->word;
+    }
+    return have == n ? EXIT_OK : cli_fail(EXIT_USAGE, "%s", usage);
+}
+
+int cmd_quantize(struct args *a)
+{
+    const char *w[3];
+    int rc = two_or_three_words(a, w, 3, "usage: sluice quantize IN OUT TYPE");
+    if (rc != EXIT_OK)
+        return rc;
+    struct progress p;
+    struct sluice_file_options o;
+    struct sluice_error err = {0};
+    progress_begin(&p, "quantize");
+    sluice_file_options_init(&o, sizeof o);
+    o.progress = progress_step;
+    o.progress_user = &p;
+    rc = sluice_quantize(w[0], w[1], w[2], &o, &err);
+    progress_end(&p);
+    return rc == SLUICE_OK ? EXIT_OK : cli_fail(EXIT_FAIL, "%s", err.text);
+}
+
+int cmd_convert(struct args *a)
+{
+    const char *w[2];
+    int rc = two_or_three_words(a, w, 2, "usage: sluice convert HF_DIR OUT");
+    if (rc != EXIT_OK)
+        return rc;
+    struct progress p;
+    struct sluice_file_options o;
+    struct sluice_error err = {0};
+    progress_begin(&p, "convert");
+    sluice_file_options_init(&o, sizeof o);
+    o.progress = progress_step;
+    o.progress_user = &p;
+    rc = sluice_convert(w[0], w[1], &o, &err);
+    progress_end(&p);
+    return rc == SLUICE_OK ? EXIT_OK : cli_fail(EXIT_FAIL, "%s", err.text);
+}
+
+static void print_speed(const char *what, struct json part, const char *share)
+{
+    double median = 0, min = 0, max = 0, of = 0;
+    int64_t tokens = 0;
+    struct json speed = json_get(part, "tokens_per_second");
+    if (!json_exists(part) || !json_f64(json_get(speed, "median"), &median))
+        return;
+    json_f64(json_get(speed, "min"), &min);
+    json_f64(json_get(speed, "max"), &max);
+    json_i64(json_get(part, "tokens"), &tokens);
+    json_f64(json_get(part, share), &of);
+    printf("%-9s %6lld tokens  %9.2f tokens/s  (%.2f to %.2f)  %5.1f%% of %s\n", what, (long long)tokens,
+           median, min, max, of * 100,
+           strcmp(share, "share_of_bandwidth") == 0 ? "read bandwidth" : "int8 peak");
+}
+
+int cmd_bench(struct args *a)
+{
+    struct sluice_bench_options b;
+    struct sluice_model_options mo;
+    struct sluice_context_options co;
+    const char *name = NULL;
+    bool as_json = false;
+    sluice_bench_options_init(&b, sizeof b);
+    sluice_model_options_init(&mo, sizeof mo);
+    sluice_context_options_init(&co, sizeof co);
+    while (args_next(a)) {
+        int64_t v = 0;
+        int status;
+        if (a->word && !name) {
+            name = a->word;
+        } else if (args_is(a, "json")) {
+            as_json = true;
+        } else if (cli_engine_flag(a, &mo, &status)) {
+            if (status != EXIT_OK)
+                return status;
+        } else if (args_is(a, "p") || args_is(a, "n") || args_is(a, "b") || args_is(a, "d") ||
+                   args_is(a, "depth") || args_is(a, "r") || args_is(a, "repetitions")) {
+            char which = a->flag.p[0];
+            if (!args_i64(a, which == 'b' || which == 'r' ? 1 : 0, 1 << 20, &v))
+                return EXIT_USAGE;
+            *(which == 'p'   ? &b.prompt_tokens
+              : which == 'n' ? &b.generate_tokens
+              : which == 'b' ? &b.n_streams
+              : which == 'd' ? &b.depth
+                             : &b.repetitions) = (int32_t)v;
+        } else {
+            return args_unknown(a);
+        }
+    }
+    if (!name)
+        return cli_fail(EXIT_USAGE, "which model? (sluice bench MODEL)");
+    struct sluice_model *model;
+    struct sluice_context *ctx = NULL;
+    struct sluice_error err = {0};
+    int rc = cli_open_model(name, &mo, &model);
+    if (rc != EXIT_OK)
+        return rc;
+    char *json = NULL;
+    if (sluice_context_create(model, &co, &ctx, &err) != SLUICE_OK ||
+        sluice_bench(ctx, &b, &json, &err) != SLUICE_OK)
+        rc = cli_fail(EXIT_FAIL, "%s", err.text);
+    struct arena arena;
+    struct json_doc doc;
+    arena_init(&arena, 1 << 20);
+    if (rc == EXIT_OK && as_json) {
+        puts(json);
+    } else if (rc == EXIT_OK && json_parse(&doc, &arena, str_c(json), NULL) == OK) {
+        print_speed("prompt", json_get(json_root(&doc), "prompt"), "share_of_int8_peak");
+        print_speed("generate", json_get(json_root(&doc), "generate"), "share_of_bandwidth");
+    }
+    arena_deinit(&arena);
+    sluice_free(json);
+    sluice_context_free(ctx);
+    sluice_model_free(model);
+    return rc;
+}
