@@ -273,7 +273,6 @@ struct sluice_logit_bias {
 
 /* How to choose the next token.  Values outside the stated range are SLUICE_ERR_ARG. */
 struct sluice_sampling {
-    size_t struct_bytes;
     float temperature; /* 0: always the most likely token; default 1; at most 100 */
     int32_t top_k;     /* 0: off (default) */
     float top_p;       /* (0, 1]; default 1 */
@@ -299,8 +298,8 @@ struct sluice_sampling {
     int32_t logprobs; /* negative: none (default); n: of each token, and of the n likeliest
                        * (at most SLUICE_TOP_LOGPROBS_MAX); natural logarithms of the model's own
                        * distribution, before anything above */
+    uint64_t reserved[8]; /* 0; room for what comes, since this struct lies inside another */
 };
-SLUICE_API void sluice_sampling_init(struct sluice_sampling *s, size_t struct_bytes);
 
 enum sluice_priority { SLUICE_PRIORITY_HIGH, SLUICE_PRIORITY_NORMAL, SLUICE_PRIORITY_LOW };
 

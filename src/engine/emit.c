@@ -5,7 +5,7 @@
 #include "engine/emit.h"
 
 #include <assert.h>
-#include <math.h>
+#include <string.h>
 
 #define REPLACEMENT_BYTES 3 /* U+FFFD for one bad byte */
 
@@ -104,27 +104,24 @@ static struct emit_piece tell(struct emit *e, size_t n, bool is_end)
     return (struct emit_piece){str_of(buf_str(&e->text).p, n), e->told_tokens, k, -1};
 }
 
-static void take_token(struct emit *e, const struct sampled *s, bool is_hidden)
+static void take_token(struct emit *e, const struct sampled *s)
 {
     assert(e->n_tokens < EMIT_TOKENS_MAX);
     struct emit_token *t = &e->tokens[e->n_tokens++];
     t->sampled = *s;
     t->begin = e->told + e->text.n;
-    if (!is_hidden) {
-        struct str bytes = emit_token_text(e->tokenizer, s->token, e->show_special);
-        utf8_stream_push(e->char_bytes, &e->n_char_bytes, bytes, &e->text);
-    }
+    struct str bytes = emit_token_text(e->tokenizer, s->token, e->show_special);
+    utf8_stream_push(e->char_bytes, &e->n_char_bytes, bytes, &e->text);
     /* A character that is not complete will add at least one byte more. */
-    t->end = e->told + e->text.n + (e->n_char_bytes > 0 && !is_hidden);
+    t->end = e->told + e->text.n + (e->n_char_bytes > 0);
 }
 
-struct emit_piece emit_push(struct emit *e, const struct sampled *s, bool are_stops_on,
-                            bool is_hidden)
+struct emit_piece emit_push(struct emit *e, const struct sampled *s, bool are_stops_on)
 {
     size_t at = 0;
 
     forget_told(e);
-    take_token(e, s, is_hidden);
+    take_token(e, s);
     assert(buf_ok(&e->text));
     if (!are_stops_on)
         return tell(e, e->text.n, false);
@@ -143,12 +140,5 @@ struct emit_piece emit_finish(struct emit *e)
         buf_puts(&e->text, "\xef\xbf\xbd");
         e->n_char_bytes = 0;
     }
-    struct emit_piece piece = tell(e, e->text.n, true);
-    /* Tokens without text at the very end. */
-    while (piece.n_tokens < e->n_tokens) {
-        struct emit_token *t = &e->tokens[piece.n_tokens];
-        t->end = t->begin;
-        piece = tell(e, e->text.n, true);
-    }
-    return piece;
+    return tell(e, e->text.n, true);
 }

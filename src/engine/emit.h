@@ -63,12 +63,10 @@ void emit_deinit(struct emit *e);
 /* The bytes that a token contributes: its text, or a special token's name if those are shown. */
 struct str emit_token_text(const struct tokenizer *t, int32_t id, bool show_special);
 
-/* Take a token.  are_stops_on: stop strings count now (min_tokens is reached).  is_hidden: the token
- * is told but contributes no text (an end token). */
-struct emit_piece emit_push(struct emit *e, const struct sampled *s, bool are_stops_on,
-                            bool is_hidden);
+/* Take a token.  are_stops_on: stop strings count now (min_tokens is reached). */
+struct emit_piece emit_push(struct emit *e, const struct sampled *s, bool are_stops_on);
 
-/* The answer is over: tell all that is held. */
+/* The answer is over without a stop string: tell all that is held. */
 struct emit_piece emit_finish(struct emit *e);
 
 #endif

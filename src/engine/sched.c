@@ -84,14 +84,22 @@ static bool is_decoding(const struct sched_seq *s)
     return s->is_running && !s->is_paused && s->n_todo == 1;
 }
 
+/* Outputs that may still be asked for, one kept for each sequence that can join. */
+static int32_t outputs_left(const struct planner *p)
+{
+    return p->limits->outputs_max - (int32_t)p->step.n_logits -
+           (p->limits->batch_max - p->plan->n_items - 1);
+}
+
 static void plan_decode(struct planner *p, int32_t seq)
 {
     const struct sched_seq *s = &p->seqs[seq];
     int32_t n_draft = s->n_draft;
     int32_t room = p->limits->rows_max - (int32_t)p->step.n_rows - 1;
+    int32_t outputs = outputs_left(p) - 1;
 
-    if (n_draft > room)
-        n_draft = room;
+    n_draft = n_draft < room ? n_draft : room;
+    n_draft = n_draft < outputs ? n_draft : outputs;
     int32_t missing = pages_missing(p, s, s->n_ctx + 1 + n_draft);
     if (missing > p->available && n_draft > 0) { /* guesses are not worth anybody's pages */
         n_draft = 0;
@@ -112,18 +120,21 @@ static void plan_decode(struct planner *p, int32_t seq)
 
 /* ---- prompts ---- */
 
-/* Rows of a prompt at position `pos` that the step still takes; 0: it is full. */
-static int32_t prompt_rows(const struct planner *p, int64_t pos, int32_t n_todo, double budget_us)
+/* Rows of a prompt that the step still takes; 0: it is full. */
+static int32_t prompt_rows(const struct planner *p, const struct sched_seq *s, double budget_us)
 {
     int32_t room = p->limits->rows_max - (int32_t)p->step.n_rows;
-    int32_t rows = n_todo < room ? n_todo : room;
+    int32_t rows = s->n_todo < room ? s->n_todo : room;
+
+    if (s->wants_all_logits && rows > outputs_left(p))
+        rows = outputs_left(p);
 
     if (rows <= 0 || p->plan->n_items == p->limits->batch_max)
         return 0;
     if (p->n_decoding == 0) {
         if (p->step.n_rows >= SCHED_ROWS_EFFICIENT)
             return 0;
-        int32_t fit = cost_rows_for(p->cost, p->step, pos, SCHED_IDLE_BUDGETS * budget_us, rows);
+        int32_t fit = cost_rows_for(p->cost, p->step, s->n_ctx, SCHED_IDLE_BUDGETS * budget_us, rows);
         return fit > SCHED_ROWS_EFFICIENT || fit == rows ? fit
                : rows < SCHED_ROWS_EFFICIENT             ? rows
                                                          : SCHED_ROWS_EFFICIENT;
@@ -131,7 +142,7 @@ static int32_t prompt_rows(const struct planner *p, int64_t pos, int32_t n_todo,
     if (budget_us <= 0)
         return 0;
     int32_t known = cost_rows_known(p->cost, p->step.n_rows);
-    return cost_rows_for(p->cost, p->step, pos, budget_us, rows < known ? rows : known);
+    return cost_rows_for(p->cost, p->step, s->n_ctx, budget_us, rows < known ? rows : known);
 }
 
 static void plan_prompt(struct planner *p, int32_t seq, int32_t n_rows, double *budget_us)
@@ -197,7 +208,7 @@ static void plan_priorities(struct planner *p)
 static bool try_admit(struct planner *p, int32_t seq, double *budget_us)
 {
     const struct sched_seq *s = &p->seqs[seq];
-    int32_t n_rows = prompt_rows(p, s->n_ctx, s->n_todo, *budget_us);
+    int32_t n_rows = prompt_rows(p, s, *budget_us);
 
     if (n_rows == 0 || !has_room(p, s, p->n_decoding))
         return false;
@@ -230,7 +241,7 @@ void sched_plan_step(struct sched_plan *plan, const struct sched_seq *seqs, int3
         if (is_preempted(&p, i) || is_planned(&p, i))
             continue;
         if (s->is_running && !s->is_paused) {
-            int32_t n_rows = prompt_rows(&p, s->n_ctx, s->n_todo, budget_us);
+            int32_t n_rows = prompt_rows(&p, s, budget_us);
             if (n_rows > 0)
                 plan_prompt(&p, i, n_rows, &budget_us);
         } else if (!s->is_running && is_open && !s->must_wait) {

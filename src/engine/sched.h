@@ -30,6 +30,7 @@
 
 #define SCHED_ROWS_EFFICIENT 64
 #define SCHED_IDLE_BUDGETS 10
+#define SCHED_BATCH_MAX 256 /* upper bound of batch_max */
 
 struct sched_seq {
     int32_t priority;  /* 0 first */
@@ -50,6 +51,7 @@ struct sched_limits {
     int32_t pages_available;
     int32_t batch_max; /* running sequences */
     int32_t rows_max;  /* rows of one step */
+    int32_t outputs_max; /* of them, rows whose logits are wanted; at least batch_max */
     double budget_us;
 };
 

@@ -1,0 +1,27 @@
+/* compute.h - What the engine needs of a model, so that tests can put a fake one in its place.
+ *
+ * The rules are those of model/model.h; compute_of_model is the real thing. */
+#ifndef ENGINE_COMPUTE_H
+#define ENGINE_COMPUTE_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "model/model.h"
+
+struct compute {
+    void *self;
+    /* Compute a batch and wait for it. */
+    int (*step)(void *self, const struct model_batch *batch, struct err *err);
+    /* Logits of the i-th row of the last step that wanted them, to be changed at will. */
+    float *(*logits)(void *self, uint32_t i);
+    const char *isa;
+    int32_t n_vocab;
+    int32_t n_ctx; /* largest position + 1 */
+    int32_t page_tokens, n_pages;
+    int32_t rows_max, outputs_max; /* of one step */
+};
+
+struct compute compute_of_model(struct model *m);
+
+#endif

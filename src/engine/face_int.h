@@ -1,0 +1,56 @@
+/* face_int.h - What the files that implement include/sluice.h share. */
+#ifndef ENGINE_FACE_INT_H
+#define ENGINE_FACE_INT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "base/team.h"
+#include "engine/engine.h"
+#include "model/gguf.h"
+#include "model/model.h"
+#include "sluice.h"
+#include "text/template.h"
+#include "text/tokenizer.h"
+
+/* The public error is struct err with other names (stream.c asserts it). */
+static inline struct err *face_err(struct sluice_error *e)
+{
+    return (struct err *)e;
+}
+
+/* A caller's options struct of from_bytes, as compiled by him, over the defaults in `to`, which begins
+ * with struct_bytes as well.  ERR_UNSUPPORTED if he knows more fields than we do. */
+int face_copy_options(void *to, size_t to_bytes, const void *from, size_t from_bytes, const char *name,
+                      struct err *err);
+
+/* Text that the caller gave, with SLUICE_Z understood; NULL is empty. */
+struct str face_text(const char *p, size_t n);
+
+struct sluice_model {
+    struct gguf *gguf;
+    struct tokenizer *tokenizer;
+    struct template *chat_template; /* NULL: the model has none */
+    struct model *model;            /* NULL: vocab_only */
+    struct team *team;
+    struct model_facts facts;
+    char *name;
+    int32_t max_batch;
+    pid_t pid;
+    _Atomic bool has_context;
+};
+
+#define FACE_OUT_OF_MEMORY(err) fail((err), ERR_NOMEM, "no memory")
+
+/* The tokens of a conversation as the model's template writes it.  The caller frees *list. */
+int face_chat_encode(const struct sluice_model *m, const struct sluice_chat *chat, struct token_list *list,
+                     struct err *err);
+/* The tokens of plain text. */
+int face_text_encode(const struct sluice_model *m, struct str text, int flags, struct token_list *list,
+                     struct err *err);
+
+#endif
