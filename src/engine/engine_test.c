@@ -196,7 +196,7 @@ static void fuzz(uint64_t seed, int32_t n_pages, int32_t max_batch, int32_t draf
         }
         if (n_asked > 0 && rng_below(&r, 40) == 0) {
             int k = (int)rng_below(&r, (uint64_t)n_asked);
-            cancelled[k] = a[k].heard.n_done == 0;
+            cancelled[k] |= a[k].heard.n_done == 0;
             sluice_stream_cancel(a[k].heard.stream);
         }
         if (!engine_turn(e) && n_asked == N)

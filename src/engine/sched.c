@@ -157,16 +157,19 @@ static void plan_prompt(struct planner *p, int32_t seq, int32_t n_rows, double *
 
 /* ---- admission ---- */
 
-/* Pages that admitting a waiting sequence takes from those available. */
-static int32_t pages_to_admit(const struct planner *p, const struct sched_seq *s)
+/* Pages that admitting a waiting sequence takes from those available: new ones, and idle ones
+ * that it found.  Of what it found, a preempted sequence may have been the only holder: after
+ * a preemption all of it is counted. */
+static int32_t pages_to_admit(const struct planner *p, const struct sched_seq *s, bool is_after_preemption)
 {
-    return pages_for(p, s->n_ctx + s->n_todo) - s->n_pages + s->n_given;
+    int32_t all = pages_for(p, s->n_ctx + s->n_todo);
+    return is_after_preemption ? all : all - s->n_pages + s->n_given;
 }
 
 static bool has_room(const struct planner *p, const struct sched_seq *s, int32_t n_spare)
 {
     return p->n_running < p->limits->batch_max &&
-           pages_to_admit(p, s) + n_spare <= p->available;
+           pages_to_admit(p, s, p->plan->n_preempt > 0) + n_spare <= p->available;
 }
 
 static bool yields_to(const struct planner *p, int32_t seq, const struct sched_seq *asking)
@@ -186,7 +189,7 @@ static void make_room(struct planner *p, const struct sched_seq *s, int32_t n_sp
             pages += p->seqs[i].n_given;
             places++;
         }
-    if (places < 1 || pages_to_admit(p, s) + n_spare > pages)
+    if (places < 1 || pages_to_admit(p, s, true) + n_spare > pages)
         return;
     for (int32_t i = p->n_seqs - 1; i >= 0 && !has_room(p, s, n_spare); i--)
         if (yields_to(p, i, s))
@@ -212,7 +215,7 @@ static bool try_admit(struct planner *p, int32_t seq, double *budget_us)
 
     if (n_rows == 0 || !has_room(p, s, p->n_decoding))
         return false;
-    p->available -= pages_to_admit(p, s);
+    p->available -= pages_to_admit(p, s, p->plan->n_preempt > 0);
     p->n_running++;
     plan_prompt(p, seq, n_rows, budget_us);
     return true;
