@@ -286,6 +286,7 @@ struct chat_request {
 
     struct str user;          /* `user`, metadata.user_id or safety_identifier: whom to charge */
     struct str metadata_json; /* OpenAI metadata object */
+    struct str beta;          /* Anthropic: the header anthropic-beta */
     enum chat_cache_mark cache; /* Anthropic: cache_control on the whole request */
 
     struct chat_field *fields; /* everything else that came */
