@@ -1,0 +1,258 @@
+/* breaker.c - See breaker.h. */
+#include "gateway/breaker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metric.h"
+
+#define LEARN_WEIGHT 0.1 /* of the newest observation */
+
+static struct metric breaker_state =
+    METRIC_GAUGE("sluice_breaker_state", "0 closed, 1 half open, 2 open.", "target");
+
+struct health_table {
+    pthread_mutex_t lock;
+    struct health *targets;
+    struct key_ring *rings;
+};
+
+struct health_table *health_table_create(void)
+{
+    struct health_table *t = calloc(1, sizeof *t);
+    if (t)
+        pthread_mutex_init(&t->lock, NULL);
+    return t;
+}
+
+void health_table_free(struct health_table *t)
+{
+    if (!t)
+        return;
+    for (struct health *h = t->targets, *next; h; h = next) {
+        next = h->next;
+        pthread_mutex_destroy(&h->lock);
+        free(h->name);
+        free(h);
+    }
+    for (struct key_ring *k = t->rings, *next; k; k = next) {
+        next = k->next;
+        pthread_mutex_destroy(&k->lock);
+        free(k->name);
+        free(k);
+    }
+    pthread_mutex_destroy(&t->lock);
+    free(t);
+}
+
+static char *join(struct str a, struct str b)
+{
+    struct buf name;
+    buf_init(&name, 4096);
+    buf_printf(&name, "%.*s/%.*s", STR(a), STR(b));
+    return buf_take(&name, NULL);
+}
+
+struct health *health_of(struct health_table *t, struct str provider, struct str model)
+{
+    char *name = join(provider, model);
+    if (!name)
+        return NULL;
+    pthread_mutex_lock(&t->lock);
+    struct health *h = t->targets;
+    while (h && strcmp(h->name, name) != 0)
+        h = h->next;
+    if (!h && (h = calloc(1, sizeof *h))) {
+        pthread_mutex_init(&h->lock, NULL);
+        h->name = name;
+        name = NULL;
+        h->next = t->targets;
+        t->targets = h;
+    }
+    pthread_mutex_unlock(&t->lock);
+    free(name);
+    return h;
+}
+
+struct key_ring *key_ring_of(struct health_table *t, struct str provider)
+{
+    pthread_mutex_lock(&t->lock);
+    struct key_ring *k = t->rings;
+    while (k && !str_eq(str_c(k->name), provider))
+        k = k->next;
+    if (!k && (k = calloc(1, sizeof *k))) {
+        pthread_mutex_init(&k->lock, NULL);
+        k->name = str_dup_z(provider);
+        if (k->name) {
+            k->next = t->rings;
+            t->rings = k;
+        } else {
+            free(k);
+            k = NULL;
+        }
+    }
+    pthread_mutex_unlock(&t->lock);
+    return k;
+}
+
+/* ---- breaker ---- */
+
+static void set_state(struct health *h, enum breaker_state state)
+{
+    if (h->state == state)
+        return;
+    static const char *const words[] = {"closed", "half open", "open"};
+    log_warn("breaker", "%s: %s", h->name, words[state]);
+    h->state = state;
+    metric_set(metric_cell(&breaker_state, h->name), state);
+}
+
+/* How long until it may be tried; 0: now; the probe itself is not taken. */
+static int64_t blocked_ns(const struct health *h, const struct config_breaker *b, int64_t now_ns)
+{
+    if (h->overloaded_until_ns > now_ns)
+        return h->overloaded_until_ns - now_ns;
+    if (h->state == BREAKER_OPEN && now_ns - h->opened_ns < b->cooldown_ns)
+        return b->cooldown_ns - (now_ns - h->opened_ns);
+    if (h->state != BREAKER_CLOSED && h->is_probing)
+        return b->cooldown_ns;
+    return 0;
+}
+
+bool health_begin(struct health *h, const struct config_breaker *b, int64_t max_concurrency, int64_t now_ns,
+                  int64_t *wait_ms)
+{
+    pthread_mutex_lock(&h->lock);
+    int64_t blocked = blocked_ns(h, b, now_ns);
+    bool full = max_concurrency > 0 && h->n_running >= max_concurrency;
+    bool ok = blocked == 0 && !full;
+    if (ok) {
+        h->n_running++;
+        if (h->state != BREAKER_CLOSED) {
+            h->is_probing = true;
+            set_state(h, BREAKER_HALF_OPEN);
+        }
+    }
+    pthread_mutex_unlock(&h->lock);
+    *wait_ms = blocked ? (blocked + NS_PER_MS - 1) / NS_PER_MS : full ? -1 : 0;
+    return ok;
+}
+
+bool health_is_open_for_traffic(struct health *h, const struct config_breaker *b, int64_t max_concurrency,
+                                int64_t now_ns)
+{
+    pthread_mutex_lock(&h->lock);
+    bool ok = blocked_ns(h, b, now_ns) == 0 && (max_concurrency == 0 || h->n_running < max_concurrency);
+    pthread_mutex_unlock(&h->lock);
+    return ok;
+}
+
+static int64_t failures_max(const struct config_breaker *b)
+{
+    return b->failures > BREAKER_FAILURES_MAX ? BREAKER_FAILURES_MAX : b->failures;
+}
+
+/* The oldest of the last `failures` failures lies within the window. */
+static bool too_many(const struct health *h, const struct config_breaker *b, int64_t now_ns)
+{
+    int64_t n = failures_max(b);
+    if (h->n_failed < n)
+        return false;
+    int oldest = (int)((h->at_failed - n + BREAKER_FAILURES_MAX) % BREAKER_FAILURES_MAX);
+    return now_ns - h->failed_ns[oldest] <= b->window_ns;
+}
+
+void health_end(struct health *h, const struct config_breaker *b, bool is_success, bool is_failure,
+                int64_t now_ns)
+{
+    pthread_mutex_lock(&h->lock);
+    h->n_running--;
+    bool was_probe = h->is_probing;
+    if (is_success || is_failure)
+        h->error_share += LEARN_WEIGHT * ((is_failure ? 1.0 : 0.0) - h->error_share);
+    if (is_success && h->state != BREAKER_CLOSED) {
+        h->n_failed = 0;
+        set_state(h, BREAKER_CLOSED);
+    }
+    if (is_failure) {
+        h->failed_ns[h->at_failed] = now_ns;
+        h->at_failed = (h->at_failed + 1) % BREAKER_FAILURES_MAX;
+        h->n_failed += h->n_failed < BREAKER_FAILURES_MAX;
+        if (h->state == BREAKER_HALF_OPEN || too_many(h, b, now_ns)) {
+            h->opened_ns = now_ns;
+            set_state(h, BREAKER_OPEN);
+        }
+    }
+    if (was_probe)
+        h->is_probing = false;
+    pthread_mutex_unlock(&h->lock);
+}
+
+void health_pause(struct health *h, int64_t until_ns)
+{
+    pthread_mutex_lock(&h->lock);
+    if (until_ns > h->overloaded_until_ns)
+        h->overloaded_until_ns = until_ns;
+    pthread_mutex_unlock(&h->lock);
+}
+
+static void learn(double *v, double seen)
+{
+    if (seen > 0)
+        *v = *v == 0 ? seen : *v + LEARN_WEIGHT * (seen - *v);
+}
+
+void health_learn(struct health *h, double first_ms, double per_token_ms)
+{
+    pthread_mutex_lock(&h->lock);
+    learn(&h->first_ms, first_ms);
+    learn(&h->per_token_ms, per_token_ms);
+    pthread_mutex_unlock(&h->lock);
+}
+
+/* ---- API keys ---- */
+
+/* A reload may have changed the list: a place whose key is another one starts anew. */
+static void match_key(struct key_ring *k, const struct config_list *keys, int idx)
+{
+    uint64_t f = str_hash(keys->items[idx]);
+    if (k->fingerprint[idx] == f)
+        return;
+    k->fingerprint[idx] = f;
+    k->parked_until_ns[idx] = 0;
+}
+
+int key_ring_pick(struct key_ring *k, const struct config_list *keys, int64_t now_ns, int64_t *free_ns)
+{
+    int n = keys->n > HEALTH_KEYS_MAX ? HEALTH_KEYS_MAX : keys->n;
+    if (n == 0)
+        return 0;
+    pthread_mutex_lock(&k->lock);
+    int found = -1;
+    *free_ns = INT64_MAX;
+    for (int i = 0; i < n && found < 0; i++) {
+        int idx = (int)((k->turn + (uint32_t)i) % (uint32_t)n);
+        match_key(k, keys, idx);
+        if (k->parked_until_ns[idx] <= now_ns)
+            found = idx;
+        else if (k->parked_until_ns[idx] < *free_ns)
+            *free_ns = k->parked_until_ns[idx];
+    }
+    if (found >= 0)
+        k->turn = (uint32_t)found + 1;
+    pthread_mutex_unlock(&k->lock);
+    return found;
+}
+
+void key_ring_park(struct key_ring *k, const struct config_list *keys, int idx, int64_t until_ns)
+{
+    if (idx < 0 || idx >= keys->n || idx >= HEALTH_KEYS_MAX)
+        return;
+    pthread_mutex_lock(&k->lock);
+    match_key(k, keys, idx);
+    if (until_ns > k->parked_until_ns[idx])
+        k->parked_until_ns[idx] = until_ns;
+    pthread_mutex_unlock(&k->lock);
+}

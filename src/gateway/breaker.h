@@ -1,0 +1,77 @@
+/* breaker.h - Circuit breakers, parked keys and learned speeds: what all requests know of a target.
+ *
+ * One struct per (provider, model), found by name and kept across reloads of the configuration,
+ * shared by all loop threads under one short lock per target.
+ *
+ * A breaker opens after `failures` failures within `window`; after `cooldown` one probe is let
+ * through: its success closes the breaker, its failure opens it again. */
+#ifndef GATEWAY_BREAKER_H
+#define GATEWAY_BREAKER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/chat.h"
+#include "gateway/config.h"
+
+#define BREAKER_FAILURES_MAX 64 /* remembered; a larger `failures` counts as this */
+#define HEALTH_KEYS_MAX      64 /* API keys per provider whose state is kept */
+
+enum breaker_state { BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN };
+
+/* What is known of one target.  Everything under `lock`. */
+struct health {
+    pthread_mutex_t lock;
+    struct health *next;
+    char *name; /* "provider/model" */
+    enum breaker_state state;
+    int64_t failed_ns[BREAKER_FAILURES_MAX]; /* ring of failure times */
+    int n_failed, at_failed;
+    int64_t opened_ns;
+    bool is_probing;
+    int64_t overloaded_until_ns; /* the provider asked for a pause */
+    int n_running;
+    /* learned, exponentially weighted: 0 until first seen */
+    double first_ms, per_token_ms, error_share;
+};
+
+/* State of a provider's API keys: when each may be used again. */
+struct key_ring {
+    pthread_mutex_t lock;
+    struct key_ring *next;
+    char *name; /* provider */
+    uint32_t turn;
+    uint64_t fingerprint[HEALTH_KEYS_MAX];
+    int64_t parked_until_ns[HEALTH_KEYS_MAX]; /* INT64_MAX: dead until a reload brings another */
+};
+
+struct health_table;
+struct health_table *health_table_create(void); /* NULL without memory */
+void health_table_free(struct health_table *t);
+
+/* Never freed before the table.  NULL without memory. */
+struct health *health_of(struct health_table *t, struct str provider, struct str model);
+struct key_ring *key_ring_of(struct health_table *t, struct str provider);
+
+/* May a request go to this target now?  Counts a running request (and takes the probe) if so:
+ * then exactly one health_end must follow.  *wait_ms says when to ask again if not (-1: a slot
+ * must become free). */
+bool health_begin(struct health *h, const struct config_breaker *b, int64_t max_concurrency, int64_t now_ns,
+                  int64_t *wait_ms);
+/* How the request went.  `is_failure`: of the target, not of the client or the key. */
+void health_end(struct health *h, const struct config_breaker *b, bool is_success, bool is_failure,
+                int64_t now_ns);
+/* The provider asked for a pause, or the target is known to be overloaded. */
+void health_pause(struct health *h, int64_t until_ns);
+void health_learn(struct health *h, double first_ms, double per_token_ms);
+/* Would health_begin say yes?  Takes nothing. */
+bool health_is_open_for_traffic(struct health *h, const struct config_breaker *b, int64_t max_concurrency,
+                                int64_t now_ns);
+
+/* Index of a usable API key, rotating; -1 if all are parked (*free_ns: when the first one is
+ * free again, INT64_MAX if never).  A provider without keys gives 0. */
+int key_ring_pick(struct key_ring *k, const struct config_list *keys, int64_t now_ns, int64_t *free_ns);
+void key_ring_park(struct key_ring *k, const struct config_list *keys, int idx, int64_t until_ns);
+
+#endif
