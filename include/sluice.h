@@ -164,8 +164,10 @@ SLUICE_API int sluice_inspect(const char *path, bool tensors, char **json,
 
 enum {
     SLUICE_ADD_BOS = 1, /* put the model's begin-of-text token in front, if its file asks for one */
-    SLUICE_SPECIAL = 2  /* tokenize: control tokens written in the text count (trusted text only!);
+    SLUICE_SPECIAL = 2, /* tokenize: control tokens written in the text count (trusted text only!);
                          * detokenize: show control tokens */
+    SLUICE_TEXT_START = 4 /* detokenize: the tokens are a text from its start, so the space that some
+                           * tokenizers put in front of it is removed again */
 };
 
 /* Text to tokens.  Returns their number; at most `tokens_cap` are written, so a call with capacity

@@ -34,11 +34,13 @@ struct str face_text(const char *p, size_t n);
 struct sluice_model {
     struct gguf *gguf;
     struct tokenizer *tokenizer;
-    struct template *chat_template; /* NULL: the model has none */
+    struct template *chat_template; /* the file's own or a built-in one; NULL: see template_error */
     struct model *model;            /* NULL: vocab_only */
     struct team *team;
     struct model_facts facts;
-    char *name;
+    bool has_own_template;
+    char *template_error; /* why the model's template cannot be used, or NULL */
+    char *name, *architecture;
     int32_t max_batch;
     pid_t pid;
     _Atomic bool has_context;
@@ -49,6 +51,8 @@ struct sluice_model {
 /* The tokens of a conversation as the model's template writes it.  The caller frees *list. */
 int face_chat_encode(const struct sluice_model *m, const struct sluice_chat *chat, struct token_list *list,
                      struct err *err);
+/* A known tool-call markup (face_parser.c). */
+bool face_has_tool_format(const struct sluice_model *m);
 /* The tokens of plain text. */
 int face_text_encode(const struct sluice_model *m, struct str text, int flags, struct token_list *list,
                      struct err *err);
