@@ -192,6 +192,18 @@ static bool slice_items(struct jj *j, struct jj_value v, int64_t start, int64_t 
     return true;
 }
 
+static bool slice_range(struct jj *j, struct jj_value v, int64_t start, int64_t stop, int64_t step,
+                        struct jj_value *out)
+{
+    const struct jj_iter *of = v.iter;
+    if (!slice_items(j, v, start, stop, step, out) || !jj_of_iter(j, out->list, JJ_RANGE, out))
+        return false;
+    out->iter->start = of->start + start * of->step;
+    out->iter->stop = of->start + stop * of->step;
+    out->iter->step = of->step * step;
+    return true;
+}
+
 static bool slice_str(struct jj *j, struct jj_value v, int64_t start, int64_t stop, int64_t step,
                       struct jj_value *out)
 {
@@ -228,16 +240,16 @@ static bool eval_slice(struct jj *j, struct jj_value v, const struct jj_node *n,
         return false;
     if (step == 0)
         return jj_fail(j, "the step of a slice cannot be zero");
+    if (step > JJ_SLICE_STEP_MAX || step < -JJ_SLICE_STEP_MAX)
+        return jj_fail_code(j, ERR_LIMIT, "the step of a slice is too large");
     int64_t low = step > 0 ? 0 : -1, high = step > 0 ? len : len - 1;
     if (!slice_bound(j, n->a, step > 0 ? 0 : INT64_MAX, &start) ||
         !slice_bound(j, n->b, step > 0 ? INT64_MAX : INT64_MIN, &stop))
         return false;
     start = clamp(start, len, low, high);
     stop = clamp(stop, len, low, high);
-    if (step > len + 1) /* further than the end either way: the first item alone */
-        step = len + 1;
-    if (step < -(len + 1))
-        step = -(len + 1);
+    if (is_range)
+        return slice_range(j, v, start, stop, step, out);
     return jj_is(v, JJ_STR) ? slice_str(j, v, start, stop, step, out)
                             : slice_items(j, v, start, stop, step, out);
 }
@@ -366,6 +378,9 @@ static bool repeat(struct jj *j, struct jj_value v, int64_t times, struct jj_val
 {
     struct jj_text t = {0};
     if (jj_is(v, JJ_STR)) {
+        if (v.s.n && times > (int64_t)(j->out_bytes_max / v.s.n))
+            return jj_fail_code(j, ERR_LIMIT, "the template makes a text of more than %zu bytes",
+                                j->out_bytes_max);
         for (int64_t i = 0; i < times && v.s.n; i++)
             if (!jj_spend(j, 1) || !jj_text_add_str(j, &t, v))
                 return false;

@@ -196,7 +196,8 @@ FILTER(do_truncate)
 {
     int64_t length = 255, leeway = 5;
     struct jj_value end = jj_is(a[2], JJ_MISSING) ? jj_str(S("...")) : a[2];
-    if (!jj_need_str(j, v, "what is truncated", &v) || !jj_need_str(j, end, "the end", &end) ||
+    int64_t n;
+    if (!jj_length(j, v, &n) || !jj_need_str(j, end, "the end", &end) ||
         (!jj_is(a[0], JJ_MISSING) && !jj_need_int(j, a[0], "length", &length)) ||
         (!jj_is(a[3], JJ_MISSING) && !jj_is(a[3], JJ_NONE) &&
          !jj_need_int(j, a[3], "leeway", &leeway)))
@@ -205,8 +206,10 @@ FILTER(do_truncate)
     if (keep < 0 || leeway < 0)
         return jj_fail(j, "truncate: the length is less than that of the end mark");
     *out = v;
-    if ((int64_t)jj_char_count(v.s) <= length + leeway)
+    if (n <= length + leeway)
         return true;
+    if (!jj_need_str(j, v, "what is truncated", &v))
+        return false;
     size_t cut = jj_char_offset(v.s, (size_t)keep);
     if (!jj_truth(a[1]))
         for (size_t i = cut; i-- > 0;)
@@ -437,6 +440,11 @@ FILTER(do_int)
             *out = fallback;
             return true;
         }
+    } else if (jj_is(v, JJ_FLOAT) && isfinite(v.f) && !int_of_float(v.f, out)) {
+        struct str digits = arena_printf(j->arena, "%.0f", v.f);
+        if (!digits.p)
+            return jj_no_memory(j);
+        *out = (struct jj_value){.type = JJ_BIGINT, .s = digits};
     } else if (!jj_is(v, JJ_FLOAT) || !int_of_float(v.f, out)) {
         *out = fallback;
         return true;

@@ -285,7 +285,7 @@ bool jj_percent_format(struct jj *j, struct jj_value format, struct jj_value arg
     }
     bool is_left_over = jj_is(args, JJ_TUPLE) ? p.next < args.list->n
                                               : !p.has_used && !jj_is(args, JJ_DICT) &&
-                                                    !jj_is(args, JJ_LIST);
+                                                    !jj_is(args, JJ_LIST) && !jj_is(args, JJ_ITER);
     if (is_left_over)
         return jj_fail(j, "not all values were used by the format");
     *out = jj_text_value(&t);

@@ -13,6 +13,7 @@
 /* Nested lists and dicts in a value that is printed or compared. */
 #define JJ_VALUE_DEPTH_MAX 200
 #define JJ_RANGE_MAX 100000 /* as Jinja's sandbox */
+#define JJ_SLICE_STEP_MAX (1 << 30)
 #define JJ_ARGS_MAX 8       /* of a built-in with named parameters */
 
 /* Names that the interpreter sets itself: the first ones of every template, in this order. */

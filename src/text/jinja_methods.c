@@ -801,6 +801,8 @@ bool jj_find_method(struct jj *j, struct jj_value self, struct str name, struct 
         [JJ_DICT] = dict_methods, [JJ_LOOP] = loop_methods,    [JJ_CYCLER] = cycler_methods,
         [JJ_FLOAT] = float_methods, [JJ_JOINER] = NULL};
     *is_found = false;
+    if (jj_is(self, JJ_ITER) && self.iter->kind == JJ_RANGE)
+        self = jj_of_list(self.iter->list, JJ_TUPLE); /* index and count alone, as a tuple's */
     for (const struct jj_builtin *f = tables[self.type]; f && f->name; f++) {
         if (!str_eq(name, str_c(f->name)))
             continue;

@@ -108,29 +108,29 @@ static bool copy_of(struct jj *j, struct jj_value v, struct jj_list **out)
     return true;
 }
 
-/* One key per item: its attribute, in lower case unless `is_sensitive`.  A path with commas
- * gives lists of keys. */
+/* One key per item: its attribute, in lower case unless `is_sensitive`.  With `as_list` the key
+ * is a list of one, or of several for a path with commas: lists are first asked for equality,
+ * so that items without order can be equal. */
 static bool sort_keys(struct jj *j, struct jj_list *l, struct jj_value path, bool is_sensitive,
-                      struct jj_value **out)
+                      bool as_list, struct jj_value **out)
 {
     struct jj_value *keys = *out = arena_new_array(j->arena, struct jj_value, l->n);
     struct jj_value none = {.type = JJ_MISSING};
     if (!keys)
         return jj_no_memory(j);
-    bool is_multi = jj_is(path, JJ_STR) && str_find_char(path.s, ',', 0) != STR_NONE;
     for (uint32_t i = 0; i < l->n; i++) {
-        if (!is_multi) {
+        if (!as_list) {
             if (!by_path(j, l->v[i], path, none, &keys[i]) || !fold_case(j, is_sensitive, &keys[i]))
                 return false;
             continue;
         }
         struct jj_list *several = jj_list_new(j, 0);
-        struct str rest = path.s, part;
+        struct str rest = jj_is(path, JJ_STR) ? path.s : S(" "), part;
         if (!several)
             return false;
         while (str_split(&rest, ',', &part)) {
-            struct jj_value key;
-            if (!by_path(j, l->v[i], jj_str(part), none, &key) ||
+            struct jj_value key, name = jj_is(path, JJ_STR) ? jj_str(part) : path;
+            if (!by_path(j, l->v[i], name, none, &key) ||
                 !fold_case(j, is_sensitive, &key) || !jj_list_push(j, several, key))
                 return false;
         }
@@ -143,7 +143,7 @@ FILTER(do_sort)
 {
     struct jj_list *l;
     struct jj_value *keys;
-    if (!copy_of(j, v, &l) || !sort_keys(j, l, a[2], jj_truth(a[1]), &keys) ||
+    if (!copy_of(j, v, &l) || !sort_keys(j, l, a[2], jj_truth(a[1]), true, &keys) ||
         !jj_sort(j, l, keys, jj_truth(a[0])))
         return false;
     *out = jj_of_list(l, JJ_LIST);
@@ -163,7 +163,7 @@ FILTER(do_dictsort)
     else if (!jj_is(a[1], JJ_MISSING) && !(jj_is(a[1], JJ_STR) && str_eq(a[1].s, S("key"))))
         return jj_fail(j, "dictsort sorts by 'key' or 'value'");
     if (!jj_dict_keys(j, v.dict, JJ_ITEMS, &l) ||
-        !sort_keys(j, l, which, jj_truth(a[0]), &keys) || !jj_sort(j, l, keys, jj_truth(a[2])))
+        !sort_keys(j, l, which, jj_truth(a[0]), false, &keys) || !jj_sort(j, l, keys, jj_truth(a[2])))
         return false;
     *out = jj_of_list(l, JJ_LIST);
     return true;
@@ -175,7 +175,7 @@ static bool extreme(struct jj *j, struct jj_value v, struct jj_value *a, int wan
     struct jj_list *l;
     struct jj_value *keys;
     uint32_t best = 0;
-    if (!jj_items_of(j, v, &l) || !sort_keys(j, l, a[1], jj_truth(a[0]), &keys))
+    if (!jj_items_of(j, v, &l) || !sort_keys(j, l, a[1], jj_truth(a[0]), false, &keys))
         return false;
     *out = jj_undefined(S("the sequence is empty"));
     for (uint32_t i = 1; i < l->n; i++) {
@@ -203,7 +203,7 @@ FILTER(do_unique)
     struct jj_list *l, *to = jj_list_new(j, 0);
     struct jj_value *keys;
     struct jj_dict *seen = jj_dict_new(j);
-    if (!to || !seen || !jj_items_of(j, v, &l) || !sort_keys(j, l, a[1], jj_truth(a[0]), &keys))
+    if (!to || !seen || !jj_items_of(j, v, &l) || !sort_keys(j, l, a[1], jj_truth(a[0]), false, &keys))
         return false;
     for (uint32_t i = 0; i < l->n; i++) {
         struct jj_entry *e;
@@ -456,7 +456,11 @@ RAW_FILTER(do_map)
 {
     struct jj_list *l, *to = jj_list_new(j, 0);
     struct jj_value name, item;
-    if (!to || !jj_items_of(j, v, &l))
+    if (!to)
+        return false;
+    if (!jj_truth(v)) /* also for what cannot be iterated over */
+        return jj_of_iter(j, to, JJ_GENERATOR, out);
+    if (!jj_items_of(j, v, &l))
         return false;
     if (args->n == 0) {
         if (l->n && !map_by_attribute(j, l, args, to))
@@ -478,7 +482,11 @@ static bool choose(struct jj *j, struct jj_value v, const struct jj_args *args, 
 {
     struct jj_list *l, *to = jj_list_new(j, 0);
     struct jj_value path = {.type = JJ_MISSING}, missing = path, subject, name;
-    if (!to || !jj_items_of(j, v, &l))
+    if (!to)
+        return false;
+    if (!jj_truth(v)) /* also for what cannot be iterated over */
+        return jj_of_iter(j, to, JJ_GENERATOR, out);
+    if (!jj_items_of(j, v, &l))
         return false;
     if (by_attribute && args->n == 0)
         return jj_fail(j, "selectattr and rejectattr need an attribute");
