@@ -319,3 +319,97 @@ void pack_strip(enum quant_type type, void *strip, const void *rows, size_t row_
             put_tail(type, out + 2 * lines * LINE, r, b.tail);
         }
 }
+
+/* --- back ------------------------------------------------------------------------------------ */
+
+/* The code of element e of row r of a half's block. */
+static unsigned code_of(const struct shape *s, int block_elems, const uint8_t *half, int r, int e)
+{
+    int q = e % 32 / 4, g = e / 32, at = 4 * r + e % 4;
+    unsigned code = 0;
+    if (s->bytes)
+        return half[LINE * (e / 4) + at];
+    if (s->nibbles) {
+        int line = block_elems == 32 ? q % 4 : 8 * (g / 2) + q;
+        bool high = block_elems == 32 ? q >= 4 : g % 2;
+        code = half[LINE * line + at] >> (high ? 4 : 0) & 15u;
+    }
+    if (s->bits)
+        code |= (half[LINE * (s->nibbles + g) + at] >> q & 1u) << 4;
+    if (s->twos)
+        code |= (half[LINE * (s->nibbles + 2 * g + q / 4) + at] >> (2 * (q % 4)) & 3u) << (s->nibbles ? 4 : 0);
+    return code;
+}
+
+static float tail_f16(const uint8_t *tail, int line, int row)
+{
+    return f16_to_f32(read_u16(tail + LINE * line + 2 * row));
+}
+
+static void row_block32(enum quant_type type, const uint8_t *half, const uint8_t *tail, int row, float *y)
+{
+    const struct shape *s = &shapes[type];
+    for (int e = 0; e < 32; e++) {
+        unsigned c = code_of(s, 32, half, row % HALF, e);
+        float d = type == QUANT_MXFP4 ? bf16_to_f32(read_u16(tail + 2 * row))
+                                      : tail_f16(tail, type == QUANT_NVFP4 ? e / 16 : 0, row);
+        int v = type == QUANT_IQ4_NL                          ? quant_iq4_table[c]
+                : type == QUANT_MXFP4 || type == QUANT_NVFP4 ? quant_fp4_table[c]
+                                                              : (int)c - s->zero;
+        y[e] = (float)v * d;
+        if (type == QUANT_Q4_1 || type == QUANT_Q5_1)
+            y[e] += tail_f16(tail, 1, row);
+    }
+}
+
+static void row_scales(enum quant_type type, const uint8_t *lines, int r, struct quant_super *u)
+{
+    uint8_t b[32];
+    for (int j = 0; j < shapes[type].scales; j++)
+        memcpy(b + 4 * j, lines + LINE * j + 4 * r, 4);
+    if (type == QUANT_Q4_K || type == QUANT_Q5_K) {
+        k4_unpack_scales(u, b);
+        return;
+    }
+    for (int g = 0; g < 16; g++) {
+        u->sc[g] = (int8_t)b[type == QUANT_IQ4_XS ? g / 2 : g];
+        u->m[g] = type == QUANT_Q2_K ? b[16 + g] : 0;
+    }
+}
+
+static void row_block256(enum quant_type type, const uint8_t *half, const uint8_t *tail, int row, float *y)
+{
+    const struct shape *s = &shapes[type];
+    struct quant_super u;
+    row_scales(type, half + LINE * (half_lines(s) - s->scales), row % HALF, &u);
+    u.d = tail_f16(tail, 0, row);
+    u.dmin = s->tail == 2 ? tail_f16(tail, 1, row) : 0;
+    for (int e = 0; e < 256; e++) {
+        unsigned c = code_of(s, 256, half, row % HALF, e);
+        int v = type == QUANT_IQ4_XS ? quant_iq4_table[c] : (int)c - s->zero;
+        y[e] = u.d * (float)u.sc[e / 16] * (float)v;
+        if (s->tail == 2)
+            y[e] -= u.dmin * (float)u.m[e / 16];
+    }
+}
+
+void pack_row_f32(enum quant_type type, const void *strip, int row, int n_in, float *y)
+{
+    const uint8_t *p = strip;
+    assert(row >= 0 && row < ROWS);
+    if (is_float(type)) {
+        size_t size = quant_info(type)->block_bytes;
+        for (int k = 0; k < n_in; k++)
+            quant_info(type)->dequantize(y + k, p + ((size_t)k * ROWS + (size_t)row) * size, 1);
+        return;
+    }
+    const struct shape *s = &shapes[type];
+    int lines = half_lines(s), elems = strip_block(type);
+    for (int k = 0; k < n_in; k += elems, p += LINE * (2 * lines + s->tail)) {
+        const uint8_t *half = p + row / HALF * lines * LINE, *tail = p + 2 * lines * LINE;
+        if (elems == 32)
+            row_block32(type, half, tail, row, y + k);
+        else
+            row_block256(type, half, tail, row, y + k);
+    }
+}

@@ -50,4 +50,7 @@ int pack_n_blocks(enum quant_type type, int n_in);
  * `strip` is 64-byte aligned.  Any bytes are possible as input. */
 void pack_strip(enum quant_type type, void *strip, const void *rows, size_t row_bytes, int n_rows, int n_in);
 
+/* Row r (0..31) of a packed strip as floats: the same numbers as dequantising the row of the file. */
+void pack_row_f32(enum quant_type type, const void *strip, int r, int n_in, float *y);
+
 #endif

@@ -122,8 +122,8 @@ struct model_seq {
     uint32_t n_pages;
 };
 
-/* Rows of one sequence stand next to each other with ascending consecutive positions; each
- * sequence at most once.  All arrays are borrowed until model_step_wait returns. */
+/* Rows are in the order of their sequences, and those of one sequence have consecutive ascending
+ * positions.  All arrays are borrowed until model_step_wait returns. */
 struct model_batch {
     const struct model_row *rows;
     uint32_t n_rows; /* 1 .. rows_max */

@@ -1,0 +1,41 @@
+/* arch.h - An architecture as data.
+ *
+ * What differs between two architectures in a number or a flag is a field here; what changes the
+ * order of operations is another block file.  A new architecture is one file arch_NAME.c and one
+ * row in archs.c. */
+#ifndef MODEL_ARCH_H
+#define MODEL_ARCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/str.h"
+
+enum arch_rope {
+    ARCH_ROPE_NORM, /* pairs (2i, 2i + 1) */
+    ARCH_ROPE_NEOX  /* pairs (i, i + n_rot / 2) */
+};
+
+enum arch_ffn {
+    ARCH_FFN_DENSE,
+    ARCH_FFN_MOE,   /* every layer */
+    ARCH_FFN_EITHER /* experts if the file has an expert count */
+};
+
+struct arch {
+    const char *name; /* general.architecture */
+    const char *models; /* for people */
+    enum arch_rope rope;
+    enum arch_ffn ffn;
+    bool qk_norm;         /* RMS norm of each head of q and k before rope; its tensors are required */
+    bool experts_sum_to_1; /* weights of the chosen experts are divided by their sum */
+};
+
+/* By general.architecture, or NULL. */
+const struct arch *arch_find(struct str name);
+/* "llama, qwen2, ..." */
+void arch_list(char *text, size_t cap);
+
+extern const struct arch arch_llama, arch_qwen2, arch_qwen3, arch_qwen3moe;
+
+#endif

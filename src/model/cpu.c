@@ -1,0 +1,407 @@
+/* cpu.c - The processor as backend: memory, the step's bookkeeping, embedding and head.
+ *
+ * Everything is reserved in cpu_open: packed weights (cpu_load.c), the KV pool, and work memory
+ * for the largest step.  An operation is one to three parallel loops on the leased team; the
+ * caller is worker 0 and does the small serial parts itself.
+ *
+ * Where the rest is: matrix products cpu_matmul.c, attention attn_gqa.c, feed-forward ffn_dense.c
+ * and ffn_moe.c.  All arithmetic is in kernel/. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/sys.h"
+#include "kernel/pack.h"
+#include "model/cpu_int.h"
+
+enum { ALIGN = 128 };
+
+static size_t round_up(size_t n, size_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+/* --- memory ---------------------------------------------------------------------------------- */
+
+/* Hands out parts of one mapping: first run with base NULL to learn the size, then again. */
+struct layout {
+    uint8_t *base;
+    size_t used;
+    bool overflow;
+};
+
+static void *take(struct layout *a, size_t n, size_t size)
+{
+    size_t bytes, at = a->used;
+    if (__builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX / 4 || a->used > SIZE_MAX / 4) {
+        a->overflow = true;
+        return NULL;
+    }
+    a->used += round_up(bytes, ALIGN);
+    return a->base ? a->base + at : NULL;
+}
+
+/* The forms of activations that these matrices ask for. */
+static unsigned acts_of(const struct cpu_matrix *m)
+{
+    return m->tensor ? 1u << m->act : 0;
+}
+
+static void take_acts(struct backend *b, struct layout *a, struct cpu_acts *acts, unsigned forms, size_t rows, int n)
+{
+    for (int act = QUANT_ACT_F32; act <= QUANT_ACT_Q8_256; act++) {
+        if (!(forms >> act & 1))
+            continue;
+        acts->stride[act] = round_up(kern_act_bytes(b->ops, (enum quant_act)act, n), 64);
+        acts->rows[act] = take(a, rows, acts->stride[act]);
+    }
+}
+
+static void take_experts(struct backend *b, struct layout *a, unsigned down_forms, size_t rows)
+{
+    const struct plan *p = b->plan;
+    size_t slots = rows * p->n_experts_used;
+    b->router_logits = take(a, rows * round_up(p->n_experts, KERN_STRIP), sizeof(float));
+    b->slot_expert = take(a, slots, sizeof(int));
+    b->slot_weight = take(a, slots, sizeof(float));
+    b->expert_slots = take(a, 2 * slots, sizeof(int));
+    b->expert_start = take(a, p->n_experts + 1, sizeof(int));
+    b->slot_out = take(a, slots * round_up(p->n_embd, KERN_STRIP), sizeof(float));
+    take_acts(b, a, &b->slot_h, down_forms, slots, (int)p->n_ff);
+}
+
+/* Everything that a step writes. */
+static void lay_out_work(struct backend *b, struct layout *a)
+{
+    const struct plan *p = b->plan;
+    size_t rows = (size_t)b->rows_max, outputs = (size_t)b->outputs_max, embd = p->n_embd;
+    size_t q = round_up((size_t)p->n_heads * p->head_dim, KERN_STRIP), kv = round_up((size_t)p->n_kv_heads * p->head_dim, KERN_STRIP);
+    unsigned in = acts_of(&b->head), out = 0, down = 0;
+    for (uint32_t i = 0; i < p->n_layers; i++) {
+        const struct cpu_layer *l = &b->layers[i];
+        in |= acts_of(&l->q) | acts_of(&l->k) | acts_of(&l->v) | acts_of(&l->gate) | acts_of(&l->up) | acts_of(&l->router);
+        out |= acts_of(&l->o);
+        down |= acts_of(&l->down);
+    }
+    /* A strip writes whole 32 outputs: one row more than needed takes what hangs over. */
+    b->x = take(a, rows * embd + KERN_STRIP, sizeof(float));
+    b->q = take(a, rows * q + KERN_STRIP, sizeof(float));
+    b->k = take(a, rows * kv + KERN_STRIP, sizeof(float));
+    b->v = take(a, rows * kv + KERN_STRIP, sizeof(float));
+    b->a = take(a, rows * q, sizeof(float));
+    b->cosines = take(a, rows * (p->n_rot / 2), sizeof(float));
+    b->sines = take(a, rows * (p->n_rot / 2), sizeof(float));
+    take_acts(b, a, &b->in, in, rows, (int)embd);
+    size_t wide = p->n_experts ? 0 : p->n_ff;
+    if (wide < (size_t)p->n_heads * p->head_dim)
+        wide = (size_t)p->n_heads * p->head_dim;
+    take_acts(b, a, &b->mid, out | (p->n_experts ? 0 : down), rows, (int)round_up(wide, 256));
+    b->logits_stride = round_up(p->n_vocab, KERN_STRIP);
+    b->logits = take(a, outputs * b->logits_stride, sizeof(float));
+    b->hidden = take(a, 2 * outputs * embd, sizeof(float));
+    size_t pairs = CPU_PRODUCTS_MAX * rows;
+    if (p->n_experts) {
+        take_experts(b, a, down, rows);
+        if (pairs < rows * p->n_experts_used)
+            pairs = rows * p->n_experts_used;
+    }
+    b->pairs = take(a, pairs, sizeof *b->pairs);
+    b->runs = take(a, rows, sizeof *b->runs);
+    int workers = team_size(b->team);
+    b->scratch = take(a, (size_t)workers, sizeof *b->scratch);
+    for (int i = 0; i < workers; i++) {
+        uint8_t *p1 = take(a, 1, b->scratch_bytes);
+        if (a->base)
+            b->scratch[i] = p1;
+    }
+}
+
+/* Touch every page of a region, so that no step waits for the system to find memory. */
+struct touch {
+    uint8_t *p;
+    size_t n;
+};
+
+enum { TOUCH_PIECE = 2 << 20 };
+
+static void touch_pieces(void *arg, int begin, int end, int worker)
+{
+    const struct touch *t = arg;
+    (void)worker;
+    for (size_t at = (size_t)begin * TOUCH_PIECE; at < (size_t)end * TOUCH_PIECE && at < t->n; at += 4096)
+        *(volatile uint8_t *)(t->p + at) = 0;
+}
+
+static void touch_all(struct backend *b, void *p, size_t n)
+{
+    struct touch t = {p, n};
+    team_run(b->team, touch_pieces, &t, (int)((n + TOUCH_PIECE - 1) / TOUCH_PIECE), 1);
+}
+
+static size_t scratch_bytes(const struct backend *b)
+{
+    size_t most = round_up(b->plan->n_embd * sizeof(float), 64);
+    size_t ffn = cpu_ffn_scratch_bytes(b), attn = cpu_attn_scratch_bytes(b);
+    most = ffn > most ? ffn : most;
+    return attn > most ? attn : most;
+}
+
+static int reserve_work(struct backend *b, struct err *err)
+{
+    struct layout a = {0};
+    b->scratch_bytes = scratch_bytes(b);
+    lay_out_work(b, &a);
+    if (!a.overflow)
+        b->work = sys_alloc_pages(a.used);
+    if (!b->work)
+        return fail(err, ERR_NOMEM, "no memory for steps of %d rows", b->rows_max);
+    b->work_bytes = a.used;
+    touch_all(b, b->work, b->work_bytes);
+    a = (struct layout){.base = b->work};
+    lay_out_work(b, &a);
+    return OK;
+}
+
+static enum kern_kv kern_kv_of(enum kv_type t)
+{
+    return t == KV_Q8_0 ? KERN_KV_Q8_0 : t == KV_BF16 ? KERN_KV_BF16 : KERN_KV_F16;
+}
+
+uint64_t backend_cpu_kv_token_bytes(const struct plan *plan, enum kv_type type)
+{
+    uint64_t tile = kern_kv_tile_bytes(kern_kv_of(type), (int)plan->head_dim);
+    return 2 * tile * plan->n_kv_heads * plan->n_layers / KERN_KV_TILE;
+}
+
+static int reserve_kv(struct backend *b, const struct model_options *o, struct err *err)
+{
+    b->kv_type = kern_kv_of(o->kv_type);
+    b->page_tokens = (int)o->page_tokens;
+    b->n_pages = o->n_pages;
+    b->kv_tile_bytes = kern_kv_tile_bytes(b->kv_type, (int)b->plan->head_dim);
+    b->kv_head_bytes = 2 * b->kv_tile_bytes * (size_t)(b->page_tokens / KERN_KV_TILE);
+    b->kv_page_bytes = b->kv_head_bytes * b->plan->n_kv_heads;
+    if (__builtin_mul_overflow(b->kv_page_bytes, (size_t)o->n_pages, &b->kv_layer_bytes) ||
+        __builtin_mul_overflow(b->kv_layer_bytes, (size_t)b->plan->n_layers, &b->kv_bytes))
+        return fail(err, ERR_LIMIT, "a KV pool of %u pages is larger than memory can be addressed", o->n_pages);
+    b->kv = sys_alloc_pages(b->kv_bytes);
+    if (!b->kv)
+        return fail(err, ERR_NOMEM, "no memory for a KV pool of %zu MB", b->kv_bytes >> 20);
+    return OK;
+}
+
+static void cpu_close(struct backend *b)
+{
+    if (!b)
+        return;
+    cpu_unload(b);
+    sys_free_pages(b->kv, b->kv_bytes);
+    sys_free_pages(b->work, b->work_bytes);
+    free(b);
+}
+
+static int cpu_open(struct backend **out, const struct plan *plan, const struct gguf *g,
+                    const struct model_options *o, struct err *err)
+{
+    struct backend *b = calloc(1, sizeof *b);
+    int rc;
+    *out = NULL;
+    if (!b)
+        return fail(err, ERR_NOMEM, "no memory for a backend");
+    b->plan = plan;
+    b->team = o->team;
+    b->rows_max = (int)o->rows_max;
+    b->outputs_max = (int)o->outputs_max;
+    if ((rc = kern_choose(&b->ops, o->isa, err)) != OK || (rc = cpu_load(b, g, err)) != OK ||
+        (rc = reserve_kv(b, o, err)) != OK || (rc = reserve_work(b, err)) != OK) {
+        cpu_close(b);
+        return rc;
+    }
+    touch_all(b, b->kv, b->kv_bytes);
+    *out = b;
+    return OK;
+}
+
+/* --- a step ---------------------------------------------------------------------------------- */
+
+struct rope_job {
+    struct backend *b;
+};
+
+static void rope_rows(void *arg, int begin, int end, int worker)
+{
+    struct backend *b = ((struct rope_job *)arg)->b;
+    size_t n = b->plan->n_rot / 2;
+    (void)worker;
+    for (int row = begin; row < end; row++)
+        plan_rope(b->plan, b->rows[row].pos, b->cosines + (size_t)row * n, b->sines + (size_t)row * n);
+}
+
+static void cpu_step_begin(struct backend *b, const struct model_batch *batch)
+{
+    b->rows = batch->rows;
+    b->n_rows = (int)batch->n_rows;
+    b->n_runs = 0;
+    for (int row = 0; row < b->n_rows; row++) {
+        if (row == 0 || b->rows[row].seq != b->rows[row - 1].seq)
+            b->runs[b->n_runs++] = (struct cpu_run){.row = row, .pos = b->rows[row].pos,
+                                                    .pages = batch->seqs[b->rows[row].seq].pages};
+        b->runs[b->n_runs - 1].n_rows++;
+    }
+    struct rope_job j = {b};
+    team_run(b->team, rope_rows, &j, b->n_rows, 8);
+}
+
+static void embed_rows(void *arg, int begin, int end, int worker)
+{
+    struct backend *b = arg;
+    const struct cpu_matrix *m = &b->token_embd;
+    (void)worker;
+    for (int row = begin; row < end; row++) {
+        int token = b->rows[row].token, r = token % KERN_STRIP;
+        const uint8_t *strip = m->data + (size_t)(token / KERN_STRIP) * m->strip_bytes;
+        float *x = b->x + (size_t)row * b->plan->n_embd;
+        if (b->ops->packed)
+            pack_row_f32(m->type, strip, r, m->n_in, x);
+        else
+            quant_info(m->type)->dequantize(x, strip + (size_t)r * m->tensor->row_bytes, (size_t)m->n_in);
+    }
+}
+
+static void cpu_embed(struct backend *b)
+{
+    team_run(b->team, embed_rows, b, b->n_rows, 4);
+}
+
+/* Only the rows that are wanted pass the last norm and the head. */
+static void cpu_head(struct backend *b)
+{
+    size_t n = b->plan->n_embd;
+    int logits = 0, hidden = 0;
+    float *rows = b->hidden + (size_t)b->outputs_max * n;
+    for (int row = 0; row < b->n_rows; row++) {
+        const float *x = b->x + (size_t)row * n;
+        if (b->rows[row].want & MODEL_WANT_HIDDEN)
+            b->ops->rmsnorm(b->hidden + (size_t)hidden++ * n, x, b->output_norm, (int)n, b->plan->rms_eps);
+        if (b->rows[row].want & MODEL_WANT_LOGITS)
+            memcpy(rows + (size_t)logits++ * n, x, n * sizeof *x);
+    }
+    if (logits == 0)
+        return;
+    cpu_norm_quantize(b, &b->in, rows, b->output_norm, NULL, logits);
+    struct cpu_product p = {&b->head, b->logits, b->logits_stride, false};
+    cpu_products(b, &p, 1, &b->in, logits);
+}
+
+static int cpu_step_submit(struct backend *b, struct err *err)
+{
+    (void)b;
+    (void)err;
+    return OK; /* computed already */
+}
+
+static int cpu_step_wait(struct backend *b, struct err *err)
+{
+    (void)b;
+    (void)err;
+    return OK;
+}
+
+static float *cpu_logits(struct backend *b, uint32_t i)
+{
+    assert((int)i < b->outputs_max);
+    return b->logits + i * b->logits_stride;
+}
+
+static const float *cpu_hidden(struct backend *b, uint32_t i)
+{
+    assert((int)i < b->outputs_max);
+    return b->hidden + i * (size_t)b->plan->n_embd;
+}
+
+/* --- KV pages -------------------------------------------------------------------------------- */
+
+static uint8_t *page_at(const struct backend *b, uint32_t layer, uint32_t page)
+{
+    assert(page < b->n_pages);
+    return b->kv + layer * b->kv_layer_bytes + page * b->kv_page_bytes;
+}
+
+/* Slots behind the first n of a tile pair become zero. */
+static void cut_tiles(const struct backend *b, uint8_t *k, uint8_t *v, int n)
+{
+    if (n <= 0) {
+        memset(k, 0, b->kv_tile_bytes);
+        memset(v, 0, b->kv_tile_bytes);
+    } else if (n < KERN_KV_TILE) {
+        cpu_clear_tail(b, k, v, n - 1);
+    }
+}
+
+static void cpu_kv_copy(struct backend *b, uint32_t dst, uint32_t src, uint32_t n_tokens)
+{
+    int tiles = b->page_tokens / KERN_KV_TILE;
+    for (uint32_t l = 0; l < b->plan->n_layers; l++) {
+        uint8_t *to = page_at(b, l, dst);
+        memmove(to, page_at(b, l, src), b->kv_page_bytes);
+        for (uint32_t h = 0; h < b->plan->n_kv_heads; h++)
+            for (int t = 0; t < tiles; t++) {
+                uint8_t *k = to + h * b->kv_head_bytes + (size_t)t * b->kv_tile_bytes;
+                cut_tiles(b, k, k + (size_t)tiles * b->kv_tile_bytes, (int)n_tokens - t * KERN_KV_TILE);
+            }
+    }
+}
+
+static uint64_t cpu_kv_page_bytes(const struct backend *b)
+{
+    return (uint64_t)b->kv_page_bytes * b->plan->n_layers;
+}
+
+static void cpu_kv_export(const struct backend *b, uint32_t page, void *bytes)
+{
+    for (uint32_t l = 0; l < b->plan->n_layers; l++)
+        memcpy((uint8_t *)bytes + l * b->kv_page_bytes, page_at(b, l, page), b->kv_page_bytes);
+}
+
+static void cpu_kv_import(struct backend *b, uint32_t page, const void *bytes)
+{
+    for (uint32_t l = 0; l < b->plan->n_layers; l++)
+        memcpy(page_at(b, l, page), (const uint8_t *)bytes + l * b->kv_page_bytes, b->kv_page_bytes);
+}
+
+static void cpu_memory(const struct backend *b, struct model_memory *m)
+{
+    m->weights_bytes = b->weights_bytes + b->floats_bytes;
+    m->kv_bytes = b->kv_bytes;
+    m->work_bytes = b->work_bytes;
+}
+
+static const char *cpu_isa(const struct backend *b)
+{
+    return b->ops->name;
+}
+
+const struct backend_ops backend_cpu = {
+    .name = "cpu",
+    .open = cpu_open,
+    .close = cpu_close,
+    .step_begin = cpu_step_begin,
+    .embed = cpu_embed,
+    .attn_in = cpu_attn_in,
+    .attn = cpu_attn,
+    .attn_out = cpu_attn_out,
+    .ffn_in = cpu_ffn_in,
+    .ffn_out = cpu_ffn_out,
+    .moe = cpu_moe,
+    .head = cpu_head,
+    .step_submit = cpu_step_submit,
+    .step_wait = cpu_step_wait,
+    .logits = cpu_logits,
+    .hidden = cpu_hidden,
+    .kv_copy = cpu_kv_copy,
+    .kv_export = cpu_kv_export,
+    .kv_import = cpu_kv_import,
+    .kv_page_bytes = cpu_kv_page_bytes,
+    .memory = cpu_memory,
+    .isa = cpu_isa,
+};

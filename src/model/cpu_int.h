@@ -1,0 +1,172 @@
+/* cpu_int.h - The processor backend's own structures; cpu.c tells how they fit together.
+ *
+ * Owner of everything here: the thread that calls the model.  Within an operation the team's
+ * workers write disjoint parts. */
+#ifndef MODEL_CPU_INT_H
+#define MODEL_CPU_INT_H
+
+#include "kernel/kernel.h"
+#include "model/backend.h"
+
+/* A weight matrix y = W x in strips; n_experts of them one after another. */
+struct cpu_matrix {
+    const struct gguf_tensor *tensor;
+    enum quant_type type;
+    enum quant_act act;
+    int n_in, n_out, n_blocks, n_strips; /* of one expert */
+    int n_experts;
+    size_t strip_bytes;
+    uint8_t *data;
+    kern_strip *strip;
+};
+
+struct cpu_layer {
+    struct cpu_matrix q, k, v, o;
+    struct cpu_matrix gate, up, down;  /* dense, or all experts */
+    struct cpu_matrix router;
+    float *attn_norm, *ffn_norm;
+    float *q_bias, *k_bias, *v_bias, *o_bias, *q_norm, *k_norm; /* NULL: none */
+};
+
+/* Rows of quantised activations, in every form that some matrix asks for. */
+struct cpu_acts {
+    uint8_t *rows[QUANT_ACT_Q8_256 + 1]; /* by enum quant_act; NULL where nobody asks */
+    size_t stride[QUANT_ACT_Q8_256 + 1];
+};
+
+/* Rows of one sequence in the batch. */
+struct cpu_run {
+    int row, n_rows;
+    uint32_t pos;          /* of the first row */
+    const uint32_t *pages;
+};
+
+struct backend {
+    const struct kern_ops *ops;
+    const struct plan *plan;
+    struct team *team;
+
+    /* Weights. */
+    struct cpu_layer *layers;
+    struct cpu_matrix token_embd, head; /* the same packed matrix if tied */
+    bool is_tied;
+    float *output_norm;
+    void *weights;
+    size_t weights_bytes;
+    float *floats; /* norms and biases */
+    size_t floats_bytes;
+
+    /* KV pool: [layer][page][kv head] of `kv_head_bytes`: the K tiles, then the V tiles. */
+    uint8_t *kv;
+    size_t kv_bytes, kv_tile_bytes, kv_head_bytes, kv_page_bytes /* of one layer */, kv_layer_bytes;
+    enum kern_kv kv_type;
+    int page_tokens;
+    uint32_t n_pages;
+
+    /* Work memory, for rows_max rows. */
+    void *work;
+    size_t work_bytes;
+    int rows_max, outputs_max;
+    float *x;                    /* [rows][n_embd] the residual stream */
+    struct cpu_acts in;          /* norm(x) */
+    struct cpu_acts mid;         /* attention's output; h of the ffn */
+    float *normed;               /* [rows][n_embd] */
+    float *q, *k, *v;            /* [rows][heads * head_dim] */
+    float *a;                    /* [rows][heads * head_dim] */
+    float *cosines, *sines;      /* [rows][n_rot / 2] */
+    float *logits;               /* [outputs][vocab rounded up] */
+    float *hidden;               /* [outputs][n_embd] */
+    size_t logits_stride;
+    uint8_t **scratch;           /* [workers] of scratch_bytes */
+    size_t scratch_bytes;
+
+    /* Mixture of experts, for rows_max * n_experts_used slots. */
+    float *router_logits;        /* [rows][experts rounded up] */
+    int *slot_expert;            /* [slots] */
+    float *slot_weight;          /* [slots] */
+    int *expert_slots;           /* [slots] sorted by expert, then slot */
+    int *expert_start;           /* [experts + 1] */
+    struct cpu_acts slot_h;      /* [slots] */
+    float *slot_out;             /* [slots][n_embd] */
+
+    /* The step. */
+    const struct model_row *rows;
+    int n_rows;
+    struct cpu_run *runs;        /* [rows] at most */
+    int n_runs;
+    struct kern_row *pairs;      /* [6 * max(rows, slots)] kernel arguments */
+};
+
+/* --- cpu_load.c ------------------------------------------------------------------------------ */
+
+int cpu_load(struct backend *b, const struct gguf *g, struct err *err);
+void cpu_unload(struct backend *b);
+
+/* --- cpu_matmul.c ---------------------------------------------------------------------------- */
+
+/* acts = x rows quantised in each form that acts->rows has.  Rows in parallel if there are many. */
+void cpu_quantize(struct backend *b, struct cpu_acts *acts, const float *x, size_t x_stride, int n, int n_rows);
+/* acts = quantised w x / rms(x); `normed` (may be NULL) also gets the floats. */
+void cpu_norm_quantize(struct backend *b, struct cpu_acts *acts, const float *x, const float *w, float *normed,
+                       int n_rows);
+
+struct cpu_product {
+    const struct cpu_matrix *m;
+    float *y;
+    size_t y_stride;
+    bool add;
+};
+
+#define CPU_PRODUCTS_MAX 3
+
+/* y (+)= W x for up to three matrices with the same input, as one parallel loop. */
+void cpu_products(struct backend *b, const struct cpu_product *list, int n, const struct cpu_acts *acts, int n_rows);
+
+/* The strips [begin, end) of a matrix for all pairs, in an order that reuses the caches. */
+void cpu_strips(const struct cpu_matrix *m, const uint8_t *data, const struct kern_row *pairs, int n_pairs, int begin,
+                int end, bool add);
+
+static inline const void *cpu_act_row(const struct cpu_acts *acts, enum quant_act act, int row)
+{
+    return acts->rows[act] + (size_t)row * acts->stride[act];
+}
+
+/* Elements of a block of activations. */
+static inline int cpu_act_block(enum quant_act act)
+{
+    return act == QUANT_ACT_Q8_256 ? 256 : 32;
+}
+
+/* Few rows are not worth a parallel loop of their own. */
+#define CPU_FEW_ROWS 3
+
+/* --- blocks ---------------------------------------------------------------------------------- */
+
+void cpu_attn_in(struct backend *b, uint32_t layer);  /* attn_gqa.c */
+void cpu_attn(struct backend *b, uint32_t layer);
+void cpu_attn_out(struct backend *b, uint32_t layer);
+/* Zero the slots behind `slot` of a tile pair: what an earlier owner left must not be there. */
+void cpu_clear_tail(const struct backend *b, uint8_t *k, uint8_t *v, int slot);
+size_t cpu_attn_scratch_bytes(const struct backend *b);
+void cpu_ffn_in(struct backend *b, uint32_t layer);   /* ffn_dense.c */
+void cpu_ffn_out(struct backend *b, uint32_t layer);
+size_t cpu_ffn_scratch_bytes(const struct backend *b);
+void cpu_moe(struct backend *b, uint32_t layer);      /* ffn_moe.c */
+
+/* h = silu(gate x) * up x for outputs [begin, end) of an expert (0 if dense), quantised into
+ * h_acts rows; units of cpu_ffn_unit outputs.  pairs[i] gives activations; h row i is h_rows[i]
+ * (NULL: row i). */
+struct cpu_gated {
+    const struct cpu_matrix *gate, *up;
+    enum quant_act h_act;
+    int expert;
+    const int *in_rows;  /* row of `in` for pair i; NULL: i */
+    const int *out_rows; /* row of `out` for pair i; NULL: i */
+    const struct cpu_acts *in;
+    struct cpu_acts *out;
+    int n_pairs;
+};
+void cpu_gated_units(struct backend *b, const struct cpu_gated *g, int begin, int end, int worker);
+int cpu_gated_n_units(const struct cpu_gated *g);
+
+#endif

@@ -1,0 +1,282 @@
+/* cpu_load.c - Weights from the file into packed strips: once, in parallel, straight to their place.
+ *
+ * First every matrix gets its place in one large mapping; then all workers take strips of any
+ * matrix, read the rows of a strip (pread) and pack them.  What is touched first by a worker is
+ * also put into memory by it.  Norms and biases are read as floats.
+ *
+ * Start reading at cpu_load(). */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/sys.h"
+#include "kernel/pack.h"
+#include "model/cpu_int.h"
+
+enum { ALIGN = 64 };
+
+struct load {
+    struct backend *b;
+    const struct gguf *g;
+    struct cpu_matrix **list;
+    int64_t *first_strip; /* of each matrix, in one count over all */
+    int n;
+    uint8_t **buffers;    /* of each worker: the rows of a strip as in the file */
+    size_t buffer_bytes;
+    atomic_int rc;        /* the first failure */
+    pthread_mutex_t lock;
+    struct err err;
+};
+
+/* --- matrices -------------------------------------------------------------------------------- */
+
+static int describe(struct backend *b, struct cpu_matrix *m, const struct gguf_tensor *t, struct err *err)
+{
+    *m = (struct cpu_matrix){.tensor = t, .type = (enum quant_type)t->type, .act = quant_info(t->type)->act,
+                             .n_in = (int)t->ne[0], .n_out = (int)t->ne[1], .n_experts = (int)t->ne[2]};
+    if (m->act == QUANT_ACT_Q8_32 && m->n_in % 32 != 0)
+        return fail(err, ERR_FORMAT, "tensor '%.*s' has rows of %d", STR(t->name), m->n_in);
+    m->strip = b->ops->strip[m->type];
+    m->n_strips = (m->n_out + KERN_STRIP - 1) / KERN_STRIP;
+    m->n_blocks = pack_n_blocks(m->type, m->n_in);
+    m->strip_bytes = b->ops->packed ? pack_strip_bytes(m->type, t->ne[0]) : KERN_STRIP * (size_t)t->row_bytes;
+    if (!m->strip || m->strip_bytes == 0)
+        return fail(err, ERR_UNSUPPORTED, "tensor '%.*s' has type %s, which level %s cannot compute with",
+                    STR(t->name), quant_name(t->type), b->ops->name);
+    return OK;
+}
+
+static int describe_layer(struct backend *b, uint32_t il, struct err *err)
+{
+    const struct plan_layer *p = &b->plan->layers[il];
+    struct cpu_layer *l = &b->layers[il];
+    const struct {
+        struct cpu_matrix *m;
+        const struct gguf_tensor *t;
+    } all[] = {{&l->q, p->q}, {&l->k, p->k}, {&l->v, p->v}, {&l->o, p->o},
+               {&l->gate, p->gate ? p->gate : p->gate_exps}, {&l->up, p->up ? p->up : p->up_exps},
+               {&l->down, p->down ? p->down : p->down_exps}, {&l->router, p->router}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        int rc = all[i].t ? describe(b, all[i].m, all[i].t, err) : OK;
+        if (rc != OK)
+            return rc;
+    }
+    return OK;
+}
+
+static void add_matrix(struct load *ld, struct cpu_matrix *m)
+{
+    if (!m->tensor)
+        return;
+    ld->list[ld->n] = m;
+    ld->first_strip[ld->n + 1] = ld->first_strip[ld->n] + (int64_t)m->n_strips * m->n_experts;
+    ld->n++;
+    size_t bytes = KERN_STRIP * (size_t)m->tensor->row_bytes;
+    if (bytes > ld->buffer_bytes)
+        ld->buffer_bytes = bytes;
+}
+
+/* All matrices in the order in which a step reads them. */
+static void list_matrices(struct load *ld)
+{
+    struct backend *b = ld->b;
+    for (uint32_t i = 0; i < b->plan->n_layers; i++) {
+        struct cpu_layer *l = &b->layers[i];
+        struct cpu_matrix *all[] = {&l->q, &l->k, &l->v, &l->o, &l->router, &l->gate, &l->up, &l->down};
+        for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+            add_matrix(ld, all[k]);
+    }
+    add_matrix(ld, &b->head);
+    if (!b->is_tied)
+        add_matrix(ld, &b->token_embd);
+}
+
+static int place_matrices(struct load *ld, struct err *err)
+{
+    size_t total = 0;
+    for (int i = 0; i < ld->n; i++) {
+        const struct cpu_matrix *m = ld->list[i];
+        size_t n, strips = (size_t)m->n_strips * (size_t)m->n_experts;
+        if (__builtin_mul_overflow(m->strip_bytes, strips, &n) || __builtin_add_overflow(total, n + ALIGN, &total))
+            return fail(err, ERR_LIMIT, "the weights are larger than memory can be addressed");
+        total = (total + ALIGN - 1) / ALIGN * ALIGN;
+    }
+    ld->b->weights = sys_alloc_pages(total);
+    if (!ld->b->weights)
+        return fail(err, ERR_NOMEM, "no memory for %zu MB of weights", total >> 20);
+    ld->b->weights_bytes = total;
+    uint8_t *p = ld->b->weights;
+    for (int i = 0; i < ld->n; i++) {
+        struct cpu_matrix *m = ld->list[i];
+        m->data = p;
+        p += (m->strip_bytes * (size_t)m->n_strips * (size_t)m->n_experts + ALIGN - 1) / ALIGN * ALIGN;
+    }
+    return OK;
+}
+
+/* --- reading --------------------------------------------------------------------------------- */
+
+static int load_strip(struct load *ld, const struct cpu_matrix *m, int64_t strip, uint8_t *buffer, struct err *err)
+{
+    const struct gguf_tensor *t = m->tensor;
+    int64_t expert = strip / m->n_strips;
+    int first = (int)(strip % m->n_strips) * KERN_STRIP;
+    int rows = m->n_out - first < KERN_STRIP ? m->n_out - first : KERN_STRIP;
+    uint64_t row = (uint64_t)expert * (uint64_t)m->n_out + (uint64_t)first;
+    uint8_t *to = m->data + (size_t)strip * m->strip_bytes;
+    if (!ld->b->ops->packed) { /* rows stay as they are; what is missing to 32 is zero */
+        memset(to + (size_t)rows * t->row_bytes, 0, (size_t)(KERN_STRIP - rows) * t->row_bytes);
+        return gguf_read(ld->g, t->part, t->offset + row * t->row_bytes, to, (size_t)rows * t->row_bytes, err);
+    }
+    int rc = gguf_read(ld->g, t->part, t->offset + row * t->row_bytes, buffer, (size_t)rows * t->row_bytes, err);
+    if (rc == OK)
+        pack_strip(m->type, to, buffer, t->row_bytes, rows, m->n_in);
+    return rc;
+}
+
+/* The matrix that strip `at` of all belongs to. */
+static int find_matrix(const struct load *ld, int64_t at)
+{
+    int lo = 0, hi = ld->n;
+    while (hi - lo > 1) {
+        int mid = (lo + hi) / 2;
+        if (ld->first_strip[mid] <= at)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+static void load_strips(void *arg, int begin, int end, int worker)
+{
+    struct load *ld = arg;
+    for (int at = begin; at < end && atomic_load(&ld->rc) == OK; at++) {
+        struct err err = {0};
+        int i = find_matrix(ld, at);
+        int rc = load_strip(ld, ld->list[i], at - ld->first_strip[i], ld->buffers[worker], &err);
+        if (rc == OK)
+            continue;
+        pthread_mutex_lock(&ld->lock);
+        if (atomic_load(&ld->rc) == OK) {
+            ld->err = err;
+            atomic_store(&ld->rc, rc);
+        }
+        pthread_mutex_unlock(&ld->lock);
+    }
+}
+
+static int read_matrices(struct load *ld, struct err *err)
+{
+    int workers = team_size(ld->b->team), rc = OK;
+    if (ld->first_strip[ld->n] > INT32_MAX)
+        return fail(err, ERR_LIMIT, "the model has too many rows");
+    ld->buffers = calloc((size_t)workers, sizeof *ld->buffers);
+    for (int i = 0; ld->buffers && i < workers; i++)
+        if (!(ld->buffers[i] = malloc(ld->buffer_bytes)))
+            rc = ERR_NOMEM;
+    if (!ld->buffers || rc != OK) {
+        rc = fail(err, ERR_NOMEM, "no memory to read weights");
+    } else {
+        pthread_mutex_init(&ld->lock, NULL);
+        team_run(ld->b->team, load_strips, ld, (int)ld->first_strip[ld->n], 4);
+        pthread_mutex_destroy(&ld->lock);
+        rc = atomic_load(&ld->rc);
+        if (rc != OK && err)
+            *err = ld->err;
+    }
+    for (int i = 0; ld->buffers && i < workers; i++)
+        free(ld->buffers[i]);
+    free(ld->buffers);
+    return rc;
+}
+
+/* --- norms and biases ------------------------------------------------------------------------ */
+
+struct vector {
+    float **slot;
+    const struct gguf_tensor *t;
+};
+
+enum { LAYER_VECTORS = 8 };
+
+static void layer_vectors(struct backend *b, uint32_t il, struct vector v[LAYER_VECTORS])
+{
+    const struct plan_layer *p = &b->plan->layers[il];
+    struct cpu_layer *l = &b->layers[il];
+    struct vector all[LAYER_VECTORS] = {{&l->attn_norm, p->attn_norm}, {&l->ffn_norm, p->ffn_norm}, {&l->q_bias, p->q_bias},
+                           {&l->k_bias, p->k_bias}, {&l->v_bias, p->v_bias}, {&l->o_bias, p->o_bias},
+                           {&l->q_norm, p->q_norm}, {&l->k_norm, p->k_norm}};
+    memcpy(v, all, sizeof all);
+}
+
+static int read_vector(struct backend *b, const struct gguf *g, struct vector v, size_t *used, struct err *err)
+{
+    if (!v.t)
+        return OK;
+    *v.slot = b->floats + *used;
+    *used += (v.t->ne[0] + 15) / 16 * 16;
+    return gguf_read_rows_f32(g, v.t, 0, 1, *v.slot, err);
+}
+
+static int read_vectors(struct backend *b, const struct gguf *g, struct err *err)
+{
+    struct vector v[LAYER_VECTORS], norm = {&b->output_norm, b->plan->output_norm};
+    size_t n = (b->plan->n_embd + 15) / 16 * 16, used = 0;
+    for (uint32_t i = 0; i < b->plan->n_layers; i++) {
+        layer_vectors(b, i, v);
+        for (int k = 0; k < LAYER_VECTORS; k++)
+            n += v[k].t ? (v[k].t->ne[0] + 15) / 16 * 16 : 0;
+    }
+    b->floats_bytes = n * sizeof *b->floats;
+    b->floats = sys_alloc_pages(b->floats_bytes);
+    if (!b->floats)
+        return fail(err, ERR_NOMEM, "no memory for norms and biases");
+    int rc = read_vector(b, g, norm, &used, err);
+    for (uint32_t i = 0; rc == OK && i < b->plan->n_layers; i++) {
+        layer_vectors(b, i, v);
+        for (int k = 0; rc == OK && k < LAYER_VECTORS; k++)
+            rc = read_vector(b, g, v[k], &used, err);
+    }
+    return rc;
+}
+
+/* --- all ------------------------------------------------------------------------------------- */
+
+int cpu_load(struct backend *b, const struct gguf *g, struct err *err)
+{
+    struct load ld = {.b = b, .g = g};
+    size_t most = 8 * (size_t)b->plan->n_layers + 2;
+    int rc = OK;
+    b->layers = calloc(b->plan->n_layers, sizeof *b->layers);
+    ld.list = calloc(most, sizeof *ld.list);
+    ld.first_strip = calloc(most + 1, sizeof *ld.first_strip);
+    if (!b->layers || !ld.list || !ld.first_strip) {
+        rc = fail(err, ERR_NOMEM, "no memory for %u layers", b->plan->n_layers);
+        goto out;
+    }
+    b->is_tied = b->plan->output == b->plan->token_embd;
+    for (uint32_t i = 0; rc == OK && i < b->plan->n_layers; i++)
+        rc = describe_layer(b, i, err);
+    if (rc != OK || (rc = describe(b, &b->head, b->plan->output, err)) != OK ||
+        (rc = describe(b, &b->token_embd, b->plan->token_embd, err)) != OK)
+        goto out;
+    list_matrices(&ld);
+    if ((rc = place_matrices(&ld, err)) != OK || (rc = read_matrices(&ld, err)) != OK)
+        goto out;
+    if (b->is_tied)
+        b->token_embd = b->head;
+    rc = read_vectors(b, g, err);
+out:
+    free(ld.list);
+    free(ld.first_strip);
+    return rc;
+}
+
+void cpu_unload(struct backend *b)
+{
+    sys_free_pages(b->weights, b->weights_bytes);
+    sys_free_pages(b->floats, b->floats_bytes);
+    free(b->layers);
+}

@@ -1,0 +1,141 @@
+/* ffn_moe.c - Mixture of experts: x += sum over the chosen experts of weight * ffn(norm(x)).
+ *
+ *   p = softmax(router norm(x)); the k largest, ties to the lower id; weights p (divided by their
+ *   sum where the architecture says so) times expert_scale
+ *
+ * A slot is one (row, choice) pair.  Slots are sorted by expert, so that an expert's weights are
+ * read once for all its rows; each slot has its own output, and a row's outputs are added in the
+ * order of its choices, whoever computed them when. */
+#include <string.h>
+
+#include "model/cpu_int.h"
+
+/* --- choosing -------------------------------------------------------------------------------- */
+
+static void choose(struct backend *b, int row)
+{
+    const struct plan *p = b->plan;
+    int n = (int)p->n_experts, k = (int)p->n_experts_used;
+    size_t stride = (size_t)(n + KERN_STRIP - 1) / KERN_STRIP * KERN_STRIP;
+    float *prob = b->router_logits + (size_t)row * stride, total = b->ops->softmax_exp(prob, prob, n), sum = 0;
+    int *expert = b->slot_expert + row * k;
+    float *weight = b->slot_weight + row * k;
+    for (int i = 0; i < k; i++) {
+        int best = -1;
+        for (int e = 0; e < n; e++)
+            if (prob[e] >= 0 && (best < 0 || prob[e] > prob[best]))
+                best = e;
+        if (best < 0) /* only where the logits are not numbers: any choice, always the same */
+            best = i;
+        expert[i] = best;
+        weight[i] = prob[best] / total;
+        sum += weight[i];
+        prob[best] = -1;
+    }
+    for (int i = 0; i < k; i++) {
+        if (p->arch->experts_sum_to_1)
+            weight[i] = weight[i] / (sum > 6.103515625e-5f ? sum : 6.103515625e-5f);
+        weight[i] *= p->expert_scale;
+    }
+}
+
+/* Slots in the order of their experts, each expert's in ascending order. */
+static void sort_slots(struct backend *b)
+{
+    int n = (int)b->plan->n_experts, slots = b->n_rows * (int)b->plan->n_experts_used, *start = b->expert_start;
+    memset(start, 0, (size_t)(n + 1) * sizeof *start);
+    for (int s = 0; s < slots; s++)
+        start[b->slot_expert[s] + 1]++;
+    for (int e = 0; e < n; e++)
+        start[e + 1] += start[e];
+    for (int s = 0; s < slots; s++)
+        b->expert_slots[start[b->slot_expert[s]]++] = s;
+    for (int e = n; e > 0; e--) /* each start has moved to its end */
+        start[e] = start[e - 1];
+    start[0] = 0;
+}
+
+/* --- computing ------------------------------------------------------------------------------- */
+
+struct moe_job {
+    struct backend *b;
+    const struct cpu_layer *l;
+    int per_expert; /* items of one expert */
+    int *in_rows;   /* row of each sorted slot */
+};
+
+/* Items are (expert with work, unit): expert-major, so that a worker stays with one. */
+static void gated_items(void *arg, int begin, int end, int worker)
+{
+    const struct moe_job *j = arg;
+    struct backend *b = j->b;
+    while (begin < end) {
+        int expert = begin / j->per_expert, stop = (expert + 1) * j->per_expert;
+        int first = b->expert_start[expert], n = b->expert_start[expert + 1] - first;
+        stop = stop < end ? stop : end;
+        struct cpu_gated g = {.gate = &j->l->gate, .up = &j->l->up, .h_act = j->l->down.act, .expert = expert,
+                              .in = &b->in, .out = &b->slot_h, .in_rows = j->in_rows + first,
+                              .out_rows = b->expert_slots + first, .n_pairs = n};
+        if (n > 0)
+            cpu_gated_units(b, &g, begin - expert * j->per_expert, stop - expert * j->per_expert, worker);
+        begin = stop;
+    }
+}
+
+static void down_items(void *arg, int begin, int end, int worker)
+{
+    const struct moe_job *j = arg;
+    struct backend *b = j->b;
+    const struct cpu_matrix *m = &j->l->down;
+    (void)worker;
+    while (begin < end) {
+        int expert = begin / j->per_expert, base = expert * j->per_expert;
+        int first = b->expert_start[expert], n = b->expert_start[expert + 1] - first;
+        int stop = base + j->per_expert < end ? base + j->per_expert : end;
+        if (n > 0)
+            cpu_strips(m, m->data + (size_t)expert * (size_t)m->n_strips * m->strip_bytes, b->pairs + first, n,
+                       begin - base, stop - base, false);
+        begin = stop;
+    }
+}
+
+static void add_rows(void *arg, int begin, int end, int worker)
+{
+    struct backend *b = ((const struct moe_job *)arg)->b;
+    int k = (int)b->plan->n_experts_used, n = (int)b->plan->n_embd;
+    float *sum = (float *)b->scratch[worker];
+    for (int row = begin; row < end; row++) {
+        memset(sum, 0, (size_t)n * sizeof *sum);
+        for (int i = 0; i < k; i++)
+            b->ops->axpy(sum, b->slot_weight[row * k + i], b->slot_out + (size_t)(row * k + i) * (size_t)n, n);
+        b->ops->add(b->x + (size_t)row * (size_t)n, sum, n);
+    }
+}
+
+void cpu_moe(struct backend *b, uint32_t layer)
+{
+    const struct cpu_layer *l = &b->layers[layer];
+    int n_experts = (int)b->plan->n_experts, k = (int)b->plan->n_experts_used, slots = b->n_rows * k;
+    size_t n = b->plan->n_embd;
+    cpu_norm_quantize(b, &b->in, b->x, l->ffn_norm, NULL, b->n_rows);
+    struct cpu_product router = {&l->router, b->router_logits, (size_t)l->router.n_strips * KERN_STRIP, false};
+    cpu_products(b, &router, 1, &b->in, b->n_rows);
+    for (int row = 0; row < b->n_rows; row++)
+        choose(b, row);
+    sort_slots(b);
+
+    struct moe_job j = {.b = b, .l = l, .in_rows = b->expert_slots + slots};
+    for (int s = 0; s < slots; s++)
+        j.in_rows[s] = b->expert_slots[s] / k;
+    struct cpu_gated shape = {.gate = &l->gate, .h_act = l->down.act};
+    j.per_expert = cpu_gated_n_units(&shape);
+    team_run(b->team, gated_items, &j, n_experts * j.per_expert, 1);
+
+    for (int s = 0; s < slots; s++) {
+        int slot = b->expert_slots[s];
+        b->pairs[s] = (struct kern_row){cpu_act_row(&b->slot_h, l->down.act, slot), b->slot_out + (size_t)slot * n};
+    }
+    j.per_expert = l->down.n_strips;
+    team_run(b->team, down_items, &j, n_experts * j.per_expert, 1);
+    team_run(b->team, add_rows, &j, b->n_rows, 1);
+}

@@ -1,0 +1,60 @@
+/* plan.h - What a file's model is: numbers, rope frequencies and tensors, checked and named.
+ *
+ * The plan is the only place that reads metadata keys and tensor names.  It is made from a
+ * description of the architecture (arch.h), holds no weights, and points into the gguf. */
+#ifndef MODEL_PLAN_H
+#define MODEL_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "model/arch.h"
+#include "model/gguf.h"
+
+#define PLAN_LAYERS_MAX 1024
+#define PLAN_EMBD_MAX (1u << 17)
+#define PLAN_HEAD_DIM_MAX 512
+#define PLAN_EXPERTS_MAX 1024
+#define PLAN_EXPERTS_USED_MAX 64
+
+/* Tensors of a layer; NULL where the model has none. */
+struct plan_layer {
+    const struct gguf_tensor *attn_norm;
+    const struct gguf_tensor *q, *k, *v, *o;
+    const struct gguf_tensor *q_bias, *k_bias, *v_bias, *o_bias;
+    const struct gguf_tensor *q_norm, *k_norm; /* [head_dim], before rope */
+    const struct gguf_tensor *ffn_norm;
+    const struct gguf_tensor *gate, *up, *down;                   /* dense */
+    const struct gguf_tensor *router, *gate_exps, *up_exps, *down_exps; /* mixture of experts */
+};
+
+struct plan {
+    const struct arch *arch;
+    uint32_t n_vocab, n_ctx_train, n_embd, n_layers, n_ff;
+    uint32_t n_heads, n_kv_heads, head_dim;
+    uint32_t n_experts, n_experts_used; /* 0: dense */
+    float rms_eps;
+    float expert_scale; /* multiplies the weights of the chosen experts */
+
+    uint32_t n_rot;       /* dimensions of a head that rope rotates */
+    double *rope_freq;    /* [n_rot / 2] radians per position, all scalings included */
+    float rope_magnitude; /* multiplies cos and sin (YaRN) */
+
+    const struct gguf_tensor *token_embd, *output_norm;
+    const struct gguf_tensor *output; /* token_embd if the head is tied */
+    struct plan_layer *layers;        /* [n_layers] */
+};
+
+/* ERR_UNSUPPORTED for an architecture that is not known (the sentence lists those that are) or a
+ * feature that the forward pass does not have; ERR_FORMAT for missing or misshapen parts. */
+int plan_init(struct plan *p, const struct gguf *g, struct err *err);
+void plan_deinit(struct plan *p);
+
+/* cos and sin of a position for every pair, [n_rot / 2] each; the same on every host. */
+void plan_rope(const struct plan *p, uint32_t pos, float *cosines, float *sines);
+
+/* plan_rope.c: fills rope_freq and rope_magnitude. */
+int plan_rope_init(struct plan *p, const struct gguf *g, struct err *err);
+
+#endif

@@ -1,0 +1,179 @@
+/* plan_rope.c - Rotary position embedding: the frequency of each pair, and its cosine and sine.
+ *
+ * Every scaling in use multiplies the frequency of a pair by a number that does not depend on the
+ * position, so the plan keeps one frequency per pair (double) and a step computes
+ * cos(pos * freq), sin(pos * freq):
+ *   plain     base^(-2i/n)
+ *   linear    times 1 / factor
+ *   yarn      times mix + (1 - mix) / factor, mix falling from 1 to 0 between the pairs that turn
+ *             beta_fast and beta_slow times within the original context (Peng et al. 2023), and
+ *             magnitude 1 + 0.1 ln(factor)
+ *   Llama 3.1 and LongRoPE-like files: divided by the tensor rope_freqs
+ *
+ * The position's angles are reduced and evaluated here, not by libm, whose last bits differ
+ * between hosts. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/plan.h"
+
+#define PI 3.14159265358979323846
+
+struct rope_keys {
+    float base;
+    float factor; /* of the context; 1: none */
+    bool is_yarn;
+    float attn_factor, beta_fast, beta_slow, ext_factor;
+    float log_multiplier;
+    uint32_t n_ctx_orig;
+};
+
+static int opt_f32(const struct gguf *g, const char *suffix, float *v, struct err *err)
+{
+    struct gguf_arch_key k;
+    const char *key = gguf_arch_key(&k, g, suffix);
+    int rc = gguf_opt_f32(g, key, v, err);
+    if (rc == OK && !(*v - *v == 0))
+        return fail(err, ERR_FORMAT, "%s is not a finite number", key);
+    return rc;
+}
+
+static int read_keys(const struct plan *p, struct rope_keys *r, const struct gguf *g, struct err *err)
+{
+    struct gguf_arch_key k;
+    struct str type = S("none");
+    float linear = 0;
+    int rc;
+    *r = (struct rope_keys){.base = 10000, .attn_factor = 1, .beta_fast = 32, .beta_slow = 1, .ext_factor = 1,
+                            .n_ctx_orig = p->n_ctx_train};
+    if ((rc = opt_f32(g, "rope.freq_base", &r->base, err)) != OK ||
+        (rc = opt_f32(g, "rope.scale_linear", &linear, err)) != OK ||
+        (rc = opt_f32(g, "rope.scaling.factor", &r->factor, err)) != OK ||
+        (rc = opt_f32(g, "rope.scaling.attn_factor", &r->attn_factor, err)) != OK ||
+        (rc = opt_f32(g, "rope.scaling.yarn_beta_fast", &r->beta_fast, err)) != OK ||
+        (rc = opt_f32(g, "rope.scaling.yarn_beta_slow", &r->beta_slow, err)) != OK ||
+        (rc = opt_f32(g, "rope.scaling.yarn_ext_factor", &r->ext_factor, err)) != OK ||
+        (rc = opt_f32(g, "rope.scaling.yarn_log_multiplier", &r->log_multiplier, err)) != OK ||
+        (rc = gguf_opt_u32(g, gguf_arch_key(&k, g, "rope.scaling.original_context_length"), &r->n_ctx_orig, err)) != OK ||
+        (rc = gguf_opt_str(g, gguf_arch_key(&k, g, "rope.scaling.type"), &type, err)) != OK)
+        return rc;
+    if (r->factor == 0)
+        r->factor = linear;
+    if (str_eq(type, S("none")) && linear == 0)
+        r->factor = 1;
+    if (r->factor == 0)
+        r->factor = 1;
+    r->is_yarn = str_eq(type, S("yarn"));
+    if (!r->is_yarn && !str_eq(type, S("none")) && !str_eq(type, S("linear")))
+        return fail(err, ERR_UNSUPPORTED, "rope scaling '%.*s' is not supported; supported are: none, linear, yarn",
+                    STR(type));
+    if (!(r->base > 1) || !(r->factor > 0) || r->n_ctx_orig == 0)
+        return fail(err, ERR_FORMAT, "rope base %g, factor %g and original context %u are not possible",
+                    (double)r->base, (double)r->factor, r->n_ctx_orig);
+    return OK;
+}
+
+/* The pair that turns `turns` times in the original context. */
+static double yarn_pair(const struct plan *p, const struct rope_keys *r, double turns)
+{
+    return p->n_rot * log(r->n_ctx_orig / (turns * 2 * PI)) / (2 * log((double)r->base));
+}
+
+static void apply_yarn(struct plan *p, const struct rope_keys *r)
+{
+    double low = floor(yarn_pair(p, r, (double)r->beta_fast)), high = ceil(yarn_pair(p, r, (double)r->beta_slow));
+    double last = p->n_rot - 1;
+    low = low < 0 ? 0 : low > last ? last : low;
+    high = high < 0 ? 0 : high > last ? last : high;
+    for (uint32_t i = 0; i < p->n_rot / 2; i++) {
+        double ramp = (i - low) / fmax(0.001, high - low);
+        double mix = (double)r->ext_factor * (1 - fmin(1, fmax(0, ramp)));
+        p->rope_freq[i] *= mix + (1 - mix) / (double)r->factor;
+    }
+    /* A file with a log multiplier keeps the magnitude of attention elsewhere: mscale / mscale. */
+    if (r->ext_factor != 0 && r->log_multiplier == 0)
+        p->rope_magnitude = (float)((double)r->attn_factor * (1 + 0.1 * log((double)r->factor)));
+    else
+        p->rope_magnitude = r->attn_factor;
+}
+
+static int apply_tensor(struct plan *p, const struct gguf *g, struct err *err)
+{
+    const struct gguf_tensor *t = gguf_tensor_find(g, S("rope_freqs.weight"));
+    uint32_t n = p->n_rot / 2;
+    if (gguf_tensor_find(g, S("rope_factors_long.weight")) || gguf_tensor_find(g, S("rope_factors_short.weight")))
+        return fail(err, ERR_UNSUPPORTED, "the file has long and short rope factors, which architecture '%s' does not use",
+                    p->arch->name);
+    if (!t)
+        return OK;
+    if (t->n_elems != n)
+        return fail(err, ERR_FORMAT, "tensor 'rope_freqs.weight' has %llu elements, expected %u",
+                    (unsigned long long)t->n_elems, n);
+    float *f = malloc(n * sizeof *f);
+    if (!f)
+        return fail(err, ERR_NOMEM, "no memory for rope factors");
+    int rc = gguf_read_rows_f32(g, t, 0, 1, f, err);
+    for (uint32_t i = 0; rc == OK && i < n; i++) {
+        if (!(f[i] > 0))
+            rc = fail(err, ERR_FORMAT, "tensor 'rope_freqs.weight' holds %g, expected positive numbers", (double)f[i]);
+        else
+            p->rope_freq[i] /= (double)f[i];
+    }
+    free(f);
+    return rc;
+}
+
+int plan_rope_init(struct plan *p, const struct gguf *g, struct err *err)
+{
+    struct rope_keys r;
+    int rc = read_keys(p, &r, g, err);
+    if (rc != OK)
+        return rc;
+    p->rope_freq = calloc(p->n_rot / 2, sizeof *p->rope_freq);
+    if (!p->rope_freq)
+        return fail(err, ERR_NOMEM, "no memory for rope frequencies");
+    for (uint32_t i = 0; i < p->n_rot / 2; i++)
+        p->rope_freq[i] = pow((double)r.base, -2.0 * i / p->n_rot);
+    p->rope_magnitude = 1;
+    if (r.is_yarn)
+        apply_yarn(p, &r);
+    else
+        for (uint32_t i = 0; i < p->n_rot / 2; i++)
+            p->rope_freq[i] /= (double)r.factor;
+    return apply_tensor(p, g, err);
+}
+
+/* Taylor series on |x| <= pi/4; the first term left out is below 1e-16. */
+static double sin_small(double x)
+{
+    double z = x * x;
+    return x * (1 + z * (-1.0 / 6 + z * (1.0 / 120 + z * (-1.0 / 5040 + z * (1.0 / 362880 + z * (-1.0 / 39916800 +
+           z * (1.0 / 6227020800.0)))))));
+}
+
+static double cos_small(double x)
+{
+    double z = x * x;
+    return 1 + z * (-0.5 + z * (1.0 / 24 + z * (-1.0 / 720 + z * (1.0 / 40320 + z * (-1.0 / 3628800 +
+           z * (1.0 / 479001600.0 + z * (-1.0 / 87178291200.0)))))));
+}
+
+void plan_rope(const struct plan *p, uint32_t pos, float *cosines, float *sines)
+{
+    const double hi = 1.57079632673412561417, lo = 6.07710050650619224932e-11; /* pi/2, hi with 33 bits */
+    for (uint32_t i = 0; i < p->n_rot / 2; i++) {
+        double a = pos * p->rope_freq[i];
+        double turns = (double)(int64_t)(a * (2 / PI) + 0.5); /* quarter turns; a >= 0 */
+        double x = a - turns * hi - turns * lo;
+        double s = sin_small(x), c = cos_small(x);
+        switch ((int64_t)turns & 3) {
+        case 0: break;
+        case 1: { double t = s; s = c; c = -t; } break;
+        case 2: s = -s; c = -c; break;
+        default: { double t = s; s = -c; c = t; } break;
+        }
+        cosines[i] = (float)c * p->rope_magnitude;
+        sines[i] = (float)s * p->rope_magnitude;
+    }
+}
