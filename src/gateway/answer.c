@@ -91,6 +91,12 @@ void answer_refusal(struct request *http, const struct dialect *d, const char *i
 static void stream_error(struct gw_request *r, const struct chat_error *e)
 {
     struct chat_event ev = {.type = CHAT_EV_ERROR, .error = e};
+    if (!r->writer) /* the bytes travelled as they came until now */
+        r->writer = r->client->writer_new(r->req, &r->reply);
+    if (!r->writer) {
+        request_abort(r->http);
+        return;
+    }
     buf_clear(&r->out);
     if (r->client->writer_event(r->writer, &ev, &r->out) == OK && buf_ok(&r->out)) {
         request_write(r->http, buf_str(&r->out));
@@ -121,8 +127,9 @@ void answer_error(struct gw_request *r, const struct chat_error *e)
 
 static int start_stream(struct gw_request *r)
 {
-    r->writer = r->client->writer_new(r->req, &r->reply);
-    if (!r->writer)
+    if (!r->writer && !r->is_raw)
+        r->writer = r->client->writer_new(r->req, &r->reply);
+    if (!r->writer && !r->is_raw)
         return ERR_NOMEM;
     struct headers h = {0};
     add_common(r, &h);
@@ -162,13 +169,40 @@ int answer_event(struct gw_request *r, const struct chat_event *ev)
     return rc == OK ? send_out(r) : rc;
 }
 
+int answer_raw(struct gw_request *r)
+{
+    if (!r->http)
+        return ERR_CLOSED;
+    if (!buf_ok(&r->raw))
+        return ERR_NOMEM;
+    if (!r->is_head_sent && start_stream(r) != OK)
+        return ERR_NOMEM;
+    timer_stop(&r->heartbeat);
+    if (r->raw.n && request_write(r->http, buf_str(&r->raw)) == REQUEST_FULL && r->upstream &&
+        !r->is_paused) {
+        r->is_paused = true;
+        r->upstream->pause(r);
+    }
+    buf_clear(&r->raw);
+    return OK;
+}
+
 void answer_stream_end(struct gw_request *r)
 {
     if (!r->http)
         return;
+    if (r->is_raw && answer_raw(r) != OK) {
+        request_abort(r->http);
+        r->http = NULL;
+        return;
+    }
     struct request *http = r->http;
     r->http = NULL;
     r->is_answered = true;
+    if (r->is_raw) {
+        request_end(http);
+        return;
+    }
     buf_clear(&r->out);
     if (r->client->writer_end(r->writer, &r->out) != OK || !buf_ok(&r->out)) {
         request_abort(http);
@@ -186,6 +220,10 @@ void answer_heartbeat(struct timer *timer)
     if (!r->is_head_sent && start_stream(r) != OK)
         return;
     buf_clear(&r->out);
+    if (!r->writer)
+        r->writer = r->client->writer_new(r->req, &r->reply);
+    if (!r->writer)
+        return;
     r->client->writer_heartbeat(r->writer, &r->out);
     send_out(r);
     timer_start(&r->heartbeat, HEARTBEAT_MS);
@@ -193,19 +231,30 @@ void answer_heartbeat(struct timer *timer)
 
 /* ---- whole answers ---- */
 
+/* The body into r->out (or r->raw stays the body); OK, or *e says why it cannot be told. */
+static int write_whole(struct gw_request *r, struct chat_error *e)
+{
+    buf_clear(&r->out);
+    if (r->req->op == CHAT_OP_COUNT_TOKENS) {
+        r->client->write_count(r->req, r->n_counted, &r->out);
+        return OK;
+    }
+    if (r->req->op == CHAT_OP_EMBED)
+        return r->embeddings ? r->client->write_embeddings(r->req, r->embeddings, &r->out) : ERR_FORMAT;
+    if (r->is_raw)
+        return buf_str_add(&r->out, buf_str(&r->raw)) ? OK : ERR_NOMEM;
+    const struct chat_answer *answer = r->collector ? chat_collected(r->collector) : NULL;
+    if (!answer)
+        return chat_error_set(e, CHAT_ERR_BAD_ANSWER, NULL, "the target gave no answer");
+    return r->client->write_answer(r->req, &r->reply, answer, &r->out, e);
+}
+
 void answer_whole(struct gw_request *r)
 {
     if (!r->http)
         return;
     struct chat_error e = {0};
-    const struct chat_answer *answer = r->collector ? chat_collected(r->collector) : NULL;
-    if (!answer) {
-        chat_error_set(&e, CHAT_ERR_BAD_ANSWER, NULL, "the target gave no answer");
-        answer_error(r, &e);
-        return;
-    }
-    buf_clear(&r->out);
-    if (r->client->write_answer(r->req, &r->reply, answer, &r->out, &e) != OK || !buf_ok(&r->out)) {
+    if (write_whole(r, &e) != OK || !buf_ok(&r->out)) {
         if (!e.kind)
             chat_error_set(&e, CHAT_ERR_BAD_ANSWER, NULL, "the answer cannot be told in this dialect");
         answer_error(r, &e);

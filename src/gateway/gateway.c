@@ -21,7 +21,6 @@
 #define ANSWER_BYTES_MAX     ((size_t)64 << 20)
 
 static enum gw_step phase_read(struct gw_request *r);
-static enum gw_step phase_attempt(struct gw_request *r);
 static enum gw_step phase_finish(struct gw_request *r);
 
 static const struct {
@@ -47,9 +46,6 @@ static const double per_token_bounds[] = {0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0
 
 static struct metric requests_total =
     METRIC_COUNTER("sluice_requests_total", "Inference requests by answered status.", "status");
-static struct metric attempts_total =
-    METRIC_COUNTER("sluice_provider_attempts_total", "Attempts by provider, model and outcome.", "provider",
-                   "model", "outcome");
 static struct metric duration =
     METRIC_HISTOGRAM("gen_ai_server_request_duration_seconds", "Time from request to last byte.",
                      duration_bounds, "gen_ai_request_model", "gen_ai_provider_name");
@@ -76,7 +72,14 @@ struct gateway *gateway_create(const struct gateway_options *options, struct err
     gw->config = config_hold(options->config);
     gw->local = options->local;
     gw->proxies = options->proxies;
-    return gw;
+    gw->health = health_table_create();
+    gw->tls = tls_client_create(NULL, err);
+    if (gw->health && gw->tls)
+        return gw;
+    if (!gw->health)
+        fail(err, ERR_NOMEM, "no memory for the gateway");
+    gateway_free(gw);
+    return NULL;
 }
 
 void gateway_free(struct gateway *gw)
@@ -84,6 +87,8 @@ void gateway_free(struct gateway *gw)
     if (!gw)
         return;
     config_drop(gw->config);
+    health_table_free(gw->health);
+    tls_client_free(gw->tls);
     pthread_mutex_destroy(&gw->config_lock);
     free(gw);
 }
@@ -127,13 +132,21 @@ struct gw_thread *gw_thread_create(struct gateway *gw, struct loop *loop, int id
     t->loop = loop;
     t->idx = idx;
     rand_secure(&t->next_id, sizeof t->next_id);
-    return t;
+    t->rng = rng_seeded(t->next_id);
+    struct http_client_options o = {.tls = gw->tls, .proxies = gw->proxies};
+    t->client = http_client_create(loop, &o, err);
+    if (t->client)
+        return t;
+    free(t);
+    return NULL;
 }
 
 void gw_thread_free(struct gw_thread *t)
 {
-    if (t)
-        assert(t->n_running == 0);
+    if (!t)
+        return;
+    assert(t->n_running == 0);
+    http_client_free(t->client);
     free(t);
 }
 
@@ -155,10 +168,7 @@ static void on_client_gone(struct request *http)
     r->http = NULL;
     r->outcome = GW_CANCELLED;
     r->status = 499;
-    if (r->upstream) {
-        r->upstream->cancel(r);
-        r->upstream = NULL;
-    }
+    attempt_cancel(r);
     r->phase = PHASE_FINISH;
     gw_advance(r);
 }
@@ -184,6 +194,9 @@ static struct gw_request *new_request(struct gw_thread *t, struct request *http)
     arena_init(&r->arena, arena_max < REQUEST_ARENA_MIN ? REQUEST_ARENA_MIN : arena_max);
     buf_init(&r->out, ANSWER_BYTES_MAX);
     buf_init(&r->dropped, 4096);
+    buf_init(&r->raw, ANSWER_BYTES_MAX);
+    r->retry_after_ms = -1;
+    r->n_counted = -1;
     make_id(t, r->id);
     r->http = http;
     r->began_ms = loop_now_ms(t->loop);
@@ -191,6 +204,7 @@ static struct gw_request *new_request(struct gw_thread *t, struct request *http)
     http->on_closed = on_client_gone;
     http->on_drain = on_client_drained;
     timer_init(&r->heartbeat, t->loop, answer_heartbeat);
+    timer_init(&r->wait, t->loop, attempt_waited);
     t->n_running++;
     return r;
 }
@@ -199,11 +213,13 @@ static void free_request(struct gw_request *r)
 {
     assert(!r->upstream);
     timer_stop(&r->heartbeat);
+    timer_stop(&r->wait);
     if (r->writer)
         r->client->writer_free(r->writer);
     chat_collector_free(r->collector);
     buf_deinit(&r->out);
     buf_deinit(&r->dropped);
+    buf_deinit(&r->raw);
     config_drop(r->config);
     arena_deinit(&r->arena);
     r->thread->n_running--;
@@ -270,51 +286,7 @@ static enum gw_step phase_read(struct gw_request *r)
     return GW_NEXT;
 }
 
-/* ---- phase attempt ---- */
-
-static const struct upstream *upstream_of(const struct gw_request *r, const struct config_target *t)
-{
-    const struct config_provider *p = &r->config->providers[t->provider_idx];
-    return str_eq(p->kind, S("local")) ? &upstream_local : NULL;
-}
-
-static void count_attempt(struct gw_request *r, const char *outcome)
-{
-    char provider[64], model[128];
-    snprintf(provider, sizeof provider, "%.*s", STR(r->target->provider));
-    snprintf(model, sizeof model, "%.*s", STR(r->target->model));
-    metric_add(metric_cell(&attempts_total, provider, model, outcome), 1);
-}
-
-/* Starts the next target that takes the request.  GW_END: none is left, and it was said why. */
-static enum gw_step phase_attempt(struct gw_request *r)
-{
-    while (r->at_route < r->n_route) {
-        const struct config_target *t = r->route[r->at_route++];
-        const struct upstream *up = upstream_of(r, t);
-        if (!up) {
-            chat_error_set(&r->error, CHAT_ERR_UNAVAILABLE, NULL, "provider '%.*s' cannot be asked",
-                           STR(t->provider));
-            continue;
-        }
-        r->target = t;
-        r->upstream = up;
-        r->n_attempts++;
-        r->has_error = false;
-        r->has_start = false;
-        r->n_finished = 0;
-        if (up->start(r, t, &r->error) == OK)
-            return GW_WAIT;
-        r->upstream = NULL;
-        count_attempt(r, "refused");
-        if (r->error.kind == CHAT_ERR_INVALID)
-            break;
-    }
-    r->outcome = GW_FAILED;
-    r->error.is_final = true;
-    answer_error(r, &r->error);
-    return GW_END;
-}
+/* ---- what an attempt brings ---- */
 
 static void hold_start(struct gw_request *r, const struct chat_event *ev)
 {
@@ -335,6 +307,8 @@ static int commit(struct gw_request *r)
 {
     r->has_content = true;
     r->first_content_ms = loop_now_ms(r->thread->loop);
+    if (r->is_raw)
+        return OK;
     struct chat_event start = {.type = CHAT_EV_START};
     if (r->has_start) {
         start.id = str_c(r->start_id);
@@ -346,6 +320,23 @@ static int commit(struct gw_request *r)
         return r->collector ? chat_collect(r->collector, &start) : ERR_NOMEM;
     }
     return answer_event(r, &start);
+}
+
+static int show(struct gw_request *r, const struct chat_event *ev)
+{
+    if (r->is_raw)
+        return OK;
+    return r->req->is_stream ? answer_event(r, ev) : chat_collect(r->collector, ev);
+}
+
+/* Usage that came before the first content (Anthropic's message_start) is told after the start. */
+static int show_first(struct gw_request *r, const struct chat_event *ev)
+{
+    int rc = commit(r);
+    if (rc != OK || !r->usage.is_known || ev->type == CHAT_EV_USAGE)
+        return rc;
+    struct chat_event usage = {.type = CHAT_EV_USAGE, .usage = r->usage};
+    return show(r, &usage);
 }
 
 int gw_on_event(void *request, const struct chat_event *ev)
@@ -367,35 +358,26 @@ int gw_on_event(void *request, const struct chat_event *ev)
     if (!r->has_content) {
         if (!is_content(ev->type))
             return OK;
-        int rc = commit(r);
+        int rc = show_first(r, ev);
         if (rc != OK)
             return rc;
-        if (r->usage.is_known && ev->type != CHAT_EV_USAGE) {
-            struct chat_event usage = {.type = CHAT_EV_USAGE, .usage = r->usage};
-            rc = r->req->is_stream ? answer_event(r, &usage) : chat_collect(r->collector, &usage);
-            if (rc != OK)
-                return rc;
-        }
     }
-    return r->req->is_stream ? answer_event(r, ev) : chat_collect(r->collector, ev);
+    return show(r, ev);
 }
 
 void gw_on_done(struct gw_request *r)
 {
     r->upstream = NULL;
     r->call = NULL;
-    if (r->has_error && !r->has_content) {
-        count_attempt(r, "failed");
-        gw_advance(r); /* phase attempt again: the next target */
+    bool goes_on = r->has_error && !r->has_content; /* attempt.c decides what follows, perhaps the end of r */
+    attempt_ended(r);
+    if (goes_on)
         return;
-    }
     r->phase = PHASE_FINISH;
     if (r->has_error) {
-        count_attempt(r, "broken");
         r->outcome = GW_INTERRUPTED;
         answer_error(r, &r->error);
     } else {
-        count_attempt(r, "ok");
         r->outcome = GW_OK;
         if (r->req->is_stream)
             answer_stream_end(r);
@@ -446,8 +428,6 @@ static enum gw_step phase_finish(struct gw_request *r)
     char status[16];
     snprintf(status, sizeof status, "%d", r->status);
     metric_add(metric_cell(&requests_total, status), 1);
-    if (r->outcome == GW_CANCELLED && r->target)
-        count_attempt(r, "cancelled");
     if (r->target)
         observe(r, now_ms);
     log_access(r, now_ms);

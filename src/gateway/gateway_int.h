@@ -11,15 +11,20 @@
 #include "api/dialect.h"
 #include <pthread.h>
 
+#include "base/rand.h"
+#include "gateway/breaker.h"
 #include "gateway/gateway.h"
+#include "gateway/providers.h"
 
 #define REQUEST_ID_BYTES 40
 #define TARGETS_MAX      64 /* of one request's route */
 #define HEARTBEAT_MS     15000
 
 struct gateway {
-    _Atomic(struct config *) config; /* swapped under config_lock */
+    struct config *config; /* swapped under config_lock */
     pthread_mutex_t config_lock;
+    struct health_table *health;
+    struct tls_client *tls;
     const struct local_engine *local;
     const struct proxy_rules *proxies;
     _Atomic bool is_draining;
@@ -28,9 +33,11 @@ struct gateway {
 struct gw_thread {
     struct gateway *gw;
     struct loop *loop;
+    struct http_client *client; /* connections to hosted providers */
     int idx;
     int n_running;
     uint64_t next_id;
+    struct rng rng; /* jitter of back-off */
 };
 
 enum gw_step { GW_NEXT, GW_WAIT, GW_END };
@@ -73,9 +80,18 @@ struct gw_request {
     /* the running attempt */
     const struct config_target *target;
     const struct upstream *upstream; /* NULL: none is running */
-    void *call;                      /* of the upstream: struct local_call or http_call */
+    void *call;                      /* of the upstream: struct local_call or struct hosted */
+    struct health *health;           /* of the target; held from health_begin to health_end */
     int n_attempts;
-    bool has_content; /* the client may see it: no other target can take over silently */
+    int tries_left;               /* on this target */
+    int n_tried;                  /* on this target */
+    struct timer wait;            /* until the next try */
+    uint64_t queued_ms;           /* loop time when every target was found busy; 0: not */
+    int n_failed, n_rate_limited; /* attempts */
+    int64_t retry_after_ms;       /* the smallest that was said; -1 */
+    struct chat_error lack;       /* why a target was passed over; kind NONE: none was */
+    uint64_t attempt_ms;          /* loop time at which this attempt began */
+    bool has_content;             /* the client may see it: no other target can take over silently */
     bool has_error;
     struct chat_error error; /* of the last attempt, or the one that is answered */
     int n_finished;          /* choices with a FINISH event */
@@ -93,6 +109,10 @@ struct gw_request {
     int64_t start_created_s;
     bool has_start;
     struct buf dropped; /* x-sluice-dropped */
+    bool is_raw;        /* same dialect on both sides: the bytes travel as they came */
+    struct buf raw;     /* of them, what the client has not got yet */
+    struct embed_answer *embeddings;
+    int64_t n_counted; /* count_tokens; -1 */
 
     /* the account */
     struct token_account usage;
@@ -107,7 +127,15 @@ void gw_advance(struct gw_request *r);
 int gw_on_event(void *request, const struct chat_event *ev);
 void gw_on_done(struct gw_request *r);
 
+/* attempt.c */
+enum gw_step phase_attempt(struct gw_request *r);
+/* The attempt is over, however; whether another follows is decided here. */
+void attempt_ended(struct gw_request *r);
+void attempt_cancel(struct gw_request *r); /* the client left */
+void attempt_waited(struct timer *timer);  /* r->wait: the pause before the next try is over */
+
 /* answer.c */
+int answer_raw(struct gw_request *r); /* send what r->raw holds */
 void answer_error(struct gw_request *r, const struct chat_error *e);
 int answer_event(struct gw_request *r, const struct chat_event *ev); /* streams */
 void answer_stream_end(struct gw_request *r);
@@ -123,6 +151,6 @@ enum gw_step phase_route(struct gw_request *r);
 bool route_may_use(const struct gw_request *r, struct str model);
 
 /* attempt_local.c, attempt_hosted.c */
-extern const struct upstream upstream_local;
+extern const struct upstream upstream_local, upstream_hosted;
 
 #endif
