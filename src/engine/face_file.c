@@ -1,4 +1,5 @@
 /* face_file.c - Describing and rewriting model files at the library's door. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -70,7 +70,7 @@ static int choose_sizes(struct sizes *s, const struct sluice_model_options *o, c
 
 static int load_weights(struct sluice_model *m, const struct sluice_model_options *o, struct err *err)
 {
-    struct sizes sizes;
+    struct sizes sizes = {0};
     enum kv_type kv_type = KV_F16;
     int rc = o->kv_type ? kv_type_by_name(str_c(o->kv_type), &kv_type) : OK;
 

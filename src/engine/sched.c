@@ -84,18 +84,22 @@ static bool is_decoding(const struct sched_seq *s)
     return s->is_running && !s->is_paused && s->n_todo == 1;
 }
 
-/* Outputs that may still be asked for, one kept for each sequence that can join. */
+/* Sequences that can still join the step, besides the one that asks: each needs a row and an output. */
+static int32_t others_left(const struct planner *p)
+{
+    return p->limits->batch_max - p->plan->n_items - 1;
+}
+
 static int32_t outputs_left(const struct planner *p)
 {
-    return p->limits->outputs_max - (int32_t)p->step.n_logits -
-           (p->limits->batch_max - p->plan->n_items - 1);
+    return p->limits->outputs_max - (int32_t)p->step.n_logits - others_left(p);
 }
 
 static void plan_decode(struct planner *p, int32_t seq)
 {
     const struct sched_seq *s = &p->seqs[seq];
     int32_t n_draft = s->n_draft;
-    int32_t room = p->limits->rows_max - (int32_t)p->step.n_rows - 1;
+    int32_t room = p->limits->rows_max - (int32_t)p->step.n_rows - others_left(p) - 1;
     int32_t outputs = outputs_left(p) - 1;
 
     n_draft = n_draft < room ? n_draft : room;

@@ -50,7 +50,7 @@ struct sched_limits {
     int32_t page_tokens;
     int32_t pages_available;
     int32_t batch_max; /* running sequences */
-    int32_t rows_max;  /* rows of one step */
+    int32_t rows_max;  /* rows of one step; at least batch_max */
     int32_t outputs_max; /* of them, rows whose logits are wanted; at least batch_max */
     double budget_us;
 };
