@@ -206,6 +206,9 @@ struct dialect {
 const struct dialect *dialect_get(enum dialect_id id);
 /* By name; NULL if there is none. */
 const struct dialect *dialect_find(struct str name);
+/* A provider of the OpenAI family has a dialect for each operation: the row that carries `op` at
+ * a provider whose kind is `provider`.  NULL if it cannot do that at all. */
+const struct dialect *dialect_for_op(const struct dialect *provider, enum chat_op op);
 /* Which dialect and operation a client's path means (decoded path, without query); NULL if it is
  * none of ours.  GET /v1/models is for the caller. */
 const struct dialect *dialect_of_path(struct str path);

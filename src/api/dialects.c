@@ -8,6 +8,8 @@ static const struct dialect *const table[DIALECT_COUNT] = {
     [DIALECT_OPENAI_CHAT] = &dialect_openai_chat,
     [DIALECT_OPENAI_COMPLETIONS] = &dialect_openai_completions,
     [DIALECT_OPENAI_EMBEDDINGS] = &dialect_openai_embeddings,
+    [DIALECT_ANTHROPIC] = &dialect_anthropic,
+    [DIALECT_GEMINI] = &dialect_gemini,
 };
 
 const struct dialect *dialect_get(enum dialect_id id)
@@ -21,6 +23,20 @@ const struct dialect *dialect_find(struct str name)
         if (table[i] && str_eq(name, str_c(table[i]->name)))
             return table[i];
     return NULL;
+}
+
+const struct dialect *dialect_for_op(const struct dialect *provider, enum chat_op op)
+{
+    bool is_openai = openai_is_family(provider->id);
+    if (is_openai && op == CHAT_OP_COMPLETE)
+        return &dialect_openai_completions;
+    if (is_openai && op == CHAT_OP_EMBED)
+        return &dialect_openai_embeddings;
+    if (is_openai)
+        return op == CHAT_OP_GENERATE ? &dialect_openai_chat : NULL;
+    if (op == CHAT_OP_COMPLETE || (op == CHAT_OP_EMBED && !provider->read_embeddings))
+        return NULL;
+    return provider;
 }
 
 const struct dialect *dialect_of_path(struct str path)
