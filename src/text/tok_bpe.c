@@ -55,6 +55,19 @@ static int32_t find_joined(const struct vocab *v, struct str left, struct str ri
     return buf_ok(joined) ? vocab_find_plain(v, buf_str(joined)) : TOKEN_NONE;
 }
 
+/* All three tokens are there, and the bytes of the result are those of its parts: a file in which they
+ * are not could make text into other text. */
+static bool is_sound(const struct vocab *v, const struct bpe_merge *m)
+{
+    if (m->left < 0 || m->right < 0 || m->result < 0)
+        return false;
+    if (!v->bytes) /* texts are bytes in this kind of vocabulary */
+        return true;
+    struct str left = vocab_bytes(v, m->left), right = vocab_bytes(v, m->right);
+    struct str result = vocab_bytes(v, m->result);
+    return result.n == left.n + right.n && str_starts(result, left) && str_ends(result, right);
+}
+
 int merges_from_list(const struct vocab *v, const struct str *list, size_t n_list,
                      struct bpe_merge **merges, size_t *n_merges, struct err *err)
 {
@@ -76,7 +89,7 @@ int merges_from_list(const struct vocab *v, const struct str *list, size_t n_lis
         struct str left = str_sub(list[i], 0, space), right = str_sub(list[i], space + 1, list[i].n);
         struct bpe_merge merge = {vocab_find_plain(v, left), vocab_find_plain(v, right),
                                   find_joined(v, left, right, &joined)};
-        if (merge.left >= 0 && merge.right >= 0 && merge.result >= 0)
+        if (is_sound(v, &merge))
             (*merges)[(*n_merges)++] = merge;
     }
     buf_deinit(&joined);
@@ -130,7 +143,9 @@ int tok_bpe_create(struct tokenizer *t, const struct vocab_def *def, struct err 
     if (rc != OK)
         return rc;
     set_byte_ids(t);
-    t->bpe.unk = t->vocab.role[ROLE_UNK];
+    /* Many files name <|endoftext|> as unknown token; text must not become that. */
+    int32_t unk = t->vocab.role[ROLE_UNK];
+    t->bpe.unk = unk >= 0 && t->vocab.kind[unk] != TOKEN_CONTROL ? unk : TOKEN_NONE;
     t->bpe.ignore_merges = t->family->ignore_merges;
     t->bos = t->vocab.role[ROLE_BOS];
     t->eos = t->vocab.role[ROLE_EOS];

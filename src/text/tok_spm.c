@@ -179,7 +179,8 @@ static int finish(struct tokenizer *t, const struct vocab_def *def, const struct
     t->bpe.by_char = true;
     set_byte_ids(t);
     set_default_roles(v);
-    t->bpe.unk = v->role[ROLE_UNK];
+    int32_t unk = v->role[ROLE_UNK];
+    t->bpe.unk = unk >= 0 && v->kind[unk] != TOKEN_CONTROL ? unk : TOKEN_NONE;
     cut_table(t);
     t->bos = v->role[ROLE_BOS];
     t->eos = v->role[ROLE_EOS];

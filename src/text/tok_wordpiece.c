@@ -120,31 +120,13 @@ static bool is_chinese(uint32_t c)
            (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
 }
 
-static bool is_punctuation(uint32_t c)
-{
-    unsigned classes = unicode_class_of(c);
-    return (classes & UC_PUNCT) || (c < 0x80 && (classes & UC_SYMBOL));
-}
-
-/* Control, format and private-use characters, NUL and U+FFFD are dropped; line ends and tabs stay. */
-static bool is_dropped(uint32_t c)
-{
-    if (c == '\t' || c == '\n' || c == '\r')
-        return false;
-    if (c >= UNICODE_INVALID || c == 0xFFFD)
-        return true;
-    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)c);
-    return category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF ||
-           category == UTF8PROC_CATEGORY_CO;
-}
-
 /* One character of the normalised text. */
 static int add_char(const struct tokenizer *t, struct encode_run *run, struct word *w, uint32_t c)
 {
     int rc = OK;
     if (unicode_class_of(c) & UC_SPACE)
         return word_flush(t, run, w);
-    if (!is_punctuation(c)) {
+    if (!(unicode_class_of(c) & UC_BERT_PUNCT)) {
         word_add(w, c);
         return OK;
     }
@@ -173,9 +155,8 @@ static int add_normalised(const struct tokenizer *t, struct encode_run *run, str
         n = utf8proc_decompose_char((utf8proc_int32_t)c, parts, 32,
                                     UTF8PROC_DECOMPOSE | UTF8PROC_STABLE, &boundclass);
     for (utf8proc_ssize_t i = 0; i < n && i < 32 && rc == OK; i++) {
-        bool is_accent = t->strip_accents && parts[i] >= 0x300 &&
-                         utf8proc_category(parts[i]) == UTF8PROC_CATEGORY_MN;
-        if (!is_accent)
+        unsigned classes = unicode_class_of((uint32_t)parts[i]);
+        if (!t->strip_accents || !(classes & UC_BERT_ACCENT))
             rc = add_lowered(t, run, w, (uint32_t)parts[i]);
     }
     return rc;
@@ -193,7 +174,7 @@ int tok_wordpiece_encode(const struct tokenizer *t, struct encode_run *run, stru
         unsigned n;
         uint32_t c = unicode_decode(p, end, &n);
         p += n;
-        if (is_dropped(c))
+        if (c >= UNICODE_INVALID || (unicode_class_of(c) & UC_BERT_DROPPED))
             continue;
         bool is_alone = is_chinese(c);
         if (is_alone)

@@ -23,6 +23,9 @@ enum unicode_class {
     UC_SPACE = 128,      /* White_Space */
     UC_HAN = 256,        /* script Han */
     UC_NFC_MAYBE = 512,  /* may change under composition (NFC), alone or with its neighbours */
+    UC_BERT_PUNCT = 1024,   /* a word of its own for BERT */
+    UC_BERT_ACCENT = 2048,  /* what BERT strips as accent, after decomposition */
+    UC_BERT_DROPPED = 4096, /* control characters and the like, which BERT does not see */
 
     UC_LETTER = UC_UPPER | UC_LOWER | UC_OTHER_LETTER
 };

@@ -51,11 +51,33 @@ def build(flags=("-O2",)):
                            *[os.path.join(ROOT, "src", s) for s in SOURCES], "-lutf8proc", "-lm"])
     lib = C.CDLL(out)
     lib.tokenizer_token_bytes.restype = Str
+    lib.pretok_find.restype = C.c_void_p
+    lib.pretok_find.argtypes = [Str]
+    lib.pretok_begin.argtypes = [C.POINTER(Iter), C.c_void_p, Str]
+    lib.pretok_next.restype = C.c_bool
     lib.tokenizer_encode.argtypes = [C.c_void_p, C.POINTER(Segment), C.c_size_t, Opts,
                                      C.POINTER(List), C.POINTER(Err)]
     lib.tokenizer_create.argtypes = [C.POINTER(C.c_void_p), C.POINTER(Def), C.POINTER(Err)]
+    lib.tokenizer_token_kind.argtypes = [C.c_void_p, C.c_int32]
     lib.tokenizer_token_bytes.argtypes = [C.c_void_p, C.c_int32]
     return lib
+
+
+class Iter(C.Structure):
+    _fields_ = [("opaque", C.c_uint64 * 32)]
+
+
+def pieces(lib, pre, data):
+    """The bytes of `data`, cut by the pre-tokenizer family."""
+    family, it, piece = lib.pretok_find(to_str(pre)), Iter(), Str()
+    text = C.create_string_buffer(data, len(data))
+    base = C.addressof(text)
+    lib.pretok_begin(C.byref(it), C.c_void_p(family), Str(C.cast(text, C.c_char_p), len(data)))
+    out = []
+    while lib.pretok_next(C.byref(it), C.byref(piece)):
+        at = C.cast(C.pointer(piece), C.POINTER(C.c_void_p))[0] - base
+        out.append(data[at:at + piece.n])
+    return out
 
 
 def to_str(value):

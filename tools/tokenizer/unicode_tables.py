@@ -10,7 +10,7 @@ point, whatever Unicode version the host's libraries have.
 import sys
 
 import tokenizers
-from tokenizers import Regex, pre_tokenizers
+from tokenizers import Regex, normalizers, pre_tokenizers
 
 # The bits of text/unicode.h.
 BITS = [
@@ -18,6 +18,7 @@ BITS = [
     (r"\p{M}", 8), (r"\p{N}", 16), (r"\p{P}", 32), (r"\p{S}", 64), (r"\s", 128),
     (r"\p{Han}", 256),
 ]
+BERT_PUNCT, BERT_ACCENT, BERT_DROPPED = 1024, 2048, 4096
 LAST = 0x10FFFF
 
 
@@ -32,11 +33,30 @@ def members(pattern):
     return found
 
 
+def bert_classes(classes):
+    """BERT's own steps know an older Unicode than the expressions do: ask them one by one."""
+    words = pre_tokenizers.BertPreTokenizer()
+    off = dict(clean_text=False, handle_chinese_chars=False, strip_accents=False, lowercase=False)
+    clean = normalizers.BertNormalizer(**{**off, "clean_text": True})
+    strip = normalizers.BertNormalizer(**{**off, "strip_accents": True})
+    for c in range(LAST + 1):
+        if 0xD800 <= c < 0xE000:
+            continue
+        text = "a" + chr(c) + "b"
+        if len(words.pre_tokenize_str(text)) == 3:
+            classes[c] |= BERT_PUNCT
+        if clean.normalize_str(text) == "ab":
+            classes[c] |= BERT_DROPPED
+        if strip.normalize_str(text) == "ab":
+            classes[c] |= BERT_ACCENT
+
+
 def main():
     classes = [0] * (LAST + 2)
     for pattern, bit in BITS:
         for char in members(pattern):
             classes[ord(char)] |= bit
+    bert_classes(classes)
     runs = [(c, classes[c]) for c in range(LAST + 1) if c == 0 or classes[c] != classes[c - 1]]
     out = sys.stdout
     out.write("/* unicode_data.c - Character classes as runs of equal class (made by\n"
