@@ -57,8 +57,8 @@ CODE  := $(filter-out %_test.c src/base/test_main.c $(MAIN),$(SRC))
 LIBCODE := $(foreach f,$(LIB_FOLDERS),$(filter src/$(f)/%,$(CODE)))
 
 obj = $(patsubst %.c,$(O)/%.o,$(1))
-# The demo model travels inside the program: an assembler file includes its bytes.
-DEMO := $(if $(wildcard models/demo.gguf),$(O)/src/demo_blob.o)
+# Bytes that travel inside the program: assembler files include them.
+DEMO := $(if $(wildcard models/demo.gguf),$(O)/src/demo_blob.o) $(O)/src/page_blob.o
 FUZZ := $(patsubst fuzz/%.c,%,$(wildcard fuzz/fuzz_*.c))
 
 .PHONY: all sluice tests lib fuzz clean install
@@ -79,10 +79,15 @@ $(O)/%.o: %.c Makefile VERSION
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(CFLAGS_$(MODE)) $(hot) $(isa) $(CFLAGS) -c $< -o $@
 
+blob = printf '.section .rodata\n.global %s\n.global %s_end\n.balign 64\n%s:\n.incbin "%s"\n%s_end:\n.byte 0\n.section .note.GNU-stack,"",%%progbits\n' $(2) $(2) $(2) $(1) $(2)
 $(O)/src/demo_blob.o: models/demo.gguf Makefile
 	@mkdir -p $(@D)
-	@printf '.section .rodata\n.global sluice_demo_gguf\n.global sluice_demo_gguf_end\n.balign 64\nsluice_demo_gguf:\n.incbin "models/demo.gguf"\nsluice_demo_gguf_end:\n.byte 0\n.section .note.GNU-stack,"",%%progbits\n' > $(O)/src/demo_blob.s
-	$(CC) -c $(O)/src/demo_blob.s -o $@
+	@$(call blob,$<,sluice_demo_gguf) > $(@:.o=.s)
+	$(CC) -c $(@:.o=.s) -o $@
+$(O)/src/page_blob.o: web/index.html Makefile
+	@mkdir -p $(@D)
+	@$(call blob,$<,sluice_page_html) > $(@:.o=.s)
+	$(CC) -c $(@:.o=.s) -o $@
 
 $(O)/sluice: $(call obj,$(CODE) $(MAIN)) $(DEMO)
 	$(CC) $(LDFLAGS_$(MODE)) -pthread $^ $(LIBS) -o $@
