@@ -26,7 +26,9 @@ struct loop {
     uv_prepare_t before_wait;
     uv_check_t after_wait;
     uv_timer_t alarm;
-    uint64_t alarm_ms; /* when `alarm` rings, or NOT_ARMED */
+    uv_idle_t do_not_sleep; /* active while timers are due: the wait takes what is there only */
+    uint64_t alarm_ms;      /* when `alarm` rings, or NOT_ARMED */
+    bool has_due_timers;
     struct timer *heap;
     struct task_list turn_end[LOOP_PHASES];
     _Atomic(struct loop_task *) posted; /* newest first, pushed by any thread */
@@ -130,16 +132,32 @@ void timer_stop(struct timer *timer)
     timer->is_running = false;
 }
 
-/* A timer that fires now and starts itself again is due in the future, so this ends. */
-static void fire_due_timers(uv_timer_t *alarm)
+static void nothing(uv_idle_t *handle)
+{
+    (void)handle;
+}
+
+/* Only notes that timers are due: they fire after the sockets were looked at, because what has
+ * come meanwhile may move them.  Otherwise a loop that was held up for a second (by a slow
+ * callback, a busy machine, a debugger) would cut off connections whose bytes are waiting. */
+static void on_alarm(uv_timer_t *alarm)
 {
     struct loop *loop = alarm->data;
-    uint64_t now = loop_now_ms(loop);
     loop->alarm_ms = NOT_ARMED;
+    loop->has_due_timers = true;
+    uv_idle_start(&loop->do_not_sleep, nothing);
+}
+
+/* A timer that fires now and starts itself again is due in the future, so this ends. */
+static void fire_due_timers(struct loop *loop)
+{
+    uint64_t now = loop_now_ms(loop);
+    loop->has_due_timers = false;
+    uv_idle_stop(&loop->do_not_sleep);
     while (loop->heap && loop->heap->key_ms <= now) {
         struct timer *t = loop->heap;
         heap_remove(loop, t);
-        if (t->due_ms > now) { /* was moved later meanwhile */
+        if (t->due_ms > t->key_ms) { /* was moved later meanwhile */
             t->key_ms = t->due_ms;
             heap_insert(loop, t);
             continue;
@@ -152,7 +170,7 @@ static void fire_due_timers(uv_timer_t *alarm)
 static void set_alarm(struct loop *loop)
 {
     uint64_t want = loop->heap ? loop->heap->key_ms : NOT_ARMED;
-    if (want == loop->alarm_ms)
+    if (loop->has_due_timers || want == loop->alarm_ms)
         return;
     loop->alarm_ms = want;
     if (want == NOT_ARMED) {
@@ -160,7 +178,7 @@ static void set_alarm(struct loop *loop)
         return;
     }
     uint64_t now = loop_now_ms(loop);
-    uv_timer_start(&loop->alarm, fire_due_timers, want > now ? want - now : 0, 0);
+    uv_timer_start(&loop->alarm, on_alarm, want > now ? want - now : 0, 0);
 }
 
 /* -------------------------------------------------------------------- tasks */
@@ -260,7 +278,10 @@ static void on_before_wait(uv_prepare_t *handle)
 
 static void on_after_wait(uv_check_t *handle)
 {
-    run_turn_end(handle->data);
+    struct loop *loop = handle->data;
+    if (loop->has_due_timers)
+        fire_due_timers(loop);
+    run_turn_end(loop);
 }
 
 /* ------------------------------------------------------------ life of a loop */
@@ -286,9 +307,10 @@ struct loop *loop_create(struct err *err)
         return NULL;
     }
     loop->wake.data = loop;
-    uv_prepare_init(&loop->uv, &loop->before_wait); /* these three cannot fail */
+    uv_prepare_init(&loop->uv, &loop->before_wait); /* these four cannot fail */
     uv_check_init(&loop->uv, &loop->after_wait);
     uv_timer_init(&loop->uv, &loop->alarm);
+    uv_idle_init(&loop->uv, &loop->do_not_sleep);
     loop->before_wait.data = loop->after_wait.data = loop->alarm.data = loop;
     uv_prepare_start(&loop->before_wait, on_before_wait);
     uv_check_start(&loop->after_wait, on_after_wait);
@@ -340,6 +362,7 @@ void loop_free(struct loop *loop)
     uv_close((uv_handle_t *)&loop->before_wait, NULL);
     uv_close((uv_handle_t *)&loop->after_wait, NULL);
     uv_close((uv_handle_t *)&loop->alarm, NULL);
+    uv_close((uv_handle_t *)&loop->do_not_sleep, NULL);
     uv_walk(&loop->uv, assert_is_closing, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT); /* close callbacks, and look-ups that still run */
     int rc = uv_loop_close(&loop->uv);

@@ -3,8 +3,8 @@
  * A loop belongs to the thread that runs it.  Everything here and in the rest of net/ is called
  * on that thread only, except loop_post and loop_stop, which any thread may call.
  *
- * A turn is: run the timers that are due, run the turn-end tasks, wait for sockets, handle what
- * they bring, run the turn-end tasks again.  Turn-end tasks are how many small things become
+ * A turn is: run the turn-end tasks, wait for sockets, handle what they bring, run the timers that
+ * are due, run the turn-end tasks again.  Turn-end tasks are how many small things become
  * one system call: sockets flush there, and a journal writes there.
  *
  * The structs below live in the caller's memory and are never allocated here.  A stopped timer

@@ -375,7 +375,7 @@ TEST(a_slow_reader_is_told_to_the_writer_and_holds_little)
     while (written < (64u << 20)) {
         enum request_result got = request_write(rig.held, str_of(piece, sizeof piece));
         written += sizeof piece;
-        rig_turn(rig.loop, 0);
+        loop_run_once(rig.loop, 0);
         size_t held = request_held_bytes(rig.held);
         most_held = held > most_held ? held : most_held;
         if (got == REQUEST_FULL && rig.n_drains == 0)
@@ -410,7 +410,7 @@ TEST(a_reader_that_takes_nothing_is_cut_off)
     memset(piece, 'x', sizeof piece);
     for (int i = 0; i < 10000 && rig.held && request_held_bytes(rig.held) == 0; i++) {
         request_write(rig.held, str_of(piece, sizeof piece));
-        rig_turn(rig.loop, 0);
+        loop_run_once(rig.loop, 0);
     }
     CHECK(rig_until(rig.loop, &rig.n_closed, 1));
     close(fd);
