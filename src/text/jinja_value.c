@@ -651,8 +651,10 @@ bool jj_items_of(struct jj *j, struct jj_value v, struct jj_list **out)
             struct jj_list *rest = *out = jj_list_new(j, 0);
             if (!rest)
                 return false;
-            rest->v = v.iter->list->v + v.iter->at;
-            rest->n = rest->cap = v.iter->list->n - v.iter->at;
+            if (v.iter->at < v.iter->list->n) {
+                rest->v = v.iter->list->v + v.iter->at;
+                rest->n = rest->cap = v.iter->list->n - v.iter->at;
+            }
             v.iter->at = v.iter->list->n;
         }
         return true;
