@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# run.sh - ./do bench [engine|gateway|structure] ...: without a name, all of them.
+set -eu
+cd "$(dirname "$0")/.."
+what=${1:-all}
+[ $# -gt 0 ] && shift
+case "$what" in
+  engine)    exec python3 bench/engine.py "$@" ;;
+  gateway)   exec python3 bench/gateway.py "$@" ;;
+  structure) exec python3 bench/structure.py "$@" ;;
+  all)
+    for b in bench/engine.py bench/gateway.py bench/structure.py; do
+      [ ! -e "$b" ] || python3 "$b"
+    done ;;
+  *) echo "unknown benchmark '$what': engine, gateway or structure" >&2; exit 2 ;;
+esac
