@@ -20,7 +20,10 @@
 #include "kernel/kern_int.h"
 #include "kernel/quant_int.h"
 
-#define INLINE static inline __attribute__((always_inline))
+/* Not instrumented by the sanitizers: these functions unroll into thousands of loads, whose checks take
+ * minutes to compile; the agreement test runs them on buffers of exact size instead. */
+#define NO_SANITIZE no_sanitize("address", "undefined")
+#define INLINE static inline __attribute__((always_inline, NO_SANITIZE))
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -441,7 +444,7 @@ INLINE void all_rows(tile_fn *const tiles[TILE_ROWS], const void *strip, int n_b
 }
 
 #define TILE(KIND, TYPE, N)                                                                                  \
-    static __attribute__((noinline)) void TYPE##_##N(const uint8_t *w, int nb, const struct kern_row *rows,  \
+    static __attribute__((noinline, NO_SANITIZE)) void TYPE##_##N(const uint8_t *w, int nb, const struct kern_row *rows,  \
                                                      int col, bool add)                                      \
     {                                                                                                        \
         KIND(QUANT_##TYPE, N, w, nb, rows, col, add);                                                        \
