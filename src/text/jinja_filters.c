@@ -315,6 +315,8 @@ FILTER(do_tojson)
         how.item_separator = l->v[0];
         how.key_separator = l->v[1];
     }
+    how.is_plain = !how.ensure_ascii && !how.sort_keys && !how.has_indent &&
+                   str_eq(how.item_separator.s, S(", ")) && str_eq(how.key_separator.s, S(": "));
     if (!jj_to_json(j, &t, v, &how))
         return false;
     *out = jj_text_value(&t);

@@ -36,6 +36,7 @@ struct jj {
     struct arena *arena;
     struct err *err;
     bool has_failed;
+    bool input_has_changed; /* then no dict prints as it was written any more */
     uint64_t steps_left;
     uint32_t depth;
     uint32_t line; /* of the node under evaluation */

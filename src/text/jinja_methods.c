@@ -817,8 +817,22 @@ bool jj_find_method(struct jj *j, struct jj_value self, struct str name, struct 
     return true;
 }
 
+/* Does the method change a list or dict that came as input? */
+static bool changes_input(const struct jj_method *m)
+{
+    static const char *const changing[] = {"append", "pop",    "extend", "insert",     "remove",
+                                           "clear",  "reverse", "update", "setdefault"};
+    bool is_input = jj_is(m->self, JJ_LIST) ? m->self.list->mark
+                                            : jj_is(m->self, JJ_DICT) && m->self.dict->mark;
+    for (size_t i = 0; is_input && i < sizeof changing / sizeof *changing; i++)
+        if (str_eq(str_c(m->f->name), str_c(changing[i])))
+            return true;
+    return false;
+}
+
 bool jj_call_method(struct jj *j, struct jj_method *m, const struct jj_args *args,
                     struct jj_value *out)
 {
+    j->input_has_changed |= changes_input(m);
     return jj_run_builtin(j, m->f, m->self, args, out);
 }

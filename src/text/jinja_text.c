@@ -430,6 +430,8 @@ static bool add_json_dict(struct jj *j, struct jj_text *t, struct jj_dict *d,
                           const struct jj_dumps *how, int depth)
 {
     struct jj_list *sorted = NULL;
+    if (how->is_plain && d->as_written.n && !j->input_has_changed)
+        return jj_text_add(j, t, d->as_written, d->mark);
     if (d->n == 0)
         return add_z(j, t, "{}", d->mark);
     if (how->sort_keys && !sorted_entries(j, d, &sorted))

@@ -81,6 +81,7 @@ struct jj_dict {
     uint32_t *table; /* place + 1, 0 = free; NULL while small */
     uint32_t table_cap;
     uint8_t mark;
+    struct str as_written; /* n > 0: the JSON it was read from, which tojson repeats; see template.h */
 };
 
 enum jj_iter_kind { JJ_GENERATOR, JJ_KEYS, JJ_VALUES, JJ_ITEMS, JJ_RANGE };
@@ -206,6 +207,7 @@ size_t jj_float_repr(char out[JJ_FLOAT_TEXT_MAX], double f); /* shortest that re
 /* Python's json.dumps. */
 struct jj_dumps {
     bool ensure_ascii, sort_keys, has_indent;
+    bool is_plain; /* all as Python's defaults: as_written may stand for a dict */
     struct str indent;
     struct jj_value item_separator, key_separator; /* STR */
 };

@@ -121,7 +121,7 @@ static struct jj_value *member(struct jj_value v, const char *key)
     return e ? &e->value : NULL;
 }
 
-static bool arguments_to_object(struct jj *j, struct jj_value *arguments)
+static bool arguments_to_object(struct jj *j, struct jj_value *arguments, bool exact)
 {
     struct json_doc doc;
     struct str text = arguments->s;
@@ -131,7 +131,11 @@ static bool arguments_to_object(struct jj *j, struct jj_value *arguments)
         text = S("{}");
     if (json_parse(&doc, j->arena, text, NULL) != OK || !json_is(json_root(&doc), JSON_OBJECT))
         return true; /* what is no object stays the text that it is */
-    return jj_from_json(j, json_root(&doc), arguments);
+    if (!jj_from_json(j, json_root(&doc), arguments))
+        return false;
+    if (exact)
+        arguments->dict->as_written = str_trim(text);
+    return true;
 }
 
 static bool arguments_to_text(struct jj *j, struct jj_value *arguments)
@@ -145,7 +149,7 @@ static bool arguments_to_text(struct jj *j, struct jj_value *arguments)
 }
 
 /* The OpenAI dialect has a call's arguments as text, most templates want an object. */
-static bool convert_arguments(struct jj *j, struct jj_value message, bool as_text)
+static bool convert_arguments(struct jj *j, struct jj_value message, bool as_text, bool exact)
 {
     struct jj_value *calls = member(message, "tool_calls");
     if (!calls || !jj_is(*calls, JJ_LIST))
@@ -155,7 +159,7 @@ static bool convert_arguments(struct jj *j, struct jj_value message, bool as_tex
         struct jj_value *arguments = function ? member(*function, "arguments") : NULL;
         if (!arguments)
             continue;
-        if (!as_text && jj_is(*arguments, JJ_STR) && !arguments_to_object(j, arguments))
+        if (!as_text && jj_is(*arguments, JJ_STR) && !arguments_to_object(j, arguments, exact))
             return false;
         if (as_text && jj_is(*arguments, JJ_DICT) && !arguments_to_text(j, arguments))
             return false;
@@ -195,7 +199,8 @@ static bool split_text(struct jj *j, struct jj_value *content)
     return true;
 }
 
-static bool prepare_message(struct jj *j, const struct template_caps *caps, struct jj_value message)
+static bool prepare_message(struct jj *j, const struct template_caps *caps, bool exact,
+                            struct jj_value message)
 {
     struct jj_value *role = member(message, "role"), *content = member(message, "content");
     if (role && jj_is(*role, JJ_STR) && is_usual_role(role->s))
@@ -204,13 +209,14 @@ static bool prepare_message(struct jj *j, const struct template_caps *caps, stru
         return false;
     if (content && caps->content_must_be_parts && jj_is(*content, JJ_STR) && !split_text(j, content))
         return false;
-    return caps->arguments_as_given || convert_arguments(j, message, caps->arguments_must_be_text);
+    return caps->arguments_as_given || convert_arguments(j, message, caps->arguments_must_be_text, exact);
 }
 
-static bool prepare_messages(struct jj *j, const struct template_caps *caps, struct jj_value messages)
+static bool prepare_messages(struct jj *j, const struct template_caps *caps, bool exact,
+                             struct jj_value messages)
 {
     for (uint32_t i = 0; jj_is(messages, JJ_LIST) && i < messages.list->n; i++)
-        if (!prepare_message(j, caps, messages.list->v[i]))
+        if (!prepare_message(j, caps, exact, messages.list->v[i]))
             return false;
     return true;
 }
@@ -230,7 +236,7 @@ static bool set_context(struct jj *j, const struct template_caps *caps,
         const struct template_var *var = i < 3 ? &fixed[i] : &in->vars[i - 3];
         if (!jj_from_json(j, var->value, &v) || !set_variable(j, s, var->name, v))
             return false;
-        if (i == 0 && !prepare_messages(j, caps, v))
+        if (i == 0 && !prepare_messages(j, caps, in->exact_arguments, v))
             return false;
         if (i == 2 && !set_variable(j, s, S("add_generation_prompt"), prompt))
             return false;

@@ -82,6 +82,9 @@ struct template_input {
     int n_vars;
     const struct template_text *texts; /* bos_token, eos_token, ... */
     int n_texts;
+    bool exact_arguments; /* tool-call arguments that came as text print by `tojson` as they came,
+                           * not re-spaced: a past call is then what the model wrote, and the
+                           * prefix cache hits.  False: as Python's json.dumps, always. */
     int64_t now_unix_s;      /* what strftime_now tells, */
     int32_t utc_offset_s;    /* as local time: seconds east of Greenwich */
     uint64_t steps_max;      /* 0: TEMPLATE_STEPS_MAX */

@@ -111,7 +111,7 @@ static void ask_the_rest(struct probe *p, struct template_caps *caps)
     static const char reasoning[] =
         "[" USER ",{\"role\":\"assistant\",\"content\":\"\",\"reasoning_content\":\"QZwhy\","
         "\"tool_calls\":[" CALL("abcdefgh1", "QZtool", "{}") "]}," RESULT "]";
-    caps->has_system = shows(p, system, NULL, S("QZsystem"));
+    caps->has_system = shows(p, system, NULL, S("QZsystem")) || shows(p, system, TOOLS, S("QZsystem"));
     caps->has_reasoning = shows(p, reasoning, TOOLS, S("QZwhy"));
     size_t without = page_of(p, "[" USER "]", NULL).n;
     p->with_prompt = true;

@@ -171,6 +171,23 @@ TEST(tool_arguments_and_content_are_given_as_the_template_wants_them)
     check_marks(text, m, "[abf{\"x\": 1}]");
 }
 
+TEST(past_arguments_can_print_as_they_were_written)
+{
+    const char *m = "[{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"function\":{\"name\":\"f\","
+                    "\"arguments\":\" {\\\"x\\\":1,  \\\"y\\\":1.50}\"}}]}]";
+    const char *t = "{% for c in messages[0].tool_calls %}{{ c.function|tojson }}{{ c.function.arguments.x }}"
+                    "{{ c.function.arguments|tojson(indent=1) }}{% set _ = c.function.arguments.update({'x': 2}) %}"
+                    "{{ c.function.arguments|tojson }}{% endfor %}";
+    for (int exact = 0; exact < 2; exact++) {
+        struct fixture f = {.in.exact_arguments = exact};
+        CHECK(render(&f, t, m) == OK);
+        CHECK_STR(f.out.text,
+                  exact ? S("{\"name\": \"f\", \"arguments\": {\"x\":1,  \"y\":1.50}}1{\n \"x\": 1,\n \"y\": 1.5\n}{\"x\": 2, \"y\": 1.5}")
+                        : S("{\"name\": \"f\", \"arguments\": {\"x\": 1, \"y\": 1.5}}1{\n \"x\": 1,\n \"y\": 1.5\n}{\"x\": 2, \"y\": 1.5}"));
+        end(&f);
+    }
+}
+
 TEST(caps_tell_what_a_template_shows)
 {
     struct template *t;

@@ -78,6 +78,31 @@ static bool parse_params(const struct toolcall_parser *p, struct str s,
     return out->name.n && buf_ok(&out->args) && (s.n == 0 || str_eq(s, S("</function>")));
 }
 
+/* DeepSeek V3.2 says of each value whether it is text: name="KEY" string="true">VALUE. */
+static bool parse_dsml(const struct toolcall_parser *p, struct str s, struct toolcall_parsed *out)
+{
+    struct str skipped, key, is_text, value;
+    (void)p;
+    if (!cut(&s, "\">", &out->name))
+        return false;
+    out->name = str_trim(out->name);
+    buf_puts(&out->args, "{");
+    while (cut(&s, "<｜DSML｜parameter name=\"", &skipped)) {
+        if (str_trim(skipped).n || !cut(&s, "\" string=\"", &key) || !cut(&s, "\">", &is_text) ||
+            !cut(&s, "</｜DSML｜parameter>", &value))
+            return false;
+        buf_puts(&out->args, out->args.n > 1 ? ", " : "");
+        json_quote(&out->args, key);
+        buf_puts(&out->args, ": ");
+        if (str_eq(is_text, S("true")) || !is_json_but_no_text(value))
+            json_quote(&out->args, value);
+        else
+            buf_str_add(&out->args, str_trim(value));
+    }
+    buf_puts(&out->args, "}");
+    return out->name.n && buf_ok(&out->args) && str_trim(s).n == 0;
+}
+
 /* GLM: the name is a line, or touches the first key. */
 static bool parse_glm(const struct toolcall_parser *p, struct str s, struct toolcall_parsed *out)
 {
@@ -97,6 +122,8 @@ bool toolcall_parse_tags(const struct toolcall_parser *p, struct str s, struct t
     struct str skipped;
     if (str_eq(str_c(p->format->name), S("glm45")))
         return parse_glm(p, s, out);
+    if (str_eq(str_c(p->format->name), S("deepseek_v32")))
+        return parse_dsml(p, s, out);
     if (str_eq(str_c(p->format->name), S("minimax_m2")))
         return cut(&s, "\">", &out->name) && parse_params(p, s, &minimax, out);
     return cut(&s, "<function=", &skipped) && !str_trim(skipped).n && cut(&s, ">", &out->name) &&

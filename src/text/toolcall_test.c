@@ -151,6 +151,8 @@ TEST(json_families)
     check("phi4_mini", "import functools\nok", "T(import functools\nok)");
     check("phi4_mini", "<|tool_call|>[{\"name\": \"f\", \"arguments\": {\"a\": 1}}]<|/tool_call|>", "C0(f:{\"a\": 1})");
     check("granite", "<|tool_call|>[{\"name\": \"f\", \"arguments\": {\"a\": 1}}]", "C0(f:{\"a\": 1})");
+    check("nemotron_v2", "<TOOLCALL>[{\"name\": \"f\", \"arguments\": {\"a\": 1}}]</TOOLCALL>", "C0(f:{\"a\": 1})");
+    check("tool_calls_list", "<tool_calls>\n{\"name\": \"f\", \"arguments\": {}}\n{\"name\": \"g\", \"arguments\": {}}\n</tool_calls>", "C0(f:{})C1(g:{})");
     check("command_r", "<|START_THINKING|>p<|END_THINKING|><|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\": \"f\", \"parameters\": {\"a\": 1}}\n]<|END_ACTION|>",
           "R(p)C0(f:{\"a\": 1}#0)");
 }
@@ -173,6 +175,8 @@ TEST(tag_families)
     check("qwen3_coder", "<tool_call>\n<function=f>\n<parameter=path>\na\nb \"c\"\n</parameter>\n<parameter=n>\n3\n</parameter>\n<parameter=l>\n[1, 2]\n</parameter>\n</function>\n</tool_call>",
           "C0(f:{\"path\": \"a\\nb \\\"c\\\"\", \"n\": 3, \"l\": [1, 2]})");
     check("qwen3_coder", "go\n<function=f>\n</function>\n</tool_call>", "T(go)C0(f:{})");
+    check("seed_oss", "<seed:think>r</seed:think><seed:tool_call>\n<function=f>\n<parameter=a>x</parameter>\n</function>\n</seed:tool_call>", "R(r)C0(f:{\"a\": \"x\"})");
+    check("deepseek_v32", "t\n\n<｜DSML｜function_calls>\n<｜DSML｜invoke name=\"f\">\n<｜DSML｜parameter name=\"a\" string=\"true\">5</｜DSML｜parameter>\n<｜DSML｜parameter name=\"b\" string=\"false\">5</｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜function_calls>", "T(t)C0(f:{\"a\": \"5\", \"b\": 5})");
     check("glm45", "<tool_call>f\n<arg_key>a</arg_key>\n<arg_value>x</arg_value>\n<arg_key>b</arg_key>\n<arg_value>true</arg_value>\n</tool_call>", "C0(f:{\"a\": \"x\", \"b\": true})");
     check("glm45", "<tool_call>f<arg_key>a</arg_key><arg_value>1</arg_value></tool_call><tool_call>g</tool_call>", "C0(f:{\"a\": 1})C1(g:{})");
     check("minimax_m2", "<minimax:tool_call>\n<invoke name=\"f\">\n<parameter name=\"a\">x</parameter>\n</invoke>\n<invoke name=\"g\">\n</invoke>\n</minimax:tool_call>", "C0(f:{\"a\": \"x\"})C1(g:{})");
@@ -195,12 +199,29 @@ TEST(harmony_channels)
     check("harmony", "<|channel|>commentary to=functions.f <|constrain|>json<|message|>{\"a\"", "C0(f:{\"a\"...)");
 }
 
+static bool zip_is_text(void *ctx, struct str tool, struct str param)
+{
+    (void)ctx;
+    return str_eq(tool, S("f")) && str_eq(param, S("zip"));
+}
+
 TEST(schema_decides_whether_a_tag_value_is_text)
 {
-    struct record whole;
-    feed(&whole, "qwen3_coder", S("<tool_call><function=f><parameter=zip>01234</parameter><parameter=n>12</parameter></function></tool_call>"), 0, false, false);
-    CHECK_STR(buf_str(&whole.out), S("C0(f:{\"zip\": \"01234\", \"n\": 12})"));
-    buf_deinit(&whole.out);
+    const struct str call = S("<tool_call><function=f><parameter=zip>81234</parameter>"
+                              "<parameter=n>12</parameter></function></tool_call>");
+    for (int with_schema = 0; with_schema < 2; with_schema++) {
+        struct record r = {.last = -1};
+        struct toolcall_parser p;
+        buf_init(&r.out, 1u << 16);
+        toolcall_init(&p, toolcall_format_named("qwen3_coder"), true, false, on_event, &r);
+        p.is_text_param = with_schema ? zip_is_text : NULL;
+        toolcall_feed(&p, call);
+        toolcall_finish(&p);
+        CHECK_STR(buf_str(&r.out), with_schema ? S("C0(f:{\"zip\": \"81234\", \"n\": 12})")
+                                               : S("C0(f:{\"zip\": 81234, \"n\": 12})"));
+        toolcall_deinit(&p);
+        buf_deinit(&r.out);
+    }
 }
 
 TEST(random_bytes_give_the_same_events_at_any_split)
