@@ -129,6 +129,10 @@ def build(vocab):
         replace = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
         prefix = [{"type": "Prepend", "prepend": "▁"}] if vocab.get("add_space_prefix", 1) != 0 else []
         spec["normalizer"] = {"type": "Sequence", "normalizers": prefix + [replace]}
+    elif model == "gemma4":
+        spec["model"] = {"type": "BPE", "vocab": ids, "merges": vocab["merges"], "unk_token": "<unk>",
+                         "fuse_unk": True, "byte_fallback": True}
+        spec["normalizer"] = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
     elif model == "bert":
         plain = {(t[1:] if t.startswith("▁") else t if k == 3 else "##" + t): i
                  for i, (t, k) in enumerate(zip(vocab["tokens"], vocab["kinds"]))}
