@@ -152,11 +152,12 @@ struct sluice_model_info {
 SLUICE_API void sluice_model_get_info(const struct sluice_model *model,
                                       struct sluice_model_info *info, size_t struct_bytes);
 
-/* A JSON object: architecture, sizes, bytes by tensor type, tokenizer, chat template, level. */
+/* A JSON object: "model", as sluice_inspect has it, and "loaded": level, threads, memory, and what else
+ * was found out while opening. */
 SLUICE_API int sluice_model_describe(const struct sluice_model *model, char **json,
                                      struct sluice_error *err);
-/* The same for a file, from its head alone (cheap, whatever its size), with every tensor's name,
- * shape and type if `tensors`. */
+/* What a file holds, from its head alone (cheap, whatever its size): architecture, sizes, bytes by
+ * tensor type, tokenizer, chat template; with `tensors` also every tensor's name, shape and type. */
 SLUICE_API int sluice_inspect(const char *path, bool tensors, char **json,
                               struct sluice_error *err);
 
@@ -442,6 +443,7 @@ struct sluice_part {
     int32_t tool_idx; /* which call of this answer, from 0; -1 for content and reasoning */
     const char *text;
     size_t text_bytes;
+    const char *tool_id; /* SLUICE_PART_TOOL_NAME: the id that the model gave the call; NULL: none */
 };
 /* Called inside sluice_chat_parser_feed.  Return false to stop the call (SLUICE_ERR_CANCELLED). */
 typedef bool sluice_part_fn(void *user, const struct sluice_part *part);

@@ -107,7 +107,7 @@ static int cut_after_last(struct rendering *r, struct json messages, struct err 
 static int render(const struct sluice_model *m, const struct sluice_chat *given, struct rendering *r, struct err *err)
 {
     struct sluice_chat chat;
-    struct template_input in = {.add_generation_prompt = true};
+    struct template_input in = {.add_generation_prompt = true, .exact_arguments = true};
     int rc;
 
     sluice_chat_init(&chat, sizeof chat);
@@ -179,6 +179,23 @@ SLUICE_API int sluice_chat_render(const struct sluice_model *m, const struct slu
     int rc = render(m, chat, r, err);
     if (rc == OK && !(*text = str_dup_z(r->out.text)))
         rc = FACE_OUT_OF_MEMORY(err);
+    arena_deinit(&r->arena);
+    free(r);
+    return rc;
+}
+
+int face_chat_prompt_end(const struct sluice_model *m, const struct sluice_chat *chat, char *end, size_t end_cap,
+                         size_t *n, struct err *err)
+{
+    struct rendering *r = calloc(1, sizeof *r);
+    if (!r)
+        return FACE_OUT_OF_MEMORY(err);
+    arena_init(&r->arena, CHAT_ARENA_MAX);
+    int rc = render(m, chat, r, err);
+    if (rc == OK) {
+        *n = r->out.text.n < end_cap ? r->out.text.n : end_cap;
+        memcpy(end, r->out.text.p + r->out.text.n - *n, *n);
+    }
     arena_deinit(&r->arena);
     free(r);
     return rc;

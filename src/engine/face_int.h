@@ -16,6 +16,7 @@
 #include "sluice.h"
 #include "text/template.h"
 #include "text/tokenizer.h"
+#include "text/toolcall.h"
 
 /* The public error is struct err with other names (stream.c asserts it). */
 static inline struct err *face_err(struct sluice_error *e)
@@ -51,8 +52,11 @@ struct sluice_model {
 /* The tokens of a conversation as the model's template writes it.  The caller frees *list. */
 int face_chat_encode(const struct sluice_model *m, const struct sluice_chat *chat, struct token_list *list,
                      struct err *err);
-/* A known tool-call markup (face_parser.c). */
-bool face_has_tool_format(const struct sluice_model *m);
+/* The markup in which the model writes its tool calls (face_parser.c). */
+const struct toolcall_format *face_tool_format(const struct sluice_model *m);
+/* The end of the prompt that the template makes of a conversation, into `end` (at most end_cap bytes). */
+int face_chat_prompt_end(const struct sluice_model *m, const struct sluice_chat *chat, char *end, size_t end_cap,
+                         size_t *n, struct err *err);
 /* The tokens of plain text. */
 int face_text_encode(const struct sluice_model *m, struct str text, int flags, struct token_list *list,
                      struct err *err);

@@ -227,7 +227,7 @@ SLUICE_API void sluice_model_get_info(const struct sluice_model *m, struct sluic
         .has_chat_template = m->has_own_template && m->chat_template,
         .has_infill = tokenizer_role(m->tokenizer, ROLE_FIM_PRE) >= 0 && tokenizer_role(m->tokenizer, ROLE_FIM_SUF) >= 0 &&
                       tokenizer_role(m->tokenizer, ROLE_FIM_MID) >= 0,
-        .has_tool_format = face_has_tool_format(m),
+        .has_tool_format = face_tool_format(m)->shape != TOOLCALL_NONE,
         .bos = tokenizer_role(m->tokenizer, ROLE_BOS),
         .eos = tokenizer_role(m->tokenizer, ROLE_EOS),
     };
