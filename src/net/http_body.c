@@ -7,16 +7,25 @@
 
 #include <assert.h>
 
+#include "net/http_int.h"
+
 enum chunk_state {
     SIZE_FIRST, /* the first hex digit */
     SIZE_MORE,
-    EXTENSION,
+    EXT_NAME_FIRST, /* *( ";" token [ "=" ( token / quoted-string ) ] ) */
+    EXT_NAME,
+    EXT_VALUE_FIRST,
+    EXT_VALUE,
+    EXT_QUOTED,
+    EXT_ESCAPED,
+    EXT_END,
     SIZE_LF, /* after the CR of a size line */
     CHUNK,
     CHUNK_CR,
     CHUNK_LF,
-    TRAILER_FIRST, /* the first byte of a trailer line, or the CR of the end */
-    TRAILER,
+    TRAILER_FIRST, /* the first byte of a trailer field, or the CR of the end */
+    TRAILER_NAME,
+    TRAILER_VALUE,
     TRAILER_LF,
     END_LF
 };
@@ -60,7 +69,46 @@ static bool is_line_byte(char c)
 }
 
 static const char *const BAD_SIZE = "a chunk size is not a hexadecimal number";
+static const char *const BAD_EXTENSION = "a chunk extension is malformed";
+static const char *const BAD_TRAILER = "a trailer field is malformed";
 static const char *const BAD_LINE_END = "a line between chunks does not end in CR LF";
+
+/* Nobody needs chunk extensions, but a reader that is lax here reads another end of the line than
+ * the next one. */
+static const char *step_extension(struct http_body *body, char c)
+{
+    bool may_end = false;
+    switch ((enum chunk_state)body->state) {
+    case EXT_NAME_FIRST:
+        body->state = EXT_NAME;
+        return http_is_token_byte(c) ? NULL : BAD_EXTENSION;
+    case EXT_NAME:
+        if (c == '=') {
+            body->state = EXT_VALUE_FIRST;
+            return NULL;
+        }
+        may_end = true;
+        break;
+    case EXT_VALUE_FIRST:
+        body->state = c == '"' ? EXT_QUOTED : EXT_VALUE;
+        return c == '"' || http_is_token_byte(c) ? NULL : BAD_EXTENSION;
+    case EXT_VALUE: may_end = true; break;
+    case EXT_QUOTED:
+        if (c == '"' || c == '\\')
+            body->state = c == '"' ? EXT_END : EXT_ESCAPED;
+        return is_line_byte(c) ? NULL : BAD_EXTENSION;
+    case EXT_ESCAPED:
+        body->state = EXT_QUOTED;
+        return is_line_byte(c) ? NULL : BAD_EXTENSION;
+    default: break; /* EXT_END */
+    }
+    if (may_end && http_is_token_byte(c))
+        return NULL;
+    if (c != '\r' && c != ';')
+        return BAD_EXTENSION;
+    body->state = c == '\r' ? SIZE_LF : EXT_NAME_FIRST;
+    return NULL;
+}
 
 /* One byte of the lines between chunks.  Returns NULL, or what is wrong. */
 static const char *step(struct http_body *body, char c)
@@ -81,14 +129,15 @@ static const char *step(struct http_body *body, char c)
         }
         if (c != '\r' && c != ';')
             return BAD_SIZE;
-        body->state = c == '\r' ? SIZE_LF : EXTENSION;
+        body->state = c == '\r' ? SIZE_LF : EXT_NAME_FIRST;
         return NULL;
-    case EXTENSION:
-        if (c == '\r')
-            body->state = SIZE_LF;
-        else if (!is_line_byte(c))
-            return "a chunk extension has a control byte";
-        return NULL;
+    case EXT_NAME_FIRST:
+    case EXT_NAME:
+    case EXT_VALUE_FIRST:
+    case EXT_VALUE:
+    case EXT_QUOTED:
+    case EXT_ESCAPED:
+    case EXT_END: return step_extension(body, c);
     case SIZE_LF:
         if (c != '\n')
             return BAD_LINE_END;
@@ -111,16 +160,16 @@ static const char *step(struct http_body *body, char c)
             body->state = END_LF;
             return NULL;
         }
-        if (c == ' ' || c == '\t' || c == ':' || !is_line_byte(c))
-            return "a trailer field is malformed";
-        body->state = TRAILER;
-        return NULL;
-    case TRAILER:
+        body->state = TRAILER_NAME;
+        return http_is_token_byte(c) ? NULL : BAD_TRAILER;
+    case TRAILER_NAME:
+        if (c == ':')
+            body->state = TRAILER_VALUE;
+        return c == ':' || http_is_token_byte(c) ? NULL : BAD_TRAILER;
+    case TRAILER_VALUE:
         if (c == '\r')
             body->state = TRAILER_LF;
-        else if (!is_line_byte(c))
-            return "a trailer field has a control byte";
-        return NULL;
+        return c == '\r' || is_line_byte(c) ? NULL : BAD_TRAILER;
     case TRAILER_LF:
         if (c != '\n')
             return BAD_LINE_END;

@@ -8,6 +8,8 @@
 
 #include <assert.h>
 
+#include "net/http_int.h"
+
 /* What a byte may be part of. */
 enum { TOKEN = 1, VALUE = 2, TARGET = 4, HOST_BYTE = 8, DIGIT = 16, HEX = 32 };
 
@@ -48,6 +50,11 @@ static const uint8_t kind[256] = {
 static bool is_kind(char c, int k)
 {
     return (kind[(uint8_t)c] & k) != 0;
+}
+
+bool http_is_token_byte(char c)
+{
+    return is_kind(c, TOKEN);
 }
 
 static bool all_of(struct str s, int k)

@@ -232,7 +232,7 @@ static ptrdiff_t decode(struct str in, size_t step, struct buf *out)
 
 TEST(chunks_are_read_at_any_split)
 {
-    struct str in = S("5;ext=\"v\"\r\nhello\r\n0000b\r\n, big world\r\n0\r\nX-T: v\r\nY:\r\n\r\nGET");
+    struct str in = S("5;ext=\"v;\\\"\";b;c=d\r\nhello\r\n0000b\r\n, big world\r\n0\r\nX-T: v\r\nY:\r\n\r\nGET");
     for (size_t step = 1; step <= in.n; step++) {
         struct buf out;
         buf_init(&out, 1000);
@@ -248,8 +248,9 @@ TEST(bad_chunks_are_refused)
         "\r\n",          "g\r\n",          "-1\r\n",           "+1\r\na\r\n",     " 1\r\na\r\n",
         "1 \r\na\r\n",   "1\na\r\n",       "1\r\nab\r\n",      "1\r\na\n",        "1\r\na\rx",
         "0x1\r\na\r\n",  "1;\001\r\na",    "1\r\r\n",          "0\r\n x\r\n\r\n", "0\r\n:x\r\n\r\n",
-        "0\r\na\nb\r\n", "0\r\na\001\r\n", "0\r\n\ra",         "0\r\na: b\rc",
-        "10000000000000000\r\n",
+        "0\r\na\nb\r\n", "0\r\na\001\r\n", "0\r\n\ra",         "0\r\na: b\rc",  "0\r\nabc\r\n\r\n",
+        "10000000000000000\r\n", "1;\r\na",  "1; a\r\na",      "1;a=\r\na",      "1;a=b c\r\na",
+        "1;a=\"b\"c\r\na", "1;a=?\r\na",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct buf out;
