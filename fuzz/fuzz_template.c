@@ -41,16 +41,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (template_compile(&t, str_sub(all, 0, end), &err) != OK)
         return 0;
     arena_init(&arena, 8u << 20);
-    struct template_input in = {.texts = texts, .n_texts = 2, .add_generation_prompt = true,
-                                .now_unix_s = 1700000000, .steps_max = 100000,
+    struct template_input in = {.texts = texts,
+                                .n_texts = 2,
+                                .add_generation_prompt = true,
+                                .now_unix_s = 1700000000,
+                                .steps_max = 100000,
                                 .output_bytes_max = 1u << 20};
     if (end != STR_NONE && json_parse(&doc, &arena, str_sub(all, end + 1, n), NULL) == OK)
         in.messages = json_root(&doc);
     else if (json_parse(&doc, &arena, messages, NULL) == OK)
         in.messages = json_root(&doc);
-    if (json_parse(&tools, &arena, S("[{\"type\":\"function\",\"function\":{\"name\":\"f\","
-                                     "\"description\":\"d\",\"parameters\":{\"type\":\"object\","
-                                     "\"properties\":{\"x\":{\"type\":\"array\"}}}}}]"), NULL) == OK)
+    if (json_parse(&tools, &arena,
+                   S("[{\"type\":\"function\",\"function\":{\"name\":\"f\","
+                     "\"description\":\"d\",\"parameters\":{\"type\":\"object\","
+                     "\"properties\":{\"x\":{\"type\":\"array\"}}}}}]"),
+                   NULL) == OK)
         in.tools = json_root(&tools);
     if (template_render(t, &arena, &in, &out, &err) == OK)
         check(&out);

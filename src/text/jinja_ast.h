@@ -52,7 +52,7 @@ enum jj_token_type {
     JJT_PIPE,
     JJT_COMMA,
     JJT_SEMICOLON,
-    JJT_IN,    /* never from the lexer: comparison operators in the tree */
+    JJT_IN, /* never from the lexer: comparison operators in the tree */
     JJT_NOT_IN
 };
 
@@ -97,14 +97,14 @@ enum jj_node_kind {
     JJN_TEST,     /* a, name, args */
     JJN_NSREF,    /* name, id, attr: a target `ns.attr` */
     /* statements */
-    JJN_OUTPUT,       /* list of expressions */
-    JJN_FOR,          /* a: target, b: sequence, c: filter or NULL, list: body, list2: else, flag: recursive */
-    JJN_IF,           /* list of JJN_BRANCH */
-    JJN_BRANCH,       /* a: test or NULL (else), list: body */
-    JJN_SET,          /* a: target, b: value */
-    JJN_SET_BLOCK,    /* a: target, b: filters or NULL, list: body */
-    JJN_MACRO,        /* name, id, params, list: body, uses_* */
-    JJN_CALL_BLOCK,   /* a: call, params, list: body, uses_* */
+    JJN_OUTPUT,     /* list of expressions */
+    JJN_FOR,        /* a: target, b: sequence, c: filter or NULL, list: body, list2: else, flag: recursive */
+    JJN_IF,         /* list of JJN_BRANCH */
+    JJN_BRANCH,     /* a: test or NULL (else), list: body */
+    JJN_SET,        /* a: target, b: value */
+    JJN_SET_BLOCK,  /* a: target, b: filters or NULL, list: body */
+    JJN_MACRO,      /* name, id, params, list: body, uses_* */
+    JJN_CALL_BLOCK, /* a: call, params, list: body, uses_* */
     JJN_FILTER_BLOCK, /* a: filters, list: body */
     JJN_WITH,         /* list2: target, value, target, value ..., list: body */
     JJN_SCOPE,        /* list: body (a generation block) */

@@ -122,8 +122,8 @@ static bool item_by_index(struct jj *j, struct jj_value v, int64_t i, struct jj_
         return false;
     int64_t at = i < 0 ? i + n : i;
     if (at < 0 || at >= n)
-        return undefined(j, out, "a %s of length %lld has no element %lld", jj_type_name(v),
-                         (long long)n, (long long)i);
+        return undefined(j, out, "a %s of length %lld has no element %lld", jj_type_name(v), (long long)n,
+                         (long long)i);
     if (jj_is(v, JJ_STR)) {
         size_t from = jj_char_offset(v.s, (size_t)at);
         *out = jj_sub(v, from, from + jj_char_bytes(v.s, from));
@@ -227,8 +227,7 @@ static bool slice_str(struct jj *j, struct jj_value v, int64_t start, int64_t st
     return true;
 }
 
-static bool eval_slice(struct jj *j, struct jj_value v, const struct jj_node *n,
-                       struct jj_value *out)
+static bool eval_slice(struct jj *j, struct jj_value v, const struct jj_node *n, struct jj_value *out)
 {
     int64_t start, stop, step, len;
     if (jj_is(v, JJ_UNDEFINED))
@@ -288,23 +287,16 @@ static bool int_power(int64_t base, int64_t exponent, int64_t *out)
     return !has_overflow;
 }
 
-static bool int_math(struct jj *j, enum jj_token_type op, int64_t a, int64_t b,
-                     struct jj_value *out)
+static bool int_math(struct jj *j, enum jj_token_type op, int64_t a, int64_t b, struct jj_value *out)
 {
     int64_t r = 0;
     bool has_overflow = false;
     if ((op == JJT_FLOORDIV || op == JJT_MOD) && b == 0)
         return jj_fail(j, "division by zero");
     switch (op) {
-    case JJT_ADD:
-        has_overflow = __builtin_add_overflow(a, b, &r);
-        break;
-    case JJT_SUB:
-        has_overflow = __builtin_sub_overflow(a, b, &r);
-        break;
-    case JJT_MUL:
-        has_overflow = __builtin_mul_overflow(a, b, &r);
-        break;
+    case JJT_ADD: has_overflow = __builtin_add_overflow(a, b, &r); break;
+    case JJT_SUB: has_overflow = __builtin_sub_overflow(a, b, &r); break;
+    case JJT_MUL: has_overflow = __builtin_mul_overflow(a, b, &r); break;
     case JJT_FLOORDIV:
         has_overflow = a == INT64_MIN && b == -1;
         r = has_overflow ? 0 : a / b - (a % b != 0 && (a % b < 0) != (b < 0));
@@ -313,8 +305,7 @@ static bool int_math(struct jj *j, enum jj_token_type op, int64_t a, int64_t b,
         r = b == -1 ? 0 : a % b;
         r += r != 0 && (r < 0) != (b < 0) ? b : 0;
         break;
-    default:
-        has_overflow = !int_power(a, b, &r);
+    default: has_overflow = !int_power(a, b, &r);
     }
     if (has_overflow)
         return jj_fail(j, "a result is beyond 64 bits");
@@ -337,28 +328,17 @@ static double floor_mod(double a, double b, double *quotient)
     return mod;
 }
 
-static bool float_math(struct jj *j, enum jj_token_type op, double a, double b,
-                       struct jj_value *out)
+static bool float_math(struct jj *j, enum jj_token_type op, double a, double b, struct jj_value *out)
 {
     double r, quotient;
     if ((op == JJT_DIV || op == JJT_FLOORDIV || op == JJT_MOD) && b == 0)
         return jj_fail(j, "division by zero");
     switch (op) {
-    case JJT_ADD:
-        r = a + b;
-        break;
-    case JJT_SUB:
-        r = a - b;
-        break;
-    case JJT_MUL:
-        r = a * b;
-        break;
-    case JJT_DIV:
-        r = a / b;
-        break;
-    case JJT_MOD:
-        r = floor_mod(a, b, &quotient);
-        break;
+    case JJT_ADD: r = a + b; break;
+    case JJT_SUB: r = a - b; break;
+    case JJT_MUL: r = a * b; break;
+    case JJT_DIV: r = a / b; break;
+    case JJT_MOD: r = floor_mod(a, b, &quotient); break;
     case JJT_FLOORDIV:
         floor_mod(a, b, &quotient);
         r = quotient;
@@ -447,7 +427,7 @@ bool jj_binary(struct jj *j, enum jj_token_type op, struct jj_value a, struct jj
                struct jj_value *out)
 {
     static const char *const words[] = {
-        [JJT_ADD] = "+", [JJT_SUB] = "-", [JJT_MUL] = "*",      [JJT_DIV] = "/",
+        [JJT_ADD] = "+", [JJT_SUB] = "-",  [JJT_MUL] = "*",      [JJT_DIV] = "/",
         [JJT_MOD] = "%", [JJT_POW] = "**", [JJT_FLOORDIV] = "//"};
     int64_t times;
     if (op == JJT_MOD && jj_is(a, JJ_STR))
@@ -486,8 +466,7 @@ static bool eval_sign(struct jj *j, const struct jj_node *n, struct jj_value *ou
 
 /* ---- comparisons ---- */
 
-static bool compare(struct jj *j, enum jj_token_type op, struct jj_value a, struct jj_value b,
-                    bool *out)
+static bool compare(struct jj *j, enum jj_token_type op, struct jj_value a, struct jj_value b, bool *out)
 {
     int order;
     switch (op) {
@@ -532,8 +511,7 @@ static bool eval_compare(struct jj *j, const struct jj_node *n, struct jj_value 
 
 /* ---- calls ---- */
 
-static bool add_kw(struct jj *j, struct jj_args *args, uint32_t *cap, struct str name,
-                   struct jj_value v)
+static bool add_kw(struct jj *j, struct jj_args *args, uint32_t *cap, struct str name, struct jj_value v)
 {
     if (args->n_kw == *cap) {
         uint32_t grown = *cap ? *cap * 2 : 4;
@@ -600,12 +578,9 @@ bool jj_eval_args(struct jj *j, const struct jj_call_args *a, struct jj_args *ou
 bool jj_call(struct jj *j, struct jj_value callee, const struct jj_args *args, struct jj_value *out)
 {
     switch (callee.type) {
-    case JJ_MACRO:
-        return jj_call_macro(j, callee.macro, args, out);
-    case JJ_METHOD:
-        return jj_call_method(j, callee.method, args, out);
-    case JJ_FUNCTION:
-        return jj_call_global(j, callee.aux, args, out);
+    case JJ_MACRO: return jj_call_macro(j, callee.macro, args, out);
+    case JJ_METHOD: return jj_call_method(j, callee.method, args, out);
+    case JJ_FUNCTION: return jj_call_global(j, callee.aux, args, out);
     case JJ_LOOP:
         if (args->n != 1 || args->n_kw)
             return jj_fail(j, "loop() needs one argument, the items of the next level");
@@ -614,10 +589,8 @@ bool jj_call(struct jj *j, struct jj_value callee, const struct jj_args *args, s
         *out = callee.cycler->is_used ? callee.cycler->items->v[0] : jj_str(S(""));
         callee.cycler->is_used = true;
         return true;
-    case JJ_UNDEFINED:
-        return jj_fail(j, "%.*s", STR(callee.s));
-    default:
-        return jj_fail(j, "a %s cannot be called", jj_type_name(callee));
+    case JJ_UNDEFINED: return jj_fail(j, "%.*s", STR(callee.s));
+    default: return jj_fail(j, "a %s cannot be called", jj_type_name(callee));
     }
 }
 
@@ -711,18 +684,12 @@ static bool eval_node(struct jj *j, const struct jj_node *n, struct jj_value *ou
 {
     struct jj_value a, b;
     switch (n->kind) {
-    case JJN_CONST:
-        *out = n->constant;
-        return true;
-    case JJN_NAME:
-        return eval_name(j, n, out);
+    case JJN_CONST: *out = n->constant; return true;
+    case JJN_NAME: return eval_name(j, n, out);
     case JJN_TUPLE:
-    case JJN_LIST:
-        return eval_list(j, n, out);
-    case JJN_DICT:
-        return eval_dict(j, n, out);
-    case JJN_COND:
-        return eval_condition(j, n, out);
+    case JJN_LIST: return eval_list(j, n, out);
+    case JJN_DICT: return eval_dict(j, n, out);
+    case JJN_COND: return eval_condition(j, n, out);
     case JJN_OR:
     case JJN_AND:
         if (!jj_eval(j, n->a, out))
@@ -733,33 +700,25 @@ static bool eval_node(struct jj *j, const struct jj_node *n, struct jj_value *ou
             return false;
         *out = jj_bool(!jj_truth(a));
         return true;
-    case JJN_COMPARE:
-        return eval_compare(j, n, out);
+    case JJN_COMPARE: return eval_compare(j, n, out);
     case JJN_BINARY:
         if (!jj_eval(j, n->a, &a) || !jj_eval(j, n->b, &b))
             return false;
         j->line = n->line;
         return jj_binary(j, n->op, a, b, out);
     case JJN_NEGATE:
-    case JJN_POSITIVE:
-        return eval_sign(j, n, out);
-    case JJN_CONCAT:
-        return eval_concat(j, n, out);
+    case JJN_POSITIVE: return eval_sign(j, n, out);
+    case JJN_CONCAT: return eval_concat(j, n, out);
     case JJN_GETATTR:
         if (!jj_eval(j, n->a, &a))
             return false;
         j->line = n->line;
         return jj_get_attr(j, a, n->name, out);
-    case JJN_GETITEM:
-        return eval_getitem(j, n, out);
-    case JJN_CALL:
-        return eval_call(j, n, out);
-    case JJN_FILTER:
-        return eval_filter(j, n, out);
-    case JJN_TEST:
-        return eval_test(j, n, out);
-    default:
-        return jj_fail(j, "this cannot be evaluated");
+    case JJN_GETITEM: return eval_getitem(j, n, out);
+    case JJN_CALL: return eval_call(j, n, out);
+    case JJN_FILTER: return eval_filter(j, n, out);
+    case JJN_TEST: return eval_test(j, n, out);
+    default: return jj_fail(j, "this cannot be evaluated");
     }
 }
 

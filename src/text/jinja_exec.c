@@ -91,24 +91,22 @@ static bool assign(struct jj *j, const struct jj_node *target, struct jj_value v
     struct jj_list *items;
     struct jj_value space;
     switch (target->kind) {
-    case JJN_NAME:
-        return jj_scope_set(j, j->scope, target->id, v);
+    case JJN_NAME: return jj_scope_set(j, j->scope, target->id, v);
     case JJN_NSREF: {
-        struct jj_node name = {.kind = JJN_NAME, .line = target->line, .id = target->id,
-                               .name = target->name};
+        struct jj_node name = {
+            .kind = JJN_NAME, .line = target->line, .id = target->id, .name = target->name};
         if (!jj_eval(j, &name, &space))
             return false;
         if (!jj_is(space, JJ_NAMESPACE))
-            return jj_fail(j, "'%.*s.%.*s' can only be set if '%.*s' is a namespace",
-                           STR(target->name), STR(target->attr), STR(target->name));
+            return jj_fail(j, "'%.*s.%.*s' can only be set if '%.*s' is a namespace", STR(target->name),
+                           STR(target->attr), STR(target->name));
         return jj_dict_set(j, space.dict, jj_str(target->attr), v);
     }
     default: /* a tuple; nested at most JJ_PARSE_DEPTH_MAX */
         if (!jj_items_of(j, v, &items))
             return false;
         if (items->n != target->list.n)
-            return jj_fail(j, "%u values cannot be unpacked into %u names", items->n,
-                           target->list.n);
+            return jj_fail(j, "%u values cannot be unpacked into %u names", items->n, target->list.n);
         for (uint32_t i = 0; i < target->list.n; i++)
             if (!assign(j, target->list.v[i], items->v[i]))
                 return false;
@@ -212,8 +210,8 @@ bool jj_loop_attr(struct jj *j, struct jj_loop *loop, struct str name, struct jj
         *out = loop->has_previous ? loop->previous : jj_undefined(S("there is no previous item"));
         return true;
     }
-    static const char *const numbers[] = {"index",    "index0", "revindex", "revindex0",
-                                          "length",   "depth",  "depth0"};
+    static const char *const numbers[] = {"index",  "index0", "revindex", "revindex0",
+                                          "length", "depth",  "depth0"};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (str_eq(name, str_c(numbers[i])))
             return loop_number(j, loop, name, out);
@@ -221,8 +219,7 @@ bool jj_loop_attr(struct jj *j, struct jj_loop *loop, struct str name, struct jj
     return true;
 }
 
-bool jj_loop_cycle(struct jj *j, struct jj_loop *loop, const struct jj_args *args,
-                   struct jj_value *out)
+bool jj_loop_cycle(struct jj *j, struct jj_loop *loop, const struct jj_args *args, struct jj_value *out)
 {
     if (args->n == 0)
         return jj_fail(j, "loop.cycle needs something to cycle through");
@@ -230,8 +227,7 @@ bool jj_loop_cycle(struct jj *j, struct jj_loop *loop, const struct jj_args *arg
     return true;
 }
 
-bool jj_loop_changed(struct jj *j, struct jj_loop *loop, const struct jj_args *args,
-                     struct jj_value *out)
+bool jj_loop_changed(struct jj *j, struct jj_loop *loop, const struct jj_args *args, struct jj_value *out)
 {
     bool is_same = false;
     struct jj_list *now = jj_list_new(j, args->n);
@@ -239,8 +235,8 @@ bool jj_loop_changed(struct jj *j, struct jj_loop *loop, const struct jj_args *a
         return false;
     for (uint32_t i = 0; i < args->n; i++)
         now->v[now->n++] = args->v[i];
-    if (loop->changed && !jj_equal(j, jj_of_list(loop->changed, JJ_TUPLE),
-                                   jj_of_list(now, JJ_TUPLE), &is_same))
+    if (loop->changed &&
+        !jj_equal(j, jj_of_list(loop->changed, JJ_TUPLE), jj_of_list(now, JJ_TUPLE), &is_same))
         return false;
     loop->changed = now;
     *out = jj_bool(!is_same);
@@ -330,8 +326,8 @@ bool jj_call_loop(struct jj *j, struct jj_loop *loop, struct jj_value items, str
 /* ---- macros ---- */
 
 /* The value given for parameter i, or JJ_MISSING. */
-static bool macro_argument(struct jj *j, const struct jj_node *n, const struct jj_args *args,
-                           uint32_t i, struct jj_value *out)
+static bool macro_argument(struct jj *j, const struct jj_node *n, const struct jj_args *args, uint32_t i,
+                           struct jj_value *out)
 {
     *out = (struct jj_value){.type = JJ_MISSING};
     if (i < args->n)
@@ -340,8 +336,7 @@ static bool macro_argument(struct jj *j, const struct jj_node *n, const struct j
         if (!str_eq(args->kw[k].name, n->params[i].name))
             continue;
         if (i < args->n)
-            return jj_fail(j, "'%.*s' gets its argument '%.*s' twice", STR(n->name),
-                           STR(n->params[i].name));
+            return jj_fail(j, "'%.*s' gets its argument '%.*s' twice", STR(n->name), STR(n->params[i].name));
         *out = args->kw[k].value;
     }
     return true;
@@ -351,8 +346,8 @@ static bool bind_extra_positions(struct jj *j, const struct jj_node *n, const st
 {
     uint32_t extra = args->n > n->n_params ? args->n - n->n_params : 0;
     if (!n->uses_varargs)
-        return !extra || jj_fail(j, "'%.*s' takes at most %u arguments, got %u", STR(n->name),
-                                 n->n_params, args->n);
+        return !extra ||
+               jj_fail(j, "'%.*s' takes at most %u arguments, got %u", STR(n->name), n->n_params, args->n);
     struct jj_list *l = jj_list_new(j, extra);
     for (uint32_t i = 0; l && i < extra; i++)
         l->v[l->n++] = args->v[n->n_params + i];
@@ -411,8 +406,7 @@ static bool bind_parameters(struct jj *j, const struct jj_node *n, const struct 
     return bind_extra_positions(j, n, args) && bind_extra_names(j, n, args);
 }
 
-bool jj_call_macro(struct jj *j, struct jj_macro *m, const struct jj_args *args,
-                   struct jj_value *out)
+bool jj_call_macro(struct jj *j, struct jj_macro *m, const struct jj_args *args, struct jj_value *out)
 {
     struct jj_scope *scope = jj_scope_new(j, m->scope), *outer = j->scope;
     if (!scope)
@@ -439,8 +433,7 @@ static bool exec_call_block(struct jj *j, const struct jj_node *n)
 {
     struct jj_value callee, caller, text;
     struct jj_args args;
-    if (!make_macro(j, n, &caller) || !jj_eval(j, n->a->a, &callee) ||
-        !jj_eval_args(j, n->a->args, &args))
+    if (!make_macro(j, n, &caller) || !jj_eval(j, n->a->a, &callee) || !jj_eval_args(j, n->a->args, &args))
         return false;
     struct jj_named *kw = arena_new_array(j->arena, struct jj_named, (size_t)args.n_kw + 1);
     if (!kw)
@@ -528,35 +521,20 @@ static enum flow exec_node(struct jj *j, const struct jj_node *n)
 {
     struct jj_value v;
     switch (n->kind) {
-    case JJN_OUTPUT:
-        return exec_output(j, n) ? FLOW_ON : FLOW_FAILED;
-    case JJN_IF:
-        return exec_if(j, n);
-    case JJN_FOR:
-        return exec_for(j, n);
-    case JJN_SET:
-        return jj_eval(j, n->b, &v) && assign(j, n->a, v) ? FLOW_ON : FLOW_FAILED;
-    case JJN_SET_BLOCK:
-        return exec_set_block(j, n);
-    case JJN_MACRO:
-        return exec_macro(j, n);
-    case JJN_CALL_BLOCK:
-        return exec_call_block(j, n) ? FLOW_ON : FLOW_FAILED;
-    case JJN_FILTER_BLOCK:
-        return exec_filter_block(j, n);
-    case JJN_WITH:
-        return exec_with(j, n);
-    case JJN_SCOPE:
-        return exec_scoped(j, &n->list, jj_scope_new(j, j->scope));
-    case JJN_BREAK:
-        return FLOW_BREAK;
-    case JJN_CONTINUE:
-        return FLOW_CONTINUE;
-    case JJN_DO:
-        return jj_eval(j, n->a, &v) ? FLOW_ON : FLOW_FAILED;
-    default:
-        jj_fail(j, "this is not a statement");
-        return FLOW_FAILED;
+    case JJN_OUTPUT: return exec_output(j, n) ? FLOW_ON : FLOW_FAILED;
+    case JJN_IF: return exec_if(j, n);
+    case JJN_FOR: return exec_for(j, n);
+    case JJN_SET: return jj_eval(j, n->b, &v) && assign(j, n->a, v) ? FLOW_ON : FLOW_FAILED;
+    case JJN_SET_BLOCK: return exec_set_block(j, n);
+    case JJN_MACRO: return exec_macro(j, n);
+    case JJN_CALL_BLOCK: return exec_call_block(j, n) ? FLOW_ON : FLOW_FAILED;
+    case JJN_FILTER_BLOCK: return exec_filter_block(j, n);
+    case JJN_WITH: return exec_with(j, n);
+    case JJN_SCOPE: return exec_scoped(j, &n->list, jj_scope_new(j, j->scope));
+    case JJN_BREAK: return FLOW_BREAK;
+    case JJN_CONTINUE: return FLOW_CONTINUE;
+    case JJN_DO: return jj_eval(j, n->a, &v) ? FLOW_ON : FLOW_FAILED;
+    default: jj_fail(j, "this is not a statement"); return FLOW_FAILED;
     }
 }
 

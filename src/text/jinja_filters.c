@@ -41,8 +41,7 @@ static bool bind(struct jj *j, const struct jj_builtin *f, const struct jj_args 
         while (i < n && !str_eq(params[i].name, args->kw[k].name))
             i++;
         if (i == n || !jj_is(bound[i], JJ_MISSING))
-            return jj_fail(j, "'%s' cannot take the argument '%.*s'", f->name,
-                           STR(args->kw[k].name));
+            return jj_fail(j, "'%s' cannot take the argument '%.*s'", f->name, STR(args->kw[k].name));
         bound[i] = args->kw[k].value;
     }
     for (int i = 0; i < n; i++)
@@ -79,8 +78,7 @@ bool jj_apply_filter(struct jj *j, struct str name, struct jj_value v, const str
     return jj_run_builtin(j, f, v, args, out);
 }
 
-#define FILTER(fn)                                                                               \
-    static bool fn(struct jj *j, struct jj_value v, struct jj_value *a, struct jj_value *out)
+#define FILTER(fn) static bool fn(struct jj *j, struct jj_value v, struct jj_value *a, struct jj_value *out)
 
 /* ---- text ---- */
 
@@ -125,10 +123,8 @@ FILTER(do_title)
         bool is_border = title_border(v.s, at) > 0;
         for (end = at + first; end < v.s.n && (title_border(v.s, end) > 0) == is_border;)
             end += jj_char_bytes(v.s, end);
-        if (!jj_str_case(j, jj_sub(v, at, at + first), JJ_UPPER, &part) ||
-            !jj_text_add_str(j, &t, part) ||
-            !jj_str_case(j, jj_sub(v, at + first, end), JJ_LOWER, &part) ||
-            !jj_text_add_str(j, &t, part))
+        if (!jj_str_case(j, jj_sub(v, at, at + first), JJ_UPPER, &part) || !jj_text_add_str(j, &t, part) ||
+            !jj_str_case(j, jj_sub(v, at + first, end), JJ_LOWER, &part) || !jj_text_add_str(j, &t, part))
             return false;
     }
     *out = jj_text_value(&t);
@@ -199,8 +195,7 @@ FILTER(do_truncate)
     int64_t n;
     if (!jj_length(j, v, &n) || !jj_need_str(j, end, "the end", &end) ||
         (!jj_is(a[0], JJ_MISSING) && !jj_need_int(j, a[0], "length", &length)) ||
-        (!jj_is(a[3], JJ_MISSING) && !jj_is(a[3], JJ_NONE) &&
-         !jj_need_int(j, a[3], "leeway", &leeway)))
+        (!jj_is(a[3], JJ_MISSING) && !jj_is(a[3], JJ_NONE) && !jj_need_int(j, a[3], "leeway", &leeway)))
         return false;
     int64_t keep = length - (int64_t)jj_char_count(end.s);
     if (keep < 0 || leeway < 0)
@@ -246,8 +241,7 @@ FILTER(do_wordcount)
     return jj_spend(j, v.s.n / 8);
 }
 
-static bool do_format(struct jj *j, struct jj_value v, const struct jj_args *args,
-                      struct jj_value *out)
+static bool do_format(struct jj *j, struct jj_value v, const struct jj_args *args, struct jj_value *out)
 {
     struct jj_value with;
     if (!jj_str_of(j, v, &v))
@@ -283,8 +277,7 @@ FILTER(do_escape)
         for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
             if (pairs[i].c == v.s.p[at])
                 to = pairs[i].to;
-        if (to ? !jj_text_add(j, &t, str_c(to), jj_mark_at(v, at))
-               : !jj_text_add_sub(j, &t, v, at, at + 1))
+        if (to ? !jj_text_add(j, &t, str_c(to), jj_mark_at(v, at)) : !jj_text_add_sub(j, &t, v, at, at + 1))
             return false;
     }
     *out = jj_text_value(&t);
@@ -293,16 +286,17 @@ FILTER(do_escape)
 
 FILTER(do_tojson)
 {
-    struct jj_dumps how = {.ensure_ascii = jj_truth(a[0]), .sort_keys = jj_truth(a[3]),
-                           .item_separator = jj_str(S(", ")), .key_separator = jj_str(S(": "))};
+    struct jj_dumps how = {.ensure_ascii = jj_truth(a[0]),
+                           .sort_keys = jj_truth(a[3]),
+                           .item_separator = jj_str(S(", ")),
+                           .key_separator = jj_str(S(": "))};
     struct jj_value indent = a[1];
     struct jj_text t = {0};
     if (!jj_is(indent, JJ_MISSING) && !jj_is(indent, JJ_NONE)) {
         int64_t n;
         how.has_indent = true;
         how.item_separator = jj_str(S(","));
-        if (!jj_is(indent, JJ_STR) &&
-            (!jj_need_int(j, indent, "indent", &n) || !spaces(j, n, &indent)))
+        if (!jj_is(indent, JJ_STR) && (!jj_need_int(j, indent, "indent", &n) || !spaces(j, n, &indent)))
             return false;
         how.indent = indent.s;
     }
@@ -364,7 +358,9 @@ static bool int_from_text(struct jj *j, struct str s, int base, struct jj_value 
     bool has_overflow = false;
     for (size_t i = 0; i < digits.n; i++) {
         char c = digits.p[i];
-        int d = c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'z' ? (c | 0x20) - 'a' + 10 : 99;
+        int d = c >= '0' && c <= '9'                     ? c - '0'
+                : (c | 0x20) >= 'a' && (c | 0x20) <= 'z' ? (c | 0x20) - 'a' + 10
+                                                         : 99;
         if (c == '_' && i > 0 && i + 1 < digits.n && digits.p[i - 1] != '_')
             continue;
         if (d >= base || n == sizeof clean)
@@ -385,7 +381,8 @@ static bool int_from_text(struct jj *j, struct str s, int base, struct jj_value 
     size_t zeros = 0;
     while (zeros + 1 < n && clean[zeros] == '0')
         zeros++;
-    struct str text = arena_printf(j->arena, "%s%.*s", is_negative ? "-" : "", (int)(n - zeros), clean + zeros);
+    struct str text =
+        arena_printf(j->arena, "%s%.*s", is_negative ? "-" : "", (int)(n - zeros), clean + zeros);
     *out = (struct jj_value){.type = JJ_BIGINT, .s = text};
     return text.p || jj_no_memory(j);
 }
@@ -460,8 +457,7 @@ FILTER(do_float)
     double f;
     if (jj_is(v, JJ_UNDEFINED))
         return jj_fail(j, "%.*s", STR(v.s));
-    bool is_good = jj_is(v, JJ_STR) || jj_is(v, JJ_BIGINT) ? float_from_text(v.s, &f)
-                                                           : jj_as_float(v, &f);
+    bool is_good = jj_is(v, JJ_STR) || jj_is(v, JJ_BIGINT) ? float_from_text(v.s, &f) : jj_as_float(v, &f);
     *out = is_good ? jj_float(f) : jj_is(a[0], JJ_MISSING) ? jj_float(0) : a[0];
     if (is_good)
         out->mark = v.mark ? JJ_DATA : JJ_TEMPLATE;

@@ -6,9 +6,9 @@
 #include "text/jinja_int.h"
 #include "text/jinja_unicode.h"
 
-#define WIDTH_MAX 10000
+#define WIDTH_MAX     10000
 #define PRECISION_MAX 200
-#define DIGITS_MAX 640 /* of a double with PRECISION_MAX decimals */
+#define DIGITS_MAX    640 /* of a double with PRECISION_MAX decimals */
 
 /* One conversion, of either style. */
 struct conversion {
@@ -96,8 +96,7 @@ static bool add_field(struct jj *j, struct jj_text *t, const struct conversion *
     if (!jj_spend(j, (uint64_t)pad + 1))
         return false;
     if (align == '=')
-        return jj_text_add(j, t, sign, body.mark) && pad_to(j, t, c, pad) &&
-               jj_text_add_str(j, t, body);
+        return jj_text_add(j, t, sign, body.mark) && pad_to(j, t, c, pad) && jj_text_add_str(j, t, body);
     return pad_to(j, t, c, left) && jj_text_add(j, t, sign, body.mark ? JJ_DATA : JJ_TEMPLATE) &&
            jj_text_add_str(j, t, body) && pad_to(j, t, c, pad - left);
 }
@@ -110,8 +109,8 @@ static bool add_text(struct jj *j, struct jj_text *t, const struct conversion *c
     return add_field(j, t, c, S(""), v, align);
 }
 
-static bool add_number(struct jj *j, struct jj_text *t, const struct conversion *c,
-                       struct jj_value v, char align)
+static bool add_number(struct jj *j, struct jj_text *t, const struct conversion *c, struct jj_value v,
+                       char align)
 {
     char digits[DIGITS_MAX];
     int64_t i;
@@ -128,16 +127,16 @@ static bool add_number(struct jj *j, struct jj_text *t, const struct conversion 
         if (isfinite(f))
             float_digits(c, f, digits);
         else
-            snprintf(digits, sizeof digits, "%s", c->type >= 'a' ? (isnan(f) ? "nan" : "inf") : isnan(f) ? "NAN" : "INF");
+            snprintf(digits, sizeof digits, "%s",
+                     c->type >= 'a' ? (isnan(f) ? "nan" : "inf")
+                     : isnan(f)     ? "NAN"
+                                    : "INF");
     } else {
         return jj_fail(j, "'%c' formats a number, not a %s", c->type, jj_type_name(v));
     }
     if (c->group)
         group_digits(digits, c->group);
-    struct str sign = is_negative      ? S("-")
-                      : c->sign == '+' ? S("+")
-                      : c->sign == ' ' ? S(" ")
-                                       : S("");
+    struct str sign = is_negative ? S("-") : c->sign == '+' ? S("+") : c->sign == ' ' ? S(" ") : S("");
     struct jj_value body = jj_str(str_c(digits));
     body.mark = v.mark ? JJ_DATA : JJ_TEMPLATE;
     return add_field(j, t, c, sign, body, align);
@@ -191,25 +190,24 @@ static bool percent_number(struct percent *p, int64_t max, int64_t *out)
         for (; p->at < s.n && s.p[p->at] >= '0' && s.p[p->at] <= '9' && *out <= max; p->at++)
             *out = *out * 10 + (s.p[p->at] - '0');
     }
-    return (*out <= max && *out >= -max) || jj_fail_code(p->j, ERR_LIMIT, "a width or precision is too large");
+    return (*out <= max && *out >= -max) ||
+           jj_fail_code(p->j, ERR_LIMIT, "a width or precision is too large");
 }
 
-static bool percent_convert(struct percent *p, struct jj_text *t, struct conversion *c,
-                            struct jj_value v, bool zero_pad)
+static bool percent_convert(struct percent *p, struct jj_text *t, struct conversion *c, struct jj_value v,
+                            bool zero_pad)
 {
     struct jj_text text = {0};
     char align = c->align == '<' ? '<' : '>';
     if (c->type == 's' || c->type == 'r' || c->type == 'a') {
-        bool is_good = c->type == 's' ? jj_text_add_of(p->j, &text, v)
-                                      : jj_text_add_repr(p->j, &text, v);
+        bool is_good = c->type == 's' ? jj_text_add_of(p->j, &text, v) : jj_text_add_repr(p->j, &text, v);
         return is_good && add_text(p->j, t, c, jj_text_value(&text), align);
     }
     if (c->type == 'c') {
         int64_t code;
         if (jj_is(v, JJ_STR) && jj_char_count(v.s) == 1)
             return add_text(p->j, t, c, v, align);
-        return jj_need_int(p->j, v, "%c", &code) &&
-               jj_text_add_code(p->j, &text, (uint32_t)code, v.mark) &&
+        return jj_need_int(p->j, v, "%c", &code) && jj_text_add_code(p->j, &text, (uint32_t)code, v.mark) &&
                add_text(p->j, t, c, jj_text_value(&text), align);
     }
     if (!strchr("diuxXoeEfFgG", c->type))
@@ -269,8 +267,7 @@ static bool percent_one(struct percent *p, struct jj_text *t)
     return percent_convert(p, t, &c, v, zero_pad);
 }
 
-bool jj_percent_format(struct jj *j, struct jj_value format, struct jj_value args,
-                       struct jj_value *out)
+bool jj_percent_format(struct jj *j, struct jj_value format, struct jj_value args, struct jj_value *out)
 {
     struct percent p = {.j = j, .format = format, .args = args};
     struct jj_text t = {0};
@@ -346,7 +343,10 @@ static bool format_value(struct jj *j, struct jj_text *t, struct jj_value v, str
         return false;
     if (jj_is(v, JJ_STR) && (!c.type || c.type == 's'))
         return c.align == '=' && !str_eq(c.fill, S("0")) ? jj_fail(j, "'=' cannot align text")
-                                                         : add_text(j, t, &c, v, c.align == '=' ? '<' : c.align ? c.align : '<');
+                                                         : add_text(j, t, &c, v,
+                                                                    c.align == '=' ? '<'
+                                                                    : c.align      ? c.align
+                                                                                   : '<');
     if (!jj_is_number(v) && !jj_is(v, JJ_BIGINT))
         return jj_fail(j, "a %s cannot be formatted with '%.*s'", jj_type_name(v), STR(spec));
     char align = c.align ? c.align : '>';
@@ -364,8 +364,7 @@ static bool format_value(struct jj *j, struct jj_text *t, struct jj_value v, str
     if (!c.type && jj_is(v, JJ_FLOAT)) {
         if (c.precision < 0) {
             struct jj_text text = {0};
-            return jj_text_add_of(j, &text, v) &&
-                   add_field(j, t, &c, S(""), jj_text_value(&text), align);
+            return jj_text_add_of(j, &text, v) && add_field(j, t, &c, S(""), jj_text_value(&text), align);
         }
         c.type = 'g';
     }
@@ -422,8 +421,7 @@ static bool field_value(struct brace *b, struct str field, struct jj_value *out)
             end++;
         struct str part = str_sub(field, at, end);
         struct jj_value key = is_item && str_to_i64(part, &i) ? jj_int(i) : jj_str(part);
-        bool is_good = is_item ? jj_get_item(b->j, *out, key, out)
-                               : jj_get_attr(b->j, *out, part, out);
+        bool is_good = is_item ? jj_get_item(b->j, *out, key, out) : jj_get_attr(b->j, *out, part, out);
         if (!is_good)
             return false;
         at = end + is_item;
@@ -457,8 +455,7 @@ static bool brace_field(struct brace *b, struct jj_text *t, struct str inside)
     return format_value(b->j, t, plain, spec);
 }
 
-bool jj_brace_format(struct jj *j, struct jj_value format, const struct jj_args *args,
-                     struct jj_value *out)
+bool jj_brace_format(struct jj *j, struct jj_value format, const struct jj_args *args, struct jj_value *out)
 {
     struct brace b = {.j = j, .args = args};
     struct jj_text t = {0};

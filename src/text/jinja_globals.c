@@ -36,8 +36,7 @@ GLOBAL(global_range)
     return true;
 }
 
-static bool make_dict(struct jj *j, const struct jj_args *args, enum jj_type type,
-                      struct jj_value *out)
+static bool make_dict(struct jj *j, const struct jj_args *args, enum jj_type type, struct jj_value *out)
 {
     struct jj_dict *d = jj_dict_new(j);
     struct jj_list *pairs, *pair;
@@ -100,7 +99,11 @@ GLOBAL(global_joiner)
     struct jj_list *l = jj_list_new(j, 1);
     if (args->n + args->n_kw > 1)
         return jj_fail(j, "joiner takes one argument");
-    return l && jj_list_push(j, l, args->n ? args->v[0] : args->n_kw ? args->kw[0].value : jj_str(S(", "))) &&
+    return l &&
+           jj_list_push(j, l,
+                        args->n      ? args->v[0]
+                        : args->n_kw ? args->kw[0].value
+                                     : jj_str(S(", "))) &&
            make_cycler(j, l, JJ_JOINER, out);
 }
 
@@ -131,9 +134,8 @@ GLOBAL(global_strftime)
 static const struct {
     const char *name;
     bool (*run)(struct jj *j, const struct jj_args *args, struct jj_value *out);
-} globals[] = {{"namespace", global_namespace}, {"range", global_range},
-               {"raise_exception", global_raise}, {"strftime_now", global_strftime},
-               {"dict", global_dict},           {"cycler", global_cycler},
+} globals[] = {{"namespace", global_namespace},   {"range", global_range}, {"raise_exception", global_raise},
+               {"strftime_now", global_strftime}, {"dict", global_dict},   {"cycler", global_cycler},
                {"joiner", global_joiner}};
 
 bool jj_find_global(struct str name, struct jj_value *out)
@@ -166,106 +168,51 @@ static int day_of_year(const struct clock_date *d)
     return before[d->month - 1] + d->day + (is_leap && d->month > 2);
 }
 
-static void one_directive(const struct clock_date *d, int32_t offset_s, char c, bool no_pad,
-                          char *out, size_t n)
+static void one_directive(const struct clock_date *d, int32_t offset_s, char c, bool no_pad, char *out,
+                          size_t n)
 {
     int hour12 = d->hour % 12 ? d->hour % 12 : 12;
     const char *two = no_pad ? "%d" : "%02d";
     switch (c) {
-    case 'Y':
-        snprintf(out, n, "%d", d->year);
-        break;
-    case 'y':
-        snprintf(out, n, two, d->year % 100);
-        break;
-    case 'm':
-        snprintf(out, n, two, d->month);
-        break;
-    case 'd':
-        snprintf(out, n, two, d->day);
-        break;
-    case 'e':
-        snprintf(out, n, no_pad ? "%d" : "%2d", d->day);
-        break;
-    case 'H':
-        snprintf(out, n, two, d->hour);
-        break;
-    case 'I':
-        snprintf(out, n, two, hour12);
-        break;
-    case 'M':
-        snprintf(out, n, two, d->minute);
-        break;
-    case 'S':
-        snprintf(out, n, two, d->second);
-        break;
-    case 'f':
-        snprintf(out, n, "%06d", d->ms * 1000);
-        break;
-    case 'j':
-        snprintf(out, n, no_pad ? "%d" : "%03d", day_of_year(d));
-        break;
-    case 'p':
-        snprintf(out, n, "%s", d->hour < 12 ? "AM" : "PM");
-        break;
-    case 'B':
-        snprintf(out, n, "%s", months[d->month - 1]);
-        break;
+    case 'Y': snprintf(out, n, "%d", d->year); break;
+    case 'y': snprintf(out, n, two, d->year % 100); break;
+    case 'm': snprintf(out, n, two, d->month); break;
+    case 'd': snprintf(out, n, two, d->day); break;
+    case 'e': snprintf(out, n, no_pad ? "%d" : "%2d", d->day); break;
+    case 'H': snprintf(out, n, two, d->hour); break;
+    case 'I': snprintf(out, n, two, hour12); break;
+    case 'M': snprintf(out, n, two, d->minute); break;
+    case 'S': snprintf(out, n, two, d->second); break;
+    case 'f': snprintf(out, n, "%06d", d->ms * 1000); break;
+    case 'j': snprintf(out, n, no_pad ? "%d" : "%03d", day_of_year(d)); break;
+    case 'p': snprintf(out, n, "%s", d->hour < 12 ? "AM" : "PM"); break;
+    case 'B': snprintf(out, n, "%s", months[d->month - 1]); break;
     case 'b':
-    case 'h':
-        snprintf(out, n, "%.3s", months[d->month - 1]);
-        break;
-    case 'A':
-        snprintf(out, n, "%s", days[d->weekday]);
-        break;
-    case 'a':
-        snprintf(out, n, "%.3s", days[d->weekday]);
-        break;
-    case 'w':
-        snprintf(out, n, "%d", d->weekday);
-        break;
-    case 'u':
-        snprintf(out, n, "%d", d->weekday ? d->weekday : 7);
-        break;
-    case 'F':
-        snprintf(out, n, "%d-%02d-%02d", d->year, d->month, d->day);
-        break;
+    case 'h': snprintf(out, n, "%.3s", months[d->month - 1]); break;
+    case 'A': snprintf(out, n, "%s", days[d->weekday]); break;
+    case 'a': snprintf(out, n, "%.3s", days[d->weekday]); break;
+    case 'w': snprintf(out, n, "%d", d->weekday); break;
+    case 'u': snprintf(out, n, "%d", d->weekday ? d->weekday : 7); break;
+    case 'F': snprintf(out, n, "%d-%02d-%02d", d->year, d->month, d->day); break;
     case 'D':
-    case 'x':
-        snprintf(out, n, "%02d/%02d/%02d", d->month, d->day, d->year % 100);
-        break;
+    case 'x': snprintf(out, n, "%02d/%02d/%02d", d->month, d->day, d->year % 100); break;
     case 'T':
-    case 'X':
-        snprintf(out, n, "%02d:%02d:%02d", d->hour, d->minute, d->second);
-        break;
-    case 'R':
-        snprintf(out, n, "%02d:%02d", d->hour, d->minute);
-        break;
+    case 'X': snprintf(out, n, "%02d:%02d:%02d", d->hour, d->minute, d->second); break;
+    case 'R': snprintf(out, n, "%02d:%02d", d->hour, d->minute); break;
     case 'c':
-        snprintf(out, n, "%.3s %.3s %2d %02d:%02d:%02d %d", days[d->weekday], months[d->month - 1],
-                 d->day, d->hour, d->minute, d->second, d->year);
+        snprintf(out, n, "%.3s %.3s %2d %02d:%02d:%02d %d", days[d->weekday], months[d->month - 1], d->day,
+                 d->hour, d->minute, d->second, d->year);
         break;
-    case 'U': /* weeks begin on Sunday */
-        snprintf(out, n, two, (day_of_year(d) + 6 - d->weekday) / 7);
-        break;
+    case 'U': /* weeks begin on Sunday */ snprintf(out, n, two, (day_of_year(d) + 6 - d->weekday) / 7); break;
     case 'W': /* weeks begin on Monday */
         snprintf(out, n, two, (day_of_year(d) + 6 - (d->weekday + 6) % 7) / 7);
         break;
     case 'z': /* datetime.now() knows no zone, and so prints none */
-    case 'Z':
-        (void)offset_s;
-        break;
-    case 'n':
-        snprintf(out, n, "\n");
-        break;
-    case 't':
-        snprintf(out, n, "\t");
-        break;
-    case '%':
-        snprintf(out, n, "%%");
-        break;
-    default:
-        snprintf(out, n, no_pad ? "%%-%c" : "%%%c", c);
+    case 'Z': (void)offset_s; break;
+    case 'n': snprintf(out, n, "\n"); break;
+    case 't': snprintf(out, n, "\t"); break;
+    case '%': snprintf(out, n, "%%"); break;
+    default: snprintf(out, n, no_pad ? "%%-%c" : "%%%c", c);
     }
 }
 

@@ -74,8 +74,7 @@ static size_t skip_space(const struct lexer *x, size_t pos)
 }
 
 /* Text before a tag, with what the tag's sign says about its end. */
-static struct str trimmed_before(const struct lexer *x, size_t from, size_t to, char sign,
-                                 bool is_variable)
+static struct str trimmed_before(const struct lexer *x, size_t from, size_t to, char sign, bool is_variable)
 {
     struct str text = str_sub(x->src, from, to);
     if (sign == '-') {
@@ -312,8 +311,8 @@ static int lex_number(struct lexer *x)
 {
     size_t start = x->pos, at = skip_digits(x, start);
     char next = start + 1 < x->src.n ? (char)(x->src.p[start + 1] | 0x20) : 0;
-    if (x->src.p[start] == '0' && (next == 'x' || next == 'o' || next == 'b') &&
-        start + 2 < x->src.n && hex_digit(x->src.p[start + 2]) >= 0)
+    if (x->src.p[start] == '0' && (next == 'x' || next == 'o' || next == 'b') && start + 2 < x->src.n &&
+        hex_digit(x->src.p[start + 2]) >= 0)
         return lex_radix(x, next == 'x' ? 16 : next == 'o' ? 8 : 2);
     bool after_dot = start > 0 && x->src.p[start - 1] == '.';
     bool is_float = false;
@@ -344,12 +343,12 @@ static bool is_name_char(char c)
 static const struct {
     char text[3];
     enum jj_token_type type;
-} operators[] = {{"//", JJT_FLOORDIV}, {"**", JJT_POW},      {"==", JJT_EQ},      {"!=", JJT_NE},
-                 {">=", JJT_GE},       {"<=", JJT_LE},       {"+", JJT_ADD},      {"-", JJT_SUB},
-                 {"/", JJT_DIV},       {"*", JJT_MUL},       {"%", JJT_MOD},      {"~", JJT_TILDE},
-                 {"[", JJT_LBRACKET},  {"]", JJT_RBRACKET},  {"(", JJT_LPAREN},   {")", JJT_RPAREN},
-                 {"{", JJT_LBRACE},    {"}", JJT_RBRACE},    {">", JJT_GT},       {"<", JJT_LT},
-                 {"=", JJT_ASSIGN},    {".", JJT_DOT},       {":", JJT_COLON},    {"|", JJT_PIPE},
+} operators[] = {{"//", JJT_FLOORDIV}, {"**", JJT_POW},     {"==", JJT_EQ},    {"!=", JJT_NE},
+                 {">=", JJT_GE},       {"<=", JJT_LE},      {"+", JJT_ADD},    {"-", JJT_SUB},
+                 {"/", JJT_DIV},       {"*", JJT_MUL},      {"%", JJT_MOD},    {"~", JJT_TILDE},
+                 {"[", JJT_LBRACKET},  {"]", JJT_RBRACKET}, {"(", JJT_LPAREN}, {")", JJT_RPAREN},
+                 {"{", JJT_LBRACE},    {"}", JJT_RBRACE},   {">", JJT_GT},     {"<", JJT_LT},
+                 {"=", JJT_ASSIGN},    {".", JJT_DOT},      {":", JJT_COLON},  {"|", JJT_PIPE},
                  {",", JJT_COMMA},     {";", JJT_SEMICOLON}};
 
 static int lex_operator(struct lexer *x, char *open, int *n_open)
@@ -360,8 +359,7 @@ static int lex_operator(struct lexer *x, char *open, int *n_open)
         char c = operators[i].text[0];
         if (c == '(' || c == '[' || c == '{') {
             if (*n_open == BRACKETS_MAX)
-                return fail(x->err, ERR_LIMIT, "line %u: brackets are nested too deeply",
-                            line_at(x, x->pos));
+                return fail(x->err, ERR_LIMIT, "line %u: brackets are nested too deeply", line_at(x, x->pos));
             open[(*n_open)++] = c == '(' ? ')' : c == '[' ? ']' : '}';
         } else if (c == ')' || c == ']' || c == '}') {
             if (*n_open == 0 || open[*n_open - 1] != c)
@@ -372,8 +370,8 @@ static int lex_operator(struct lexer *x, char *open, int *n_open)
         x->pos += strlen(operators[i].text);
         return emit_simple(x, operators[i].type, at, str_c(operators[i].text));
     }
-    return fail(x->err, ERR_FORMAT, "line %u: unexpected character '%c' in a tag",
-                line_at(x, x->pos), x->src.p[x->pos]);
+    return fail(x->err, ERR_FORMAT, "line %u: unexpected character '%c' in a tag", line_at(x, x->pos),
+                x->src.p[x->pos]);
 }
 
 /* Is the tag's end here?  Moves behind it and behind the white space that it eats. */

@@ -12,7 +12,7 @@ struct jj_method {
     const struct jj_builtin *f;
 };
 
-#define METHOD(fn)                                                                               \
+#define METHOD(fn)                                                                                           \
     static bool fn(struct jj *j, struct jj_value self, struct jj_value *a, struct jj_value *out)
 #define UNUSED_ARGS (void)j, (void)a
 
@@ -104,8 +104,7 @@ static bool rsplit_space(struct jj *j, struct jj_value s, int64_t max, struct jj
 {
     struct jj_value rest = s;
     for (;;) {
-        if (!jj_spend(j, rest.s.n / 8 + 1) ||
-            !jj_str_strip(j, rest, jj_none(), max == 0, true, &rest))
+        if (!jj_spend(j, rest.s.n / 8 + 1) || !jj_str_strip(j, rest, jj_none(), max == 0, true, &rest))
             return false;
         if (rest.s.n == 0)
             break;
@@ -256,8 +255,7 @@ static bool find_in(struct jj *j, struct jj_value self, struct jj_value *a, bool
     size_t from, to;
     struct jj_value needle;
     *pos = -1;
-    if (!jj_need_str(j, a[0], "what is looked for", &needle) ||
-        !sub_range(j, self.s, a + 1, &from, &to))
+    if (!jj_need_str(j, a[0], "what is looked for", &needle) || !sub_range(j, self.s, a + 1, &from, &to))
         return false;
     if (from == STR_NONE)
         return true;
@@ -268,8 +266,8 @@ static bool find_in(struct jj *j, struct jj_value self, struct jj_value *a, bool
     return true;
 }
 
-static bool find_method(struct jj *j, struct jj_value self, struct jj_value *a, bool last,
-                        bool must, struct jj_value *out)
+static bool find_method(struct jj *j, struct jj_value self, struct jj_value *a, bool last, bool must,
+                        struct jj_value *out)
 {
     int64_t pos;
     if (!find_in(j, self, a, last, &pos))
@@ -302,8 +300,7 @@ METHOD(str_count)
     size_t from, to;
     int64_t n = 0;
     struct jj_value needle;
-    if (!jj_need_str(j, a[0], "what is counted", &needle) ||
-        !sub_range(j, self.s, a + 1, &from, &to))
+    if (!jj_need_str(j, a[0], "what is counted", &needle) || !sub_range(j, self.s, a + 1, &from, &to))
         return false;
     struct str s = str_sub(self.s, from, to);
     if (from != STR_NONE && needle.s.n == 0)
@@ -323,16 +320,15 @@ METHOD(str_join)
         return false;
     for (uint32_t i = 0; i < l->n; i++) {
         struct jj_value item;
-        if (!jj_need_str(j, l->v[i], "what is joined", &item) ||
-            (i && !jj_text_add_str(j, &t, self)) || !jj_text_add_str(j, &t, item))
+        if (!jj_need_str(j, l->v[i], "what is joined", &item) || (i && !jj_text_add_str(j, &t, self)) ||
+            !jj_text_add_str(j, &t, item))
             return false;
     }
     *out = jj_text_value(&t);
     return true;
 }
 
-static bool str_format(struct jj *j, struct jj_value self, const struct jj_args *args,
-                       struct jj_value *out)
+static bool str_format(struct jj *j, struct jj_value self, const struct jj_args *args, struct jj_value *out)
 {
     return jj_brace_format(j, self, args, out);
 }
@@ -394,12 +390,10 @@ METHOD(str_islower)
     return true;
 }
 
-static bool pad(struct jj *j, struct jj_value self, struct jj_value *a, int where,
-                struct jj_value *out)
+static bool pad(struct jj *j, struct jj_value self, struct jj_value *a, int where, struct jj_value *out)
 {
     int64_t width;
-    return jj_need_int(j, a[0], "the width", &width) &&
-           jj_str_center(j, self, width, a[1], where, out);
+    return jj_need_int(j, a[0], "the width", &width) && jj_str_center(j, self, width, a[1], where, out);
 }
 METHOD(str_center)
 {
@@ -421,16 +415,14 @@ METHOD(str_zfill)
     struct jj_text t = {0};
     struct jj_value digits;
     if (!jj_need_int(j, a[0], "the width", &width) ||
-        !jj_str_center(j, jj_sub(self, sign, self.s.n), width - (int64_t)sign, jj_str(S("0")), 1,
-                       &digits) ||
+        !jj_str_center(j, jj_sub(self, sign, self.s.n), width - (int64_t)sign, jj_str(S("0")), 1, &digits) ||
         !jj_text_add_sub(j, &t, self, 0, sign) || !jj_text_add_str(j, &t, digits))
         return false;
     *out = jj_text_value(&t);
     return true;
 }
 
-static bool partition(struct jj *j, struct jj_value self, struct jj_value *a, bool last,
-                      struct jj_value *out)
+static bool partition(struct jj *j, struct jj_value self, struct jj_value *a, bool last, struct jj_value *out)
 {
     struct jj_value sep, empty = jj_str(S(""));
     struct jj_list *l = jj_list_new(j, 3);
@@ -478,47 +470,46 @@ METHOD(str_removesuffix)
     return true;
 }
 
-static const struct jj_builtin str_methods[] = {
-    {"split", "sep? maxsplit?", str_split_, NULL},
-    {"strip", "chars?", str_strip, NULL},
-    {"lstrip", "chars?", str_lstrip, NULL},
-    {"rstrip", "chars?", str_rstrip, NULL},
-    {"startswith", "prefix start? end?", str_startswith, NULL},
-    {"endswith", "suffix start? end?", str_endswith, NULL},
-    {"replace", "old new count?", str_replace, NULL},
-    {"upper", "", str_upper, NULL},
-    {"lower", "", str_lower, NULL},
-    {"casefold", "", str_lower, NULL},
-    {"capitalize", "", str_capitalize, NULL},
-    {"title", "", str_title, NULL},
-    {"swapcase", "", str_swapcase, NULL},
-    {"join", "iterable", str_join, NULL},
-    {"format", NULL, NULL, str_format},
-    {"rsplit", "sep? maxsplit?", str_rsplit, NULL},
-    {"splitlines", "keepends?", str_splitlines, NULL},
-    {"find", "sub start? end?", str_find_, NULL},
-    {"rfind", "sub start? end?", str_rfind, NULL},
-    {"index", "sub start? end?", str_index, NULL},
-    {"rindex", "sub start? end?", str_rindex, NULL},
-    {"count", "sub start? end?", str_count, NULL},
-    {"isdigit", "", str_isdigit, NULL},
-    {"isdecimal", "", str_isdigit, NULL},
-    {"isnumeric", "", str_isdigit, NULL},
-    {"isalpha", "", str_isalpha, NULL},
-    {"isalnum", "", str_isalnum, NULL},
-    {"isspace", "", str_isspace, NULL},
-    {"isascii", "", str_isascii, NULL},
-    {"isupper", "", str_isupper, NULL},
-    {"islower", "", str_islower, NULL},
-    {"center", "width fill?", str_center, NULL},
-    {"ljust", "width fill?", str_ljust, NULL},
-    {"rjust", "width fill?", str_rjust, NULL},
-    {"zfill", "width", str_zfill, NULL},
-    {"partition", "sep", str_partition, NULL},
-    {"rpartition", "sep", str_rpartition, NULL},
-    {"removeprefix", "prefix", str_removeprefix, NULL},
-    {"removesuffix", "suffix", str_removesuffix, NULL},
-    {0}};
+static const struct jj_builtin str_methods[] = {{"split", "sep? maxsplit?", str_split_, NULL},
+                                                {"strip", "chars?", str_strip, NULL},
+                                                {"lstrip", "chars?", str_lstrip, NULL},
+                                                {"rstrip", "chars?", str_rstrip, NULL},
+                                                {"startswith", "prefix start? end?", str_startswith, NULL},
+                                                {"endswith", "suffix start? end?", str_endswith, NULL},
+                                                {"replace", "old new count?", str_replace, NULL},
+                                                {"upper", "", str_upper, NULL},
+                                                {"lower", "", str_lower, NULL},
+                                                {"casefold", "", str_lower, NULL},
+                                                {"capitalize", "", str_capitalize, NULL},
+                                                {"title", "", str_title, NULL},
+                                                {"swapcase", "", str_swapcase, NULL},
+                                                {"join", "iterable", str_join, NULL},
+                                                {"format", NULL, NULL, str_format},
+                                                {"rsplit", "sep? maxsplit?", str_rsplit, NULL},
+                                                {"splitlines", "keepends?", str_splitlines, NULL},
+                                                {"find", "sub start? end?", str_find_, NULL},
+                                                {"rfind", "sub start? end?", str_rfind, NULL},
+                                                {"index", "sub start? end?", str_index, NULL},
+                                                {"rindex", "sub start? end?", str_rindex, NULL},
+                                                {"count", "sub start? end?", str_count, NULL},
+                                                {"isdigit", "", str_isdigit, NULL},
+                                                {"isdecimal", "", str_isdigit, NULL},
+                                                {"isnumeric", "", str_isdigit, NULL},
+                                                {"isalpha", "", str_isalpha, NULL},
+                                                {"isalnum", "", str_isalnum, NULL},
+                                                {"isspace", "", str_isspace, NULL},
+                                                {"isascii", "", str_isascii, NULL},
+                                                {"isupper", "", str_isupper, NULL},
+                                                {"islower", "", str_islower, NULL},
+                                                {"center", "width fill?", str_center, NULL},
+                                                {"ljust", "width fill?", str_ljust, NULL},
+                                                {"rjust", "width fill?", str_rjust, NULL},
+                                                {"zfill", "width", str_zfill, NULL},
+                                                {"partition", "sep", str_partition, NULL},
+                                                {"rpartition", "sep", str_rpartition, NULL},
+                                                {"removeprefix", "prefix", str_removeprefix, NULL},
+                                                {"removesuffix", "suffix", str_removesuffix, NULL},
+                                                {0}};
 
 /* ---- list and tuple ---- */
 
@@ -556,8 +547,7 @@ METHOD(list_insert)
     int64_t at;
     struct jj_list *l = self.list;
     *out = jj_none();
-    if (!list_place(j, a[0], l->n, 0, &at) || !jj_spend(j, l->n / 4) ||
-        !jj_list_push(j, l, a[1]))
+    if (!list_place(j, a[0], l->n, 0, &at) || !jj_spend(j, l->n / 4) || !jj_list_push(j, l, a[1]))
         return false;
     uint32_t place = at < 0 ? 0 : at > l->n - 1 ? l->n - 1 : (uint32_t)at;
     memmove(l->v + place + 1, l->v + place, (l->n - 1 - place) * sizeof *l->v);
@@ -638,8 +628,7 @@ METHOD(list_count)
 METHOD(list_remove)
 {
     struct jj_value at, gone;
-    return list_index(j, self, a, &at) && list_pop(j, self, &at, &gone) &&
-           ((*out = jj_none()), true);
+    return list_index(j, self, a, &at) && list_pop(j, self, &at, &gone) && ((*out = jj_none()), true);
 }
 
 static const struct jj_builtin list_methods[] = {{"append", "item", list_append, NULL},
@@ -658,8 +647,7 @@ static const struct jj_builtin tuple_methods[] = {
 
 /* ---- dict ---- */
 
-static bool dict_view(struct jj *j, struct jj_value self, enum jj_iter_kind kind,
-                      struct jj_value *out)
+static bool dict_view(struct jj *j, struct jj_value self, enum jj_iter_kind kind, struct jj_value *out)
 {
     struct jj_list *l;
     return jj_dict_keys(j, self.dict, kind, &l) && jj_of_iter(j, l, kind, out);
@@ -724,15 +712,14 @@ METHOD(dict_copy)
     return true;
 }
 
-static bool dict_update(struct jj *j, struct jj_value self, const struct jj_args *args,
-                        struct jj_value *out)
+static bool dict_update(struct jj *j, struct jj_value self, const struct jj_args *args, struct jj_value *out)
 {
     *out = jj_none();
     if (args->n > 1 || (args->n == 1 && !jj_is(args->v[0], JJ_DICT)))
         return jj_fail(j, "update needs a dict");
     for (uint32_t i = 0; args->n && i < args->v[0].dict->n; i++)
-        if (!jj_spend(j, 1) || !jj_dict_set(j, self.dict, args->v[0].dict->e[i].key,
-                                            args->v[0].dict->e[i].value))
+        if (!jj_spend(j, 1) ||
+            !jj_dict_set(j, self.dict, args->v[0].dict->e[i].key, args->v[0].dict->e[i].value))
             return false;
     for (uint32_t i = 0; i < args->n_kw; i++)
         if (!jj_dict_set(j, self.dict, jj_str(args->kw[i].name), args->kw[i].value))
@@ -752,13 +739,11 @@ static const struct jj_builtin dict_methods[] = {{"items", "", dict_items, NULL}
 
 /* ---- loop and cycler ---- */
 
-static bool loop_cycle(struct jj *j, struct jj_value self, const struct jj_args *args,
-                       struct jj_value *out)
+static bool loop_cycle(struct jj *j, struct jj_value self, const struct jj_args *args, struct jj_value *out)
 {
     return jj_loop_cycle(j, self.loop, args, out);
 }
-static bool loop_changed(struct jj *j, struct jj_value self, const struct jj_args *args,
-                         struct jj_value *out)
+static bool loop_changed(struct jj *j, struct jj_value self, const struct jj_args *args, struct jj_value *out)
 {
     return jj_loop_changed(j, self.loop, args, out);
 }
@@ -793,12 +778,11 @@ static const struct jj_builtin float_methods[] = {{"is_integer", "", float_is_in
 
 /* ---- finding and calling ---- */
 
-bool jj_find_method(struct jj *j, struct jj_value self, struct str name, struct jj_value *out,
-                    bool *is_found)
+bool jj_find_method(struct jj *j, struct jj_value self, struct str name, struct jj_value *out, bool *is_found)
 {
     static const struct jj_builtin *const tables[] = {
-        [JJ_STR] = str_methods,   [JJ_LIST] = list_methods,    [JJ_TUPLE] = tuple_methods,
-        [JJ_DICT] = dict_methods, [JJ_LOOP] = loop_methods,    [JJ_CYCLER] = cycler_methods,
+        [JJ_STR] = str_methods,     [JJ_LIST] = list_methods, [JJ_TUPLE] = tuple_methods,
+        [JJ_DICT] = dict_methods,   [JJ_LOOP] = loop_methods, [JJ_CYCLER] = cycler_methods,
         [JJ_FLOAT] = float_methods, [JJ_JOINER] = NULL};
     *is_found = false;
     if (jj_is(self, JJ_ITER) && self.iter->kind == JJ_RANGE)
@@ -820,18 +804,17 @@ bool jj_find_method(struct jj *j, struct jj_value self, struct str name, struct 
 /* Does the method change a list or dict that came as input? */
 static bool changes_input(const struct jj_method *m)
 {
-    static const char *const changing[] = {"append", "pop",    "extend", "insert",     "remove",
+    static const char *const changing[] = {"append", "pop",     "extend", "insert",    "remove",
                                            "clear",  "reverse", "update", "setdefault"};
-    bool is_input = jj_is(m->self, JJ_LIST) ? m->self.list->mark
-                                            : jj_is(m->self, JJ_DICT) && m->self.dict->mark;
+    bool is_input =
+        jj_is(m->self, JJ_LIST) ? m->self.list->mark : jj_is(m->self, JJ_DICT) && m->self.dict->mark;
     for (size_t i = 0; is_input && i < sizeof changing / sizeof *changing; i++)
         if (str_eq(str_c(m->f->name), str_c(changing[i])))
             return true;
     return false;
 }
 
-bool jj_call_method(struct jj *j, struct jj_method *m, const struct jj_args *args,
-                    struct jj_value *out)
+bool jj_call_method(struct jj *j, struct jj_method *m, const struct jj_args *args, struct jj_value *out)
 {
     j->input_has_changed |= changes_input(m);
     return jj_run_builtin(j, m->f, m->self, args, out);

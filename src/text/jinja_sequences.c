@@ -6,17 +6,15 @@
 
 #include "text/jinja_int.h"
 
-#define FILTER(fn)                                                                               \
-    static bool fn(struct jj *j, struct jj_value v, struct jj_value *a, struct jj_value *out)
-#define RAW_FILTER(fn)                                                                           \
-    static bool fn(struct jj *j, struct jj_value v, const struct jj_args *args,                  \
-                   struct jj_value *out)
+#define FILTER(fn) static bool fn(struct jj *j, struct jj_value v, struct jj_value *a, struct jj_value *out)
+#define RAW_FILTER(fn)                                                                                       \
+    static bool fn(struct jj *j, struct jj_value v, const struct jj_args *args, struct jj_value *out)
 
 /* ---- attributes by path ---- */
 
 /* item.a.b.0 for the path "a.b.0"; a number is an index.  `fallback` may be JJ_MISSING. */
-static bool by_path(struct jj *j, struct jj_value item, struct jj_value path,
-                    struct jj_value fallback, struct jj_value *out)
+static bool by_path(struct jj *j, struct jj_value item, struct jj_value path, struct jj_value fallback,
+                    struct jj_value *out)
 {
     struct str rest, part;
     *out = item;
@@ -70,8 +68,12 @@ static bool merge_runs(struct merge *m, uint32_t low, uint32_t mid, uint32_t hig
 
 bool jj_sort(struct jj *j, struct jj_list *l, struct jj_value *keys, bool reverse)
 {
-    struct merge m = {j, l->v, keys, arena_new_array(j->arena, struct jj_value, l->n),
-                      arena_new_array(j->arena, struct jj_value, l->n), reverse};
+    struct merge m = {j,
+                      l->v,
+                      keys,
+                      arena_new_array(j->arena, struct jj_value, l->n),
+                      arena_new_array(j->arena, struct jj_value, l->n),
+                      reverse};
     if (!m.items_to || !m.keys_to)
         return jj_no_memory(j);
     for (uint32_t width = 1; width < l->n; width *= 2) {
@@ -111,8 +113,8 @@ static bool copy_of(struct jj *j, struct jj_value v, struct jj_list **out)
 /* One key per item: its attribute, in lower case unless `is_sensitive`.  With `as_list` the key
  * is a list of one, or of several for a path with commas: lists are first asked for equality,
  * so that items without order can be equal. */
-static bool sort_keys(struct jj *j, struct jj_list *l, struct jj_value path, bool is_sensitive,
-                      bool as_list, struct jj_value **out)
+static bool sort_keys(struct jj *j, struct jj_list *l, struct jj_value path, bool is_sensitive, bool as_list,
+                      struct jj_value **out)
 {
     struct jj_value *keys = *out = arena_new_array(j->arena, struct jj_value, l->n);
     struct jj_value none = {.type = JJ_MISSING};
@@ -130,8 +132,8 @@ static bool sort_keys(struct jj *j, struct jj_list *l, struct jj_value path, boo
             return false;
         while (str_split(&rest, ',', &part)) {
             struct jj_value key, name = jj_is(path, JJ_STR) ? jj_str(part) : path;
-            if (!by_path(j, l->v[i], name, none, &key) ||
-                !fold_case(j, is_sensitive, &key) || !jj_list_push(j, several, key))
+            if (!by_path(j, l->v[i], name, none, &key) || !fold_case(j, is_sensitive, &key) ||
+                !jj_list_push(j, several, key))
                 return false;
         }
         keys[i] = jj_of_list(several, JJ_LIST);
@@ -162,15 +164,14 @@ FILTER(do_dictsort)
         which = jj_int(1);
     else if (!jj_is(a[1], JJ_MISSING) && !(jj_is(a[1], JJ_STR) && str_eq(a[1].s, S("key"))))
         return jj_fail(j, "dictsort sorts by 'key' or 'value'");
-    if (!jj_dict_keys(j, v.dict, JJ_ITEMS, &l) ||
-        !sort_keys(j, l, which, jj_truth(a[0]), false, &keys) || !jj_sort(j, l, keys, jj_truth(a[2])))
+    if (!jj_dict_keys(j, v.dict, JJ_ITEMS, &l) || !sort_keys(j, l, which, jj_truth(a[0]), false, &keys) ||
+        !jj_sort(j, l, keys, jj_truth(a[2])))
         return false;
     *out = jj_of_list(l, JJ_LIST);
     return true;
 }
 
-static bool extreme(struct jj *j, struct jj_value v, struct jj_value *a, int wanted,
-                    struct jj_value *out)
+static bool extreme(struct jj *j, struct jj_value v, struct jj_value *a, int wanted, struct jj_value *out)
 {
     struct jj_list *l;
     struct jj_value *keys;
@@ -264,8 +265,8 @@ FILTER(do_join)
     if ((!jj_is(a[0], JJ_MISSING) && !jj_str_of(j, a[0], &separator)) || !jj_items_of(j, v, &l))
         return false;
     for (uint32_t i = 0; i < l->n; i++)
-        if (!by_path(j, l->v[i], a[1], missing, &item) ||
-            (i && !jj_text_add_str(j, &t, separator)) || !jj_text_add_of(j, &t, item))
+        if (!by_path(j, l->v[i], a[1], missing, &item) || (i && !jj_text_add_str(j, &t, separator)) ||
+            !jj_text_add_of(j, &t, item))
             return false;
     *out = jj_text_value(&t);
     return true;
@@ -401,8 +402,7 @@ FILTER(do_slice)
     for (int64_t i = 0; i < slices; i++) {
         bool is_longer = i < l->n % slices;
         uint32_t end = at + (uint32_t)(l->n / slices) + is_longer;
-        if (!push_part(j, to, l, at, end, &part) ||
-            (has_fill && !is_longer && !jj_list_push(j, part, a[1])))
+        if (!push_part(j, to, l, at, end, &part) || (has_fill && !is_longer && !jj_list_push(j, part, a[1])))
             return false;
         at = end;
     }

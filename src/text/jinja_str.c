@@ -32,8 +32,7 @@ bool jj_str_replace(struct jj *j, struct jj_value s, struct jj_value old, struct
         size_t hit = old.s.n ? str_find(s.s, old.s, at) : at;
         if (hit == STR_NONE)
             break;
-        if (!jj_text_add_sub(j, &t, s, done, hit) || !jj_text_add_str(j, &t, new_text) ||
-            !jj_spend(j, 1))
+        if (!jj_text_add_sub(j, &t, s, done, hit) || !jj_text_add_str(j, &t, new_text) || !jj_spend(j, 1))
             return false;
         done = hit + old.s.n;
         /* An empty `old` is found between all characters. */
@@ -117,14 +116,10 @@ static int convert_case(struct str s, size_t at, uint32_t code, enum jj_case how
                         uint32_t out[3])
 {
     switch (how) {
-    case JJ_UPPER:
-        return jj_upper(code, out);
-    case JJ_LOWER:
-        return lower_at(s, at, code, out);
-    case JJ_SWAP:
-        return jj_is_upper(code) ? lower_at(s, at, code, out) : jj_upper(code, out);
-    default:
-        return is_start ? jj_title(code, out) : lower_at(s, at, code, out);
+    case JJ_UPPER: return jj_upper(code, out);
+    case JJ_LOWER: return lower_at(s, at, code, out);
+    case JJ_SWAP: return jj_is_upper(code) ? lower_at(s, at, code, out) : jj_upper(code, out);
+    default: return is_start ? jj_title(code, out) : lower_at(s, at, code, out);
     }
 }
 

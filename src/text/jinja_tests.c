@@ -7,15 +7,14 @@ struct test {
     bool (*run)(struct jj *j, struct jj_value v, const struct jj_value *a, bool *out);
 };
 
-#define TEST_FN(fn)                                                                              \
-    static bool fn(struct jj *j, struct jj_value v, const struct jj_value *a, bool *out)
+#define TEST_FN(fn) static bool fn(struct jj *j, struct jj_value v, const struct jj_value *a, bool *out)
 /* A test that needs only the value. */
-#define SIMPLE(fn, expr)                                                                         \
-    TEST_FN(fn)                                                                                  \
-    {                                                                                            \
-        (void)j, (void)a;                                                                        \
-        *out = (expr);                                                                           \
-        return true;                                                                             \
+#define SIMPLE(fn, expr)                                                                                     \
+    TEST_FN(fn)                                                                                              \
+    {                                                                                                        \
+        (void)j, (void)a;                                                                                    \
+        *out = (expr);                                                                                       \
+        return true;                                                                                         \
     }
 
 SIMPLE(is_defined, !jj_is(v, JJ_UNDEFINED))
@@ -30,17 +29,15 @@ SIMPLE(is_number, jj_is_number(v) || jj_is(v, JJ_BIGINT))
 SIMPLE(is_string, jj_is(v, JJ_STR))
 SIMPLE(is_mapping, jj_is(v, JJ_DICT))
 SIMPLE(is_iterable, jj_is_iterable(v))
-SIMPLE(is_sequence, jj_is(v, JJ_STR) || jj_is(v, JJ_LIST) || jj_is(v, JJ_TUPLE) ||
-                        jj_is(v, JJ_DICT) || jj_is(v, JJ_UNDEFINED) ||
-                        (jj_is(v, JJ_ITER) && v.iter->kind == JJ_RANGE))
-SIMPLE(is_callable, jj_is(v, JJ_MACRO) || jj_is(v, JJ_FUNCTION) || jj_is(v, JJ_METHOD) ||
-                        jj_is(v, JJ_LOOP) || jj_is(v, JJ_JOINER) || jj_is(v, JJ_UNDEFINED))
+SIMPLE(is_sequence, jj_is(v, JJ_STR) || jj_is(v, JJ_LIST) || jj_is(v, JJ_TUPLE) || jj_is(v, JJ_DICT) ||
+                        jj_is(v, JJ_UNDEFINED) || (jj_is(v, JJ_ITER) && v.iter->kind == JJ_RANGE))
+SIMPLE(is_callable, jj_is(v, JJ_MACRO) || jj_is(v, JJ_FUNCTION) || jj_is(v, JJ_METHOD) || jj_is(v, JJ_LOOP) ||
+                        jj_is(v, JJ_JOINER) || jj_is(v, JJ_UNDEFINED))
 SIMPLE(is_escaped, ((void)v, false))
 SIMPLE(is_filter, jj_is(v, JJ_STR) && jj_find_filter(v.s) != NULL)
 SIMPLE(is_test, jj_is(v, JJ_STR) && jj_is_test_name(v.s))
 
-static bool remainder_is(struct jj *j, struct jj_value v, struct jj_value by, int64_t wanted,
-                         bool *out)
+static bool remainder_is(struct jj *j, struct jj_value v, struct jj_value by, int64_t wanted, bool *out)
 {
     struct jj_value rest;
     return jj_binary(j, JJT_MOD, v, by, &rest) && jj_equal(j, rest, jj_int(wanted), out);
@@ -132,44 +129,25 @@ TEST_FN(is_same_as)
     return true;
 }
 
-static const struct test tests[] = {{"defined", 0, is_defined},
-                                    {"undefined", 0, is_undefined},
-                                    {"none", 0, is_none},
-                                    {"string", 0, is_string},
-                                    {"mapping", 0, is_mapping},
-                                    {"iterable", 0, is_iterable},
-                                    {"sequence", 0, is_sequence},
-                                    {"boolean", 0, is_boolean},
-                                    {"true", 0, is_true},
-                                    {"false", 0, is_false},
-                                    {"integer", 0, is_integer},
-                                    {"float", 0, is_float},
-                                    {"number", 0, is_number},
-                                    {"callable", 0, is_callable},
-                                    {"escaped", 0, is_escaped},
-                                    {"filter", 0, is_filter},
-                                    {"test", 0, is_test},
-                                    {"odd", 0, is_odd},
-                                    {"even", 0, is_even},
-                                    {"divisibleby", 1, is_divisible},
-                                    {"lower", 0, is_lower},
-                                    {"upper", 0, is_upper},
-                                    {"equalto", 1, is_equal},
-                                    {"eq", 1, is_equal},
-                                    {"==", 1, is_equal},
-                                    {"ne", 1, is_not_equal},
-                                    {"!=", 1, is_not_equal},
-                                    {"lt", 1, is_less},
-                                    {"lessthan", 1, is_less},
-                                    {"<", 1, is_less},
-                                    {"le", 1, is_at_most},
-                                    {"<=", 1, is_at_most},
-                                    {"gt", 1, is_greater},
-                                    {"greaterthan", 1, is_greater},
-                                    {">", 1, is_greater},
-                                    {"ge", 1, is_at_least},
-                                    {">=", 1, is_at_least},
-                                    {"in", 1, is_in},
+static const struct test tests[] = {{"defined", 0, is_defined},   {"undefined", 0, is_undefined},
+                                    {"none", 0, is_none},         {"string", 0, is_string},
+                                    {"mapping", 0, is_mapping},   {"iterable", 0, is_iterable},
+                                    {"sequence", 0, is_sequence}, {"boolean", 0, is_boolean},
+                                    {"true", 0, is_true},         {"false", 0, is_false},
+                                    {"integer", 0, is_integer},   {"float", 0, is_float},
+                                    {"number", 0, is_number},     {"callable", 0, is_callable},
+                                    {"escaped", 0, is_escaped},   {"filter", 0, is_filter},
+                                    {"test", 0, is_test},         {"odd", 0, is_odd},
+                                    {"even", 0, is_even},         {"divisibleby", 1, is_divisible},
+                                    {"lower", 0, is_lower},       {"upper", 0, is_upper},
+                                    {"equalto", 1, is_equal},     {"eq", 1, is_equal},
+                                    {"==", 1, is_equal},          {"ne", 1, is_not_equal},
+                                    {"!=", 1, is_not_equal},      {"lt", 1, is_less},
+                                    {"lessthan", 1, is_less},     {"<", 1, is_less},
+                                    {"le", 1, is_at_most},        {"<=", 1, is_at_most},
+                                    {"gt", 1, is_greater},        {"greaterthan", 1, is_greater},
+                                    {">", 1, is_greater},         {"ge", 1, is_at_least},
+                                    {">=", 1, is_at_least},       {"in", 1, is_in},
                                     {"sameas", 1, is_same_as}};
 
 static const struct test *find_test(struct str name)
@@ -185,8 +163,7 @@ bool jj_is_test_name(struct str name)
     return find_test(name) != NULL;
 }
 
-bool jj_apply_test(struct jj *j, struct str name, struct jj_value v, const struct jj_args *args,
-                   bool *out)
+bool jj_apply_test(struct jj *j, struct str name, struct jj_value v, const struct jj_args *args, bool *out)
 {
     const struct test *t = find_test(name);
     struct jj_value arg = {.type = JJ_MISSING};

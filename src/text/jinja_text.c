@@ -213,17 +213,19 @@ static bool add_repr_of_str(struct jj *j, struct jj_text *t, struct jj_value v)
         else if (code == '\n' || code == '\r' || code == '\t')
             snprintf(escape, sizeof escape, "\\%c", code == '\n' ? 'n' : code == '\r' ? 'r' : 't');
         else if (code < 0x20 || code == 0x7f || (code >= 0x80 && !jj_is_printable(code)))
-            snprintf(escape, sizeof escape, code < 0x100 ? "\\x%02x" : code < 0x10000 ? "\\u%04x" : "\\U%08x",
+            snprintf(escape, sizeof escape,
+                     code < 0x100     ? "\\x%02x"
+                     : code < 0x10000 ? "\\u%04x"
+                                      : "\\U%08x",
                      code);
-        if (escape[0] ? !add_z(j, t, escape, jj_mark_at(v, at))
-                      : !jj_text_add_sub(j, t, v, at, at + n))
+        if (escape[0] ? !add_z(j, t, escape, jj_mark_at(v, at)) : !jj_text_add_sub(j, t, v, at, at + n))
             return false;
     }
     return jj_text_add(j, t, str_of(&quote, 1), outer);
 }
 
-static bool add_repr_of_items(struct jj *j, struct jj_text *t, const struct jj_list *l,
-                              const char *open, const char *close, int depth)
+static bool add_repr_of_items(struct jj *j, struct jj_text *t, const struct jj_list *l, const char *open,
+                              const char *close, int depth)
 {
     if (!add_z(j, t, open, l->mark))
         return false;
@@ -252,14 +254,10 @@ static bool add_repr_of_iter(struct jj *j, struct jj_text *t, const struct jj_it
         snprintf(text, sizeof text, it->step == 1 ? "range(%lld, %lld)" : "range(%lld, %lld, %lld)",
                  (long long)it->start, (long long)it->stop, (long long)it->step);
         return add_z(j, t, text, JJ_TEMPLATE);
-    case JJ_KEYS:
-        return add_repr_of_items(j, t, it->list, "dict_keys([", "])", depth);
-    case JJ_VALUES:
-        return add_repr_of_items(j, t, it->list, "dict_values([", "])", depth);
-    case JJ_ITEMS:
-        return add_repr_of_items(j, t, it->list, "dict_items([", "])", depth);
-    default:
-        return add_z(j, t, "<generator object>", JJ_TEMPLATE);
+    case JJ_KEYS: return add_repr_of_items(j, t, it->list, "dict_keys([", "])", depth);
+    case JJ_VALUES: return add_repr_of_items(j, t, it->list, "dict_values([", "])", depth);
+    case JJ_ITEMS: return add_repr_of_items(j, t, it->list, "dict_items([", "])", depth);
+    default: return add_z(j, t, "<generator object>", JJ_TEMPLATE);
     }
 }
 
@@ -271,34 +269,21 @@ static bool add_repr_at(struct jj *j, struct jj_text *t, struct jj_value v, int 
     if (!jj_spend(j, 1))
         return false;
     switch (v.type) {
-    case JJ_MISSING:
-        return true;
-    case JJ_UNDEFINED:
-        return depth == 0 || add_z(j, t, "Undefined", JJ_TEMPLATE);
-    case JJ_NONE:
-        return add_z(j, t, "None", v.mark);
-    case JJ_BOOL:
-        return add_z(j, t, v.b ? "True" : "False", v.mark);
-    case JJ_INT:
-        snprintf(number, sizeof number, "%lld", (long long)v.i);
-        return add_z(j, t, number, v.mark);
-    case JJ_BIGINT:
-        return jj_text_add(j, t, v.s, v.mark);
-    case JJ_FLOAT:
-        return jj_text_add(j, t, str_of(number, jj_float_repr(number, v.f)), v.mark);
-    case JJ_STR:
-        return add_repr_of_str(j, t, v);
-    case JJ_LIST:
-        return add_repr_of_items(j, t, v.list, "[", "]", depth);
-    case JJ_TUPLE:
-        return add_repr_of_items(j, t, v.list, "(", v.list->n == 1 ? ",)" : ")", depth);
-    case JJ_DICT:
-        return add_repr_of_dict(j, t, v.dict, depth);
+    case JJ_MISSING: return true;
+    case JJ_UNDEFINED: return depth == 0 || add_z(j, t, "Undefined", JJ_TEMPLATE);
+    case JJ_NONE: return add_z(j, t, "None", v.mark);
+    case JJ_BOOL: return add_z(j, t, v.b ? "True" : "False", v.mark);
+    case JJ_INT: snprintf(number, sizeof number, "%lld", (long long)v.i); return add_z(j, t, number, v.mark);
+    case JJ_BIGINT: return jj_text_add(j, t, v.s, v.mark);
+    case JJ_FLOAT: return jj_text_add(j, t, str_of(number, jj_float_repr(number, v.f)), v.mark);
+    case JJ_STR: return add_repr_of_str(j, t, v);
+    case JJ_LIST: return add_repr_of_items(j, t, v.list, "[", "]", depth);
+    case JJ_TUPLE: return add_repr_of_items(j, t, v.list, "(", v.list->n == 1 ? ",)" : ")", depth);
+    case JJ_DICT: return add_repr_of_dict(j, t, v.dict, depth);
     case JJ_NAMESPACE:
         return add_z(j, t, "<Namespace ", JJ_TEMPLATE) && add_repr_of_dict(j, t, v.dict, depth) &&
                add_z(j, t, ">", JJ_TEMPLATE);
-    case JJ_ITER:
-        return add_repr_of_iter(j, t, v.iter, depth);
+    case JJ_ITER: return add_repr_of_iter(j, t, v.iter, depth);
     default:
         return add_z(j, t, "<", JJ_TEMPLATE) && add_z(j, t, jj_type_name(v), JJ_TEMPLATE) &&
                add_z(j, t, ">", JJ_TEMPLATE);
@@ -385,8 +370,8 @@ static bool add_separator(struct jj *j, struct jj_text *t, struct jj_value separ
     return mark ? jj_text_add(j, t, separator.s, mark) : jj_text_add_str(j, t, separator);
 }
 
-static bool add_json_at(struct jj *j, struct jj_text *t, struct jj_value v,
-                        const struct jj_dumps *how, int depth);
+static bool add_json_at(struct jj *j, struct jj_text *t, struct jj_value v, const struct jj_dumps *how,
+                        int depth);
 
 static bool add_json_list(struct jj *j, struct jj_text *t, const struct jj_list *l,
                           const struct jj_dumps *how, int depth)
@@ -405,16 +390,14 @@ static bool add_json_list(struct jj *j, struct jj_text *t, const struct jj_list 
     return add_json_line(j, t, how, depth, l->mark) && add_z(j, t, "]", l->mark);
 }
 
-static bool add_json_key(struct jj *j, struct jj_text *t, struct jj_value key,
-                         const struct jj_dumps *how)
+static bool add_json_key(struct jj *j, struct jj_text *t, struct jj_value key, const struct jj_dumps *how)
 {
     struct jj_text text = {0};
     if (jj_is(key, JJ_STR))
         return add_json_str(j, t, key, how->ensure_ascii);
     if (!jj_is_number(key) && !jj_is(key, JJ_BIGINT) && !jj_is(key, JJ_NONE))
         return jj_fail(j, "a %s cannot be a key in JSON", jj_type_name(key));
-    return add_json_at(j, &text, key, how, 0) &&
-           add_json_str(j, t, jj_text_value(&text), how->ensure_ascii);
+    return add_json_at(j, &text, key, how, 0) && add_json_str(j, t, jj_text_value(&text), how->ensure_ascii);
 }
 
 static bool sorted_entries(struct jj *j, struct jj_dict *d, struct jj_list **out)
@@ -426,8 +409,8 @@ static bool sorted_entries(struct jj *j, struct jj_dict *d, struct jj_list **out
     return jj_sort(j, l, keys->v, false);
 }
 
-static bool add_json_dict(struct jj *j, struct jj_text *t, struct jj_dict *d,
-                          const struct jj_dumps *how, int depth)
+static bool add_json_dict(struct jj *j, struct jj_text *t, struct jj_dict *d, const struct jj_dumps *how,
+                          int depth)
 {
     struct jj_list *sorted = NULL;
     if (how->is_plain && d->as_written.n && !j->input_has_changed)
@@ -444,26 +427,23 @@ static bool add_json_dict(struct jj *j, struct jj_text *t, struct jj_dict *d,
         if (i && (!add_separator(j, t, how->item_separator, d->mark) ||
                   !add_json_line(j, t, how, depth + 1, d->mark)))
             return false;
-        if (!add_json_key(j, t, key, how) ||
-            !add_separator(j, t, how->key_separator, d->mark) ||
+        if (!add_json_key(j, t, key, how) || !add_separator(j, t, how->key_separator, d->mark) ||
             !add_json_at(j, t, value, how, depth + 1))
             return false;
     }
     return add_json_line(j, t, how, depth, d->mark) && add_z(j, t, "}", d->mark);
 }
 
-static bool add_json_at(struct jj *j, struct jj_text *t, struct jj_value v,
-                        const struct jj_dumps *how, int depth)
+static bool add_json_at(struct jj *j, struct jj_text *t, struct jj_value v, const struct jj_dumps *how,
+                        int depth)
 {
     if (depth > JJ_VALUE_DEPTH_MAX)
         return jj_fail_code(j, ERR_LIMIT, "values are nested too deeply for tojson");
     if (!jj_spend(j, 1))
         return false;
     switch (v.type) {
-    case JJ_NONE:
-        return add_z(j, t, "null", v.mark);
-    case JJ_BOOL:
-        return add_z(j, t, v.b ? "true" : "false", v.mark);
+    case JJ_NONE: return add_z(j, t, "null", v.mark);
+    case JJ_BOOL: return add_z(j, t, v.b ? "true" : "false", v.mark);
     case JJ_FLOAT:
         if (isnan(v.f))
             return add_z(j, t, "NaN", v.mark);
@@ -471,19 +451,13 @@ static bool add_json_at(struct jj *j, struct jj_text *t, struct jj_value v,
             return add_z(j, t, v.f < 0 ? "-Infinity" : "Infinity", v.mark);
         return add_repr_at(j, t, v, 0);
     case JJ_INT:
-    case JJ_BIGINT:
-        return add_repr_at(j, t, v, 0);
-    case JJ_STR:
-        return add_json_str(j, t, v, how->ensure_ascii);
+    case JJ_BIGINT: return add_repr_at(j, t, v, 0);
+    case JJ_STR: return add_json_str(j, t, v, how->ensure_ascii);
     case JJ_LIST:
-    case JJ_TUPLE:
-        return add_json_list(j, t, v.list, how, depth);
-    case JJ_DICT:
-        return add_json_dict(j, t, v.dict, how, depth);
-    case JJ_UNDEFINED:
-        return jj_fail(j, "tojson: %.*s", STR(v.s));
-    default:
-        return jj_fail(j, "a %s cannot be written as JSON", jj_type_name(v));
+    case JJ_TUPLE: return add_json_list(j, t, v.list, how, depth);
+    case JJ_DICT: return add_json_dict(j, t, v.dict, how, depth);
+    case JJ_UNDEFINED: return jj_fail(j, "tojson: %.*s", STR(v.s));
+    default: return jj_fail(j, "a %s cannot be written as JSON", jj_type_name(v));
     }
 }
 

@@ -14,8 +14,8 @@ uint32_t jj_code_at(struct str s, size_t at)
     if (n == 3 && p[0] >= 0xe0 && p[0] < 0xf0)
         return (uint32_t)(p[0] & 0x0f) << 12 | (uint32_t)(p[1] & 0x3f) << 6 | (p[2] & 0x3f);
     if (n == 4 && p[0] >= 0xf0 && p[0] < 0xf5)
-        return (uint32_t)(p[0] & 0x07) << 18 | (uint32_t)(p[1] & 0x3f) << 12 |
-               (uint32_t)(p[2] & 0x3f) << 6 | (p[3] & 0x3f);
+        return (uint32_t)(p[0] & 0x07) << 18 | (uint32_t)(p[1] & 0x3f) << 12 | (uint32_t)(p[2] & 0x3f) << 6 |
+               (p[3] & 0x3f);
     return 0xfffd;
 }
 
@@ -51,9 +51,8 @@ size_t jj_space_at(struct str s, size_t at)
     if (c < 0x80)
         return c == ' ' || (c >= 9 && c <= 13) || (c >= 0x1c && c <= 0x1f);
     uint32_t code = jj_code_at(s, at);
-    bool is_space = code == 0x85 || code == 0xa0 || code == 0x1680 ||
-                    (code >= 0x2000 && code <= 0x200a) || code == 0x2028 || code == 0x2029 ||
-                    code == 0x202f || code == 0x205f || code == 0x3000;
+    bool is_space = code == 0x85 || code == 0xa0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200a) ||
+                    code == 0x2028 || code == 0x2029 || code == 0x202f || code == 0x205f || code == 0x3000;
     return is_space ? jj_char_bytes(s, at) : 0;
 }
 

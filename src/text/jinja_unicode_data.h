@@ -25,7 +25,7 @@ extern const struct jj_case_long jj_upper_long[], jj_lower_long[], jj_title_long
 extern const uint32_t jj_upper_long_n, jj_lower_long_n, jj_title_long_n;
 extern const struct jj_range jj_is_upper_ranges[], jj_is_lower_ranges[], jj_is_titlecase_ranges[],
     jj_is_alpha_ranges[], jj_is_number_ranges[], jj_is_digit_ranges[], jj_is_unprintable_ranges[];
-extern const uint32_t jj_is_upper_n, jj_is_lower_n, jj_is_titlecase_n, jj_is_alpha_n,
-    jj_is_number_n, jj_is_digit_n, jj_is_unprintable_n;
+extern const uint32_t jj_is_upper_n, jj_is_lower_n, jj_is_titlecase_n, jj_is_alpha_n, jj_is_number_n,
+    jj_is_digit_n, jj_is_unprintable_n;
 
 #endif

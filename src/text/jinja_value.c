@@ -87,9 +87,7 @@ static bool hash_of(struct jj *j, struct jj_value v, uint64_t *out)
     double f;
     switch (v.type) {
     case JJ_STR:
-    case JJ_BIGINT:
-        *out = str_hash(v.s);
-        return true;
+    case JJ_BIGINT: *out = str_hash(v.s); return true;
     case JJ_BOOL:
     case JJ_INT:
     case JJ_FLOAT:
@@ -97,12 +95,8 @@ static bool hash_of(struct jj *j, struct jj_value v, uint64_t *out)
         f = f == 0 ? 0 : f; /* -0.0 equals 0 */
         *out = str_hash_seeded(str_of((const char *)&f, sizeof f), 1);
         return true;
-    case JJ_NONE:
-        *out = 1;
-        return true;
-    case JJ_UNDEFINED:
-        *out = 2;
-        return true;
+    case JJ_NONE: *out = 1; return true;
+    case JJ_UNDEFINED: *out = 2; return true;
     case JJ_TUPLE:
         *out = 3;
         for (uint32_t i = 0; i < v.list->n; i++) {
@@ -116,8 +110,7 @@ static bool hash_of(struct jj *j, struct jj_value v, uint64_t *out)
         }
         return true;
     case JJ_LIST:
-    case JJ_DICT:
-        return jj_fail(j, "a %s cannot be the key of a dict", jj_type_name(v));
+    case JJ_DICT: return jj_fail(j, "a %s cannot be the key of a dict", jj_type_name(v));
     default:
         *out = 5; /* rare: equality alone tells them apart */
         return true;
@@ -134,8 +127,7 @@ static bool same_key(struct jj *j, const struct jj_entry *e, struct jj_value key
     return j && jj_equal(j, e->key, key, &is_equal) && is_equal;
 }
 
-static struct jj_entry *find_entry(struct jj *j, struct jj_dict *d, struct jj_value key,
-                                   uint64_t hash)
+static struct jj_entry *find_entry(struct jj *j, struct jj_dict *d, struct jj_value key, uint64_t hash)
 {
     if (!d->table) {
         for (uint32_t i = 0; i < d->n; i++)
@@ -306,10 +298,8 @@ bool jj_from_json(struct jj *j, struct json v, struct jj_value *out)
         *out = jj_bool(json_type(v) == JSON_TRUE);
         out->mark = JJ_DATA;
         return true;
-    case JSON_NUMBER:
-        return number_from_json(j, v, out);
-    case JSON_STRING:
-        return text_from_json(j, v, out);
+    case JSON_NUMBER: return number_from_json(j, v, out);
+    case JSON_STRING: return text_from_json(j, v, out);
     case JSON_ARRAY: {
         struct jj_list *l = jj_list_new(j, json_count(v));
         if (!l)
@@ -335,9 +325,7 @@ bool jj_from_json(struct jj *j, struct json v, struct jj_value *out)
         *out = (struct jj_value){.type = JJ_DICT, .dict = d};
         return true;
     }
-    default:
-        *out = jj_none();
-        return true;
+    default: *out = jj_none(); return true;
     }
 }
 
@@ -345,17 +333,25 @@ bool jj_from_json(struct jj *j, struct json v, struct jj_value *out)
 
 const char *jj_type_name(struct jj_value v)
 {
-    static const char *const names[] = {
-        [JJ_MISSING] = "missing value", [JJ_UNDEFINED] = "undefined value",
-        [JJ_NONE] = "None",             [JJ_BOOL] = "bool",
-        [JJ_INT] = "int",               [JJ_BIGINT] = "int",
-        [JJ_FLOAT] = "float",           [JJ_STR] = "str",
-        [JJ_LIST] = "list",             [JJ_TUPLE] = "tuple",
-        [JJ_DICT] = "dict",             [JJ_ITER] = "iterator",
-        [JJ_NAMESPACE] = "namespace",   [JJ_MACRO] = "macro",
-        [JJ_FUNCTION] = "function",     [JJ_METHOD] = "method",
-        [JJ_LOOP] = "loop",             [JJ_CYCLER] = "cycler",
-        [JJ_JOINER] = "joiner"};
+    static const char *const names[] = {[JJ_MISSING] = "missing value",
+                                        [JJ_UNDEFINED] = "undefined value",
+                                        [JJ_NONE] = "None",
+                                        [JJ_BOOL] = "bool",
+                                        [JJ_INT] = "int",
+                                        [JJ_BIGINT] = "int",
+                                        [JJ_FLOAT] = "float",
+                                        [JJ_STR] = "str",
+                                        [JJ_LIST] = "list",
+                                        [JJ_TUPLE] = "tuple",
+                                        [JJ_DICT] = "dict",
+                                        [JJ_ITER] = "iterator",
+                                        [JJ_NAMESPACE] = "namespace",
+                                        [JJ_MACRO] = "macro",
+                                        [JJ_FUNCTION] = "function",
+                                        [JJ_METHOD] = "method",
+                                        [JJ_LOOP] = "loop",
+                                        [JJ_CYCLER] = "cycler",
+                                        [JJ_JOINER] = "joiner"};
     return names[v.type];
 }
 
@@ -364,25 +360,16 @@ bool jj_truth(struct jj_value v)
     switch (v.type) {
     case JJ_MISSING:
     case JJ_UNDEFINED:
-    case JJ_NONE:
-        return false;
-    case JJ_BOOL:
-        return v.b;
-    case JJ_INT:
-        return v.i != 0;
-    case JJ_FLOAT:
-        return v.f != 0;
-    case JJ_STR:
-        return v.s.n > 0;
+    case JJ_NONE: return false;
+    case JJ_BOOL: return v.b;
+    case JJ_INT: return v.i != 0;
+    case JJ_FLOAT: return v.f != 0;
+    case JJ_STR: return v.s.n > 0;
     case JJ_LIST:
-    case JJ_TUPLE:
-        return v.list->n > 0;
-    case JJ_DICT:
-        return v.dict->n > 0;
-    case JJ_ITER:
-        return v.iter->kind == JJ_GENERATOR || v.iter->list->n > 0;
-    default:
-        return true;
+    case JJ_TUPLE: return v.list->n > 0;
+    case JJ_DICT: return v.dict->n > 0;
+    case JJ_ITER: return v.iter->kind == JJ_GENERATOR || v.iter->list->n > 0;
+    default: return true;
     }
 }
 
@@ -433,8 +420,7 @@ static int order_numbers(struct jj_value a, struct jj_value b)
 
 static bool equal_at(struct jj *j, struct jj_value a, struct jj_value b, int depth, bool *out);
 
-static bool equal_lists(struct jj *j, const struct jj_list *a, const struct jj_list *b, int depth,
-                        bool *out)
+static bool equal_lists(struct jj *j, const struct jj_list *a, const struct jj_list *b, int depth, bool *out)
 {
     *out = a->n == b->n;
     for (uint32_t i = 0; *out && i < a->n; i++)
@@ -472,26 +458,18 @@ static bool equal_at(struct jj *j, struct jj_value a, struct jj_value b, int dep
         return true;
     switch (a.type) {
     case JJ_UNDEFINED:
-    case JJ_NONE:
-        *out = true;
-        return true;
+    case JJ_NONE: *out = true; return true;
     case JJ_STR:
-    case JJ_BIGINT:
-        *out = str_eq(a.s, b.s);
-        return jj_spend(j, a.s.n / 64);
+    case JJ_BIGINT: *out = str_eq(a.s, b.s); return jj_spend(j, a.s.n / 64);
     case JJ_LIST:
-    case JJ_TUPLE:
-        return equal_lists(j, a.list, b.list, depth, out);
-    case JJ_DICT:
-        return equal_dicts(j, a.dict, b.dict, depth, out);
+    case JJ_TUPLE: return equal_lists(j, a.list, b.list, depth, out);
+    case JJ_DICT: return equal_dicts(j, a.dict, b.dict, depth, out);
     case JJ_ITER:
         if (a.iter->kind == JJ_RANGE && b.iter->kind == JJ_RANGE)
             return equal_lists(j, a.iter->list, b.iter->list, depth, out);
         *out = a.iter == b.iter;
         return true;
-    case JJ_FUNCTION:
-        *out = a.aux == b.aux;
-        return true;
+    case JJ_FUNCTION: *out = a.aux == b.aux; return true;
     default:
         *out = a.list == b.list; /* the same object, whatever it is */
         return true;
@@ -583,19 +561,11 @@ bool jj_contains(struct jj *j, struct jj_value container, struct jj_value item, 
 bool jj_length(struct jj *j, struct jj_value v, int64_t *out)
 {
     switch (v.type) {
-    case JJ_UNDEFINED:
-        *out = 0;
-        return true;
-    case JJ_STR:
-        *out = (int64_t)jj_char_count(v.s);
-        return jj_spend(j, v.s.n / 64);
+    case JJ_UNDEFINED: *out = 0; return true;
+    case JJ_STR: *out = (int64_t)jj_char_count(v.s); return jj_spend(j, v.s.n / 64);
     case JJ_LIST:
-    case JJ_TUPLE:
-        *out = v.list->n;
-        return true;
-    case JJ_DICT:
-        *out = v.dict->n;
-        return true;
+    case JJ_TUPLE: *out = v.list->n; return true;
+    case JJ_DICT: *out = v.dict->n; return true;
     case JJ_ITER:
         if (v.iter->kind == JJ_GENERATOR)
             break;
@@ -605,8 +575,7 @@ bool jj_length(struct jj *j, struct jj_value v, int64_t *out)
         struct jj_value n;
         return jj_loop_attr(j, v.loop, S("length"), &n) && jj_as_int(n, out);
     }
-    default:
-        break;
+    default: break;
     }
     return jj_fail(j, "a %s has no length", jj_type_name(v));
 }
@@ -635,16 +604,11 @@ static bool characters_of(struct jj *j, struct jj_value v, struct jj_list **out)
 bool jj_items_of(struct jj *j, struct jj_value v, struct jj_list **out)
 {
     switch (v.type) {
-    case JJ_UNDEFINED:
-        return (*out = jj_list_new(j, 0)) != NULL;
-    case JJ_STR:
-        return characters_of(j, v, out);
+    case JJ_UNDEFINED: return (*out = jj_list_new(j, 0)) != NULL;
+    case JJ_STR: return characters_of(j, v, out);
     case JJ_LIST:
-    case JJ_TUPLE:
-        *out = v.list;
-        return true;
-    case JJ_DICT:
-        return jj_dict_keys(j, v.dict, JJ_KEYS, out);
+    case JJ_TUPLE: *out = v.list; return true;
+    case JJ_DICT: return jj_dict_keys(j, v.dict, JJ_KEYS, out);
     case JJ_ITER:
         *out = v.iter->list;
         if (v.iter->kind == JJ_GENERATOR) { /* what is left of it, once */
@@ -658,7 +622,6 @@ bool jj_items_of(struct jj *j, struct jj_value v, struct jj_list **out)
             v.iter->at = v.iter->list->n;
         }
         return true;
-    default:
-        return jj_fail(j, "a %s cannot be iterated over", jj_type_name(v));
+    default: return jj_fail(j, "a %s cannot be iterated over", jj_type_name(v));
     }
 }

@@ -198,9 +198,9 @@ size_t jj_char_count(struct str s);
 /* Byte offset of character `i`; s.n if there are not so many. */
 size_t jj_char_offset(struct str s, size_t i);
 
-bool jj_str_of(struct jj *j, struct jj_value v, struct jj_value *out);      /* str() */
-bool jj_text_add_of(struct jj *j, struct jj_text *t, struct jj_value v);    /* += str() */
-bool jj_text_add_repr(struct jj *j, struct jj_text *t, struct jj_value v);  /* += repr() */
+bool jj_str_of(struct jj *j, struct jj_value v, struct jj_value *out);     /* str() */
+bool jj_text_add_of(struct jj *j, struct jj_text *t, struct jj_value v);   /* += str() */
+bool jj_text_add_repr(struct jj *j, struct jj_text *t, struct jj_value v); /* += repr() */
 #define JJ_FLOAT_TEXT_MAX 40
 size_t jj_float_repr(char out[JJ_FLOAT_TEXT_MAX], double f); /* shortest that reads back, as Python */
 

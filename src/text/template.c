@@ -106,7 +106,7 @@ static bool set_variable(struct jj *j, struct jj_scope *s, struct str name, stru
 
 static bool is_usual_role(struct str role)
 {
-    static const char *const usual[] = {"system", "user",     "assistant", "tool",    "developer",
+    static const char *const usual[] = {"system", "user",     "assistant", "tool",       "developer",
                                         "model",  "function", "ipython",   "observation"};
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
         if (str_eq(role, str_c(usual[i])))
@@ -176,8 +176,7 @@ static bool join_parts(struct jj *j, struct jj_value *content)
     for (uint32_t i = 0; i < content->list->n; i++) {
         struct jj_value *type = member(content->list->v[i], "type");
         struct jj_value *part = member(content->list->v[i], "text");
-        if (!type || !jj_is(*type, JJ_STR) || !str_eq(type->s, S("text")) || !part ||
-            !jj_is(*part, JJ_STR))
+        if (!type || !jj_is(*type, JJ_STR) || !str_eq(type->s, S("text")) || !part || !jj_is(*part, JJ_STR))
             return true;
         if (!jj_text_add_str(j, &text, *part))
             return false;
@@ -221,14 +220,13 @@ static bool prepare_messages(struct jj *j, const struct template_caps *caps, boo
     return true;
 }
 
-static bool set_context(struct jj *j, const struct template_caps *caps,
-                        const struct template_input *in, struct jj_scope *s)
+static bool set_context(struct jj *j, const struct template_caps *caps, const struct template_input *in,
+                        struct jj_scope *s)
 {
     struct jj_value v;
     struct jj_value prompt = jj_bool(in->add_generation_prompt);
-    const struct template_var fixed[] = {{S("messages"), in->messages},
-                                         {S("tools"), in->tools},
-                                         {S("documents"), in->documents}};
+    const struct template_var fixed[] = {
+        {S("messages"), in->messages}, {S("tools"), in->tools}, {S("documents"), in->documents}};
     for (int i = 0; i < in->n_texts; i++)
         if (!set_variable(j, s, in->texts[i].name, jj_str(in->texts[i].text)))
             return false;
@@ -265,9 +263,8 @@ static bool cut_segments(struct jj *j, struct jj_value page, struct template_out
     return true;
 }
 
-int template_render_with(const struct template *t, const struct template_caps *caps,
-                         struct arena *arena, const struct template_input *in,
-                         struct template_output *out, struct err *err)
+int template_render_with(const struct template *t, const struct template_caps *caps, struct arena *arena,
+                         const struct template_input *in, struct template_output *out, struct err *err)
 {
     struct err own = {0};
     struct jj_text page = {0};

@@ -82,16 +82,16 @@ struct template_input {
     int n_vars;
     const struct template_text *texts; /* bos_token, eos_token, ... */
     int n_texts;
-    bool exact_arguments; /* tool-call arguments that came as text print by `tojson` as they came,
-                           * not re-spaced: a past call is then what the model wrote, and the
-                           * prefix cache hits.  False: as Python's json.dumps, always. */
+    bool exact_arguments;    /* tool-call arguments that came as text print by `tojson` as they came,
+                              * not re-spaced: a past call is then what the model wrote, and the
+                              * prefix cache hits.  False: as Python's json.dumps, always. */
     int64_t now_unix_s;      /* what strftime_now tells, */
     int32_t utc_offset_s;    /* as local time: seconds east of Greenwich */
     uint64_t steps_max;      /* 0: TEMPLATE_STEPS_MAX */
     size_t output_bytes_max; /* 0: TEMPLATE_OUTPUT_MAX */
 };
 
-#define TEMPLATE_STEPS_MAX 50000000u    /* a step is about one evaluated node or 16 bytes copied */
+#define TEMPLATE_STEPS_MAX  50000000u   /* a step is about one evaluated node or 16 bytes copied */
 #define TEMPLATE_OUTPUT_MAX (64u << 20) /* bytes */
 
 /* Neighbours differ in is_data; no segment is empty. */

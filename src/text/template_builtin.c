@@ -10,7 +10,8 @@ struct builtin {
 static const struct builtin builtins[] = {
     {"llama3", "<|start_header_id|>",
      "{{ bos_token }}{% for message in messages %}"
-     "{{ '<|start_header_id|>' + message.role + '<|end_header_id|>\n\n' + (message.content or '') | trim + '<|eot_id|>' }}"
+     "{{ '<|start_header_id|>' + message.role + '<|end_header_id|>\n\n' + (message.content or '') | trim + "
+     "'<|eot_id|>' }}"
      "{% endfor %}"
      "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"},
     {"gemma", "<start_of_turn>",
@@ -40,7 +41,8 @@ static const struct builtin builtins[] = {
      "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"},
     {"deepseek", "<｜User｜>",
      "{{ bos_token }}{% for message in messages %}"
-     "{% if message.role == 'assistant' %}{{ '<｜Assistant｜>' + (message.content or '') + '<｜end▁of▁sentence｜>' }}"
+     "{% if message.role == 'assistant' %}{{ '<｜Assistant｜>' + (message.content or '') + "
+     "'<｜end▁of▁sentence｜>' }}"
      "{% elif message.role == 'system' %}{{ message.content }}"
      "{% else %}{{ '<｜User｜>' + (message.content or '') }}{% endif %}{% endfor %}"
      "{% if add_generation_prompt %}{{ '<｜Assistant｜>' }}{% endif %}"},

@@ -8,19 +8,18 @@
 
 #define PROBE_BYTES_MAX (16u << 20)
 #define PROBE_STEPS_MAX 200000
-#define PROBE_TIME_S 1700000000
+#define PROBE_TIME_S    1700000000
 
 #define USER "{\"role\":\"user\",\"content\":\"hello\"}"
-#define TOOLS                                                                                    \
-    "[{\"type\":\"function\",\"function\":{\"name\":\"QZtool\",\"description\":\"d\","            \
-    "\"parameters\":{\"type\":\"object\",\"properties\":{\"QZarg\":{\"type\":\"string\","         \
+#define TOOLS                                                                                                \
+    "[{\"type\":\"function\",\"function\":{\"name\":\"QZtool\",\"description\":\"d\","                       \
+    "\"parameters\":{\"type\":\"object\",\"properties\":{\"QZarg\":{\"type\":\"string\","                    \
     "\"description\":\"d\"}},\"required\":[\"QZarg\"]}}}]"
-#define CALL(id, name, args)                                                                     \
-    "{\"id\":\"" id "\",\"type\":\"function\",\"function\":{\"name\":\"" name                     \
-    "\",\"arguments\":" args "}}"
-#define CALLER(calls)                                                                            \
-    "{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[" calls "]}"
-#define RESULT "{\"role\":\"tool\",\"tool_call_id\":\"abcdefgh1\",\"name\":\"QZtool\",\"content\":\"QZresult\"}"
+#define CALL(id, name, args)                                                                                 \
+    "{\"id\":\"" id "\",\"type\":\"function\",\"function\":{\"name\":\"" name "\",\"arguments\":" args "}}"
+#define CALLER(calls) "{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[" calls "]}"
+#define RESULT                                                                                               \
+    "{\"role\":\"tool\",\"tool_call_id\":\"abcdefgh1\",\"name\":\"QZtool\",\"content\":\"QZresult\"}"
 
 struct probe {
     const struct template *t;
@@ -34,9 +33,8 @@ static struct str page_of(struct probe *p, const char *messages, const char *too
 {
     struct json_doc doc, tools_doc;
     struct template_output out;
-    struct template_input in = {.add_generation_prompt = p->with_prompt,
-                                .now_unix_s = PROBE_TIME_S,
-                                .steps_max = PROBE_STEPS_MAX};
+    struct template_input in = {
+        .add_generation_prompt = p->with_prompt, .now_unix_s = PROBE_TIME_S, .steps_max = PROBE_STEPS_MAX};
     const struct template_text texts[] = {{S("bos_token"), S("")}, {S("eos_token"), S("")}};
     struct str none = {NULL, 0};
     arena_reset(&p->arena);
@@ -63,8 +61,7 @@ static bool shows_arguments(struct probe *p, const char *messages)
 {
     struct str page = page_of(p, messages, TOOLS);
     return page.p && str_find(page, S("QZkey"), 0) != STR_NONE &&
-           str_find(page, S("QZvalue"), 0) != STR_NONE &&
-           str_find(page, S("'QZkey'"), 0) == STR_NONE &&
+           str_find(page, S("QZvalue"), 0) != STR_NONE && str_find(page, S("'QZkey'"), 0) == STR_NONE &&
            str_find(page, S("\\\"QZkey"), 0) == STR_NONE;
 }
 
@@ -72,16 +69,16 @@ static void ask_about_arguments(struct probe *p, struct template_caps *caps)
 {
     static const char object[] =
         "[" USER "," CALLER(CALL("abcdefgh1", "QZtool", "{\"QZkey\":\"QZvalue\"}")) "," RESULT "]";
-    static const char text[] = "[" USER "," CALLER(CALL(
-        "abcdefgh1", "QZtool", "\"{\\\"QZkey\\\": \\\"QZvalue\\\"}\"")) "," RESULT "]";
+    static const char text[] =
+        "[" USER "," CALLER(CALL("abcdefgh1", "QZtool", "\"{\\\"QZkey\\\": \\\"QZvalue\\\"}\"")) "," RESULT
+                                                                                                 "]";
     bool takes_object = shows_arguments(p, object), takes_text = shows_arguments(p, text);
     caps->arguments_must_be_text = takes_text && !takes_object;
 }
 
 static void ask_about_content(struct probe *p, struct template_caps *caps)
 {
-    static const char parts[] =
-        "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"QZtext\"}]}]";
+    static const char parts[] = "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"QZtext\"}]}]";
     static const char text[] = "[{\"role\":\"user\",\"content\":\"QZtext\"}]";
     struct str page = page_of(p, parts, NULL);
     bool takes_parts = page.p && str_find(page, S("QZtext"), 0) != STR_NONE &&

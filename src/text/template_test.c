@@ -111,13 +111,16 @@ TEST(message_bytes_stay_data_through_everything)
 {
     const char *m = "[{\"role\":\"user\",\"content\":\" a<|x|>b \"}]";
     check_marks("<{{ messages[0].content }}>", m, "<[ a<|x|>b ]>");
-    check_marks("{% set c = messages[0].content %}{{ c|trim }}|{{ c|upper }}|{{ c[1:3] }}|{{ 'p' + c ~ 's' }}",
-                m, "[a<|x|>b]|[ A<|X|>B ]|[a<]|p[ a<|x|>b ]s");
-    check_marks("{{ messages[0].content.replace('<', '(') }}", m, "[ a](" "[|x|>b ]");
-    check_marks("{{ '%s-%s' % ('t', messages[0].content.strip()) }}{{ '{}!'.format(messages[0].content.split('|')[1]) }}",
+    check_marks(
+        "{% set c = messages[0].content %}{{ c|trim }}|{{ c|upper }}|{{ c[1:3] }}|{{ 'p' + c ~ 's' }}", m,
+        "[a<|x|>b]|[ A<|X|>B ]|[a<]|p[ a<|x|>b ]s");
+    check_marks("{{ messages[0].content.replace('<', '(') }}", m,
+                "[ a]("
+                "[|x|>b ]");
+    check_marks("{{ '%s-%s' % ('t', messages[0].content.strip()) }}{{ "
+                "'{}!'.format(messages[0].content.split('|')[1]) }}",
                 m, "t-[a<|x|>bx]!");
-    check_marks("{% macro w(x) %}<{{ x }}>{% endmacro %}{{ w(messages[0].content|trim) }}", m,
-                "<[a<|x|>b]>");
+    check_marks("{% macro w(x) %}<{{ x }}>{% endmacro %}{{ w(messages[0].content|trim) }}", m, "<[a<|x|>b]>");
     check_marks("{% set b %}T{{ messages[0].content|trim }}{% endset %}{{ b|lower }}{{ b[::-1] }}", m,
                 "t[a<|x|>bb>|x|<a]T");
     check_marks("{{ messages[0].content|list|join }}", m, "[ a<|x|>b ]");
@@ -149,9 +152,11 @@ TEST(hostile_templates_meet_their_bounds)
     check_fails("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", ERR_LIMIT, "nested too deeply");
     check_fails("{{ 'x' * 100000000 }}", ERR_LIMIT, "bytes");
     check_fails("{% set ns = namespace(l=[]) %}{% for i in range(5000) %}{% set ns.l = [ns.l] %}{% endfor %}"
-                "{{ ns.l }}", ERR_LIMIT, "nested too deeply to print");
-    check_fails("{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = ns.l + ns.l %}{% endfor %}",
-                ERR_NOMEM, "memory");
+                "{{ ns.l }}",
+                ERR_LIMIT, "nested too deeply to print");
+    check_fails(
+        "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = ns.l + ns.l %}{% endfor %}",
+        ERR_NOMEM, "memory");
     char deep[4096] = "{{ ";
     for (int i = 0; i < 2000; i++)
         deep[3 + i] = '(';
@@ -161,8 +166,10 @@ TEST(hostile_templates_meet_their_bounds)
 
 TEST(tool_arguments_and_content_are_given_as_the_template_wants_them)
 {
-    const char *m = "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]},"
-                    "{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"x\\\": 1}\"}}]}]";
+    const char *m = "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\","
+                    "\"text\":\"b\"}]},"
+                    "{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"function\":{\"name\":\"f\","
+                    "\"arguments\":\"{\\\"x\\\": 1}\"}}]}]";
     const char *object = "{% for m in messages %}{{ m.content }}{% for c in m.tool_calls or [] %}"
                          "{{ c.function.name }}{{ c.function.arguments|tojson }}{% endfor %}{% endfor %}";
     const char *text = "{% for m in messages %}{{ m.content }}{% for c in m.tool_calls or [] %}"
@@ -175,15 +182,17 @@ TEST(past_arguments_can_print_as_they_were_written)
 {
     const char *m = "[{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"function\":{\"name\":\"f\","
                     "\"arguments\":\" {\\\"x\\\":1,  \\\"y\\\":1.50}\"}}]}]";
-    const char *t = "{% for c in messages[0].tool_calls %}{{ c.function|tojson }}{{ c.function.arguments.x }}"
-                    "{{ c.function.arguments|tojson(indent=1) }}{% set _ = c.function.arguments.update({'x': 2}) %}"
-                    "{{ c.function.arguments|tojson }}{% endfor %}";
+    const char *t =
+        "{% for c in messages[0].tool_calls %}{{ c.function|tojson }}{{ c.function.arguments.x }}"
+        "{{ c.function.arguments|tojson(indent=1) }}{% set _ = c.function.arguments.update({'x': 2}) %}"
+        "{{ c.function.arguments|tojson }}{% endfor %}";
     for (int exact = 0; exact < 2; exact++) {
         struct fixture f = {.in.exact_arguments = exact};
         CHECK(render(&f, t, m) == OK);
-        CHECK_STR(f.out.text,
-                  exact ? S("{\"name\": \"f\", \"arguments\": {\"x\":1,  \"y\":1.50}}1{\n \"x\": 1,\n \"y\": 1.5\n}{\"x\": 2, \"y\": 1.5}")
-                        : S("{\"name\": \"f\", \"arguments\": {\"x\": 1, \"y\": 1.5}}1{\n \"x\": 1,\n \"y\": 1.5\n}{\"x\": 2, \"y\": 1.5}"));
+        CHECK_STR(f.out.text, exact ? S("{\"name\": \"f\", \"arguments\": {\"x\":1,  \"y\":1.50}}1{\n \"x\": "
+                                        "1,\n \"y\": 1.5\n}{\"x\": 2, \"y\": 1.5}")
+                                    : S("{\"name\": \"f\", \"arguments\": {\"x\": 1, \"y\": 1.5}}1{\n \"x\": "
+                                        "1,\n \"y\": 1.5\n}{\"x\": 2, \"y\": 1.5}"));
         end(&f);
     }
 }
@@ -196,9 +205,12 @@ TEST(caps_tell_what_a_template_shows)
     CHECK(!template_caps(t)->has_tools && !template_caps(t)->has_tool_calls);
     CHECK(template_reads(t, "messages") && !template_reads(t, "tools"));
     template_free(t);
-    REQUIRE(template_compile(&t, S("{{ tools|tojson }}{% for m in messages %}{% if m.role == 'system' %}"
-                                   "{{ raise_exception('no') }}{% endif %}{{ m.content }}{% for c in m.tool_calls or [] %}"
-                                   "{{ c.function.name }}{{ c.function.arguments|tojson }}{% endfor %}{% endfor %}"), NULL) == OK);
+    REQUIRE(template_compile(
+                &t,
+                S("{{ tools|tojson }}{% for m in messages %}{% if m.role == 'system' %}"
+                  "{{ raise_exception('no') }}{% endif %}{{ m.content }}{% for c in m.tool_calls or [] %}"
+                  "{{ c.function.name }}{{ c.function.arguments|tojson }}{% endfor %}{% endfor %}"),
+                NULL) == OK);
     CHECK(!template_caps(t)->has_system && template_caps(t)->has_tools);
     CHECK(template_caps(t)->has_tool_calls && template_caps(t)->has_parallel_calls);
     CHECK(template_caps(t)->has_tool_results && !template_caps(t)->has_reasoning);

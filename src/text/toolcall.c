@@ -10,9 +10,9 @@
 #include "text/toolcall_int.h"
 
 #define BUFFERED_MAX (TOOLCALL_HELD_MAX / 2) /* of a call that must be there as a whole */
-#define HEAD_MAX (16u << 10) /* bytes until a call's arguments must have begun */
-#define MARKERS_MAX 8
-#define NO_OBJECT (-1) /* as p->nested: the arguments stand alone, in no object */
+#define HEAD_MAX     (16u << 10)             /* bytes until a call's arguments must have begun */
+#define MARKERS_MAX  8
+#define NO_OBJECT    (-1) /* as p->nested: the arguments stand alone, in no object */
 
 enum state {
     ST_TEXT,
@@ -108,7 +108,8 @@ static void start_call(struct toolcall_parser *p, struct str name, struct str id
     keep(p->id, &p->id_n, id);
     p->depth = 0;
     p->in_string = p->is_escaped = false;
-    send(p, (struct toolcall_event){.kind = TOOLCALL_START, .call = p->n_calls,
+    send(p, (struct toolcall_event){.kind = TOOLCALL_START,
+                                    .call = p->n_calls,
                                     .name = str_of(p->name, p->name_n),
                                     .id = str_of(p->id, p->id_n)});
 }
@@ -121,8 +122,10 @@ static void send_args(struct toolcall_parser *p, struct str text)
 
 static void end_call(struct toolcall_parser *p, bool is_complete)
 {
-    send(p, (struct toolcall_event){.kind = TOOLCALL_END, .call = p->n_calls,
-                                    .id = str_of(p->id, p->id_n), .is_complete = is_complete});
+    send(p, (struct toolcall_event){.kind = TOOLCALL_END,
+                                    .call = p->n_calls,
+                                    .id = str_of(p->id, p->id_n),
+                                    .is_complete = is_complete});
     p->n_calls++;
     p->marker_n = 0;
     p->state = ST_AFTER;
@@ -144,9 +147,7 @@ static void add_marker(struct marker *v, int *n, const char *text, enum state to
 
 static enum state call_state(const struct toolcall_format *f)
 {
-    return f->shape == TOOLCALL_JSON        ? ST_HEAD
-           : f->shape == TOOLCALL_NAME_JSON ? ST_NAME
-                                            : ST_BUFFER;
+    return f->shape == TOOLCALL_JSON ? ST_HEAD : f->shape == TOOLCALL_NAME_JSON ? ST_NAME : ST_BUFFER;
 }
 
 /* Special tokens end the reasoning even if the model forgot to. */
@@ -281,7 +282,8 @@ static bool step_head(struct toolcall_parser *p)
     bool is_bare = p->marker_n == 0 && p->format->is_bare;
     if (found == SCAN_WHOLE && is_bare && !head.args.p)
         found = SCAN_BAD; /* an object with a name is not yet a call */
-    if (found == SCAN_BAD && p->format->is_bare && p->marker_n && !p->n_calls) { /* <|python_tag|>name.call(...) */
+    if (found == SCAN_BAD && p->format->is_bare && p->marker_n &&
+        !p->n_calls) { /* <|python_tag|>name.call(...) */
         p->state = ST_BUFFER;
         return true;
     }
@@ -388,7 +390,8 @@ static bool step_after(struct toolcall_parser *p)
             consume(p, all.n);
         return false;
     }
-    const char *const droppable[] = {f->args_fence[0] ? f->args_fence + (f->args_fence[0] == '\n') : "", f->end};
+    const char *const droppable[] = {f->args_fence[0] ? f->args_fence + (f->args_fence[0] == '\n') : "",
+                                     f->end};
     for (int i = 0; i < 2; i++) {
         int there = droppable[i][0] ? in_front(s, str_c(droppable[i])) : -1;
         if (there == 0 && !p->is_final)
@@ -399,7 +402,8 @@ static bool step_after(struct toolcall_parser *p)
         }
     }
     bool is_json = f->shape == TOOLCALL_JSON || p->in_list;
-    if (is_json && ((p->in_list && (s.p[0] == ',' || s.p[0] == ']')) || (!p->in_list && s.p[0] == ';' && f->is_bare))) {
+    if (is_json &&
+        ((p->in_list && (s.p[0] == ',' || s.p[0] == ']')) || (!p->in_list && s.p[0] == ';' && f->is_bare))) {
         if (s.p[0] == ']') {
             consume(p, at + 1);
             p->in_list = false;
@@ -540,7 +544,8 @@ static bool step_buffer(struct toolcall_parser *p)
     if (at == STR_NONE && !p->is_final && s.n <= BUFFERED_MAX + end.n)
         return false;
     after = at == STR_NONE ? s.n : at + end.n;
-    if ((at == STR_NONE ? s.n : at) > BUFFERED_MAX || !parse_tags(p, str_sub(s, from, at == STR_NONE ? s.n : at)))
+    if ((at == STR_NONE ? s.n : at) > BUFFERED_MAX ||
+        !parse_tags(p, str_sub(s, from, at == STR_NONE ? s.n : at)))
         return give_up(p);
     consume(p, after);
     return true;
@@ -548,8 +553,8 @@ static bool step_buffer(struct toolcall_parser *p)
 
 /* ---- harmony ---- */
 
-static const char *const harmony_marks[] = {"<|channel|>", "<|start|>", "<|end|>", "<|call|>",
-                                            "<|return|>",  "<|message|>"};
+static const char *const harmony_marks[] = {"<|channel|>", "<|start|>",  "<|end|>",
+                                            "<|call|>",    "<|return|>", "<|message|>"};
 #define HARMONY_MARKS (sizeof harmony_marks / sizeof *harmony_marks)
 
 static void harmony_end_body(struct toolcall_parser *p, bool is_complete)
@@ -647,36 +652,26 @@ static bool step(struct toolcall_parser *p)
 {
     switch ((enum state)p->state) {
     case ST_TEXT:
-    case ST_REASONING:
-        return step_text(p);
-    case ST_HEAD:
-        return step_head(p);
-    case ST_NAME:
-        return step_name(p);
-    case ST_ARGS:
-        return step_args(p);
-    case ST_TAIL:
-        return step_tail(p);
+    case ST_REASONING: return step_text(p);
+    case ST_HEAD: return step_head(p);
+    case ST_NAME: return step_name(p);
+    case ST_ARGS: return step_args(p);
+    case ST_TAIL: return step_tail(p);
     case ST_AFTER:
         return p->format->shape == TOOLCALL_HARMONY ? (p->state = ST_HARMONY_BODY, true) : step_after(p);
-    case ST_BUFFER:
-        return step_buffer(p);
-    case ST_HARMONY_HEADER:
-        return step_harmony_header(p);
-    case ST_HARMONY_BODY:
-        return step_harmony_body(p);
+    case ST_BUFFER: return step_buffer(p);
+    case ST_HARMONY_HEADER: return step_harmony_header(p);
+    case ST_HARMONY_BODY: return step_harmony_body(p);
     }
     return false;
 }
 
-void toolcall_init(struct toolcall_parser *p, const struct toolcall_format *format,
-                   bool parse_calls, bool in_reasoning, toolcall_on_event *on_event, void *ctx)
+void toolcall_init(struct toolcall_parser *p, const struct toolcall_format *format, bool parse_calls,
+                   bool in_reasoning, toolcall_on_event *on_event, void *ctx)
 {
-    *p = (struct toolcall_parser){.format = format, .on_event = on_event, .ctx = ctx,
-                                  .parse_calls = parse_calls};
-    p->state = format->shape == TOOLCALL_HARMONY ? ST_HARMONY_BODY
-               : in_reasoning                    ? ST_REASONING
-                                                 : ST_TEXT;
+    *p = (struct toolcall_parser){
+        .format = format, .on_event = on_event, .ctx = ctx, .parse_calls = parse_calls};
+    p->state = format->shape == TOOLCALL_HARMONY ? ST_HARMONY_BODY : in_reasoning ? ST_REASONING : ST_TEXT;
     p->skip_space = in_reasoning;
     buf_init(&p->held, TOOLCALL_HELD_MAX);
     buf_init(&p->spaces, TOOLCALL_HELD_MAX);
@@ -703,8 +698,8 @@ void toolcall_finish(struct toolcall_parser *p)
     p->is_final = true;
     while (step(p))
         ;
-    bool is_reasoning = p->format->shape == TOOLCALL_HARMONY ? p->body == BODY_REASONING
-                                                             : p->state == ST_REASONING;
+    bool is_reasoning =
+        p->format->shape == TOOLCALL_HARMONY ? p->body == BODY_REASONING : p->state == ST_REASONING;
     flush_spaces(p, is_reasoning ? TOOLCALL_REASONING : TOOLCALL_TEXT);
 }
 

@@ -32,10 +32,10 @@ struct toolcall_format {
     /* What marks the start of calls in text: alternatives, "" after the last.  JSON and PYTHON
      * formats with is_bare may also start without a marker, at the first byte of the answer. */
     const char *begin[3];
-    const char *end;       /* after a call, or after the list of calls; may be missing in reality */
+    const char *end; /* after a call, or after the list of calls; may be missing in reality */
     const char *outer_begin, *outer_end; /* around all calls of a turn */
     bool is_bare;
-    bool is_list; /* JSON: calls are written as one list */
+    bool is_list;                    /* JSON: calls are written as one list */
     const char *name_key, *args_key; /* JSON */
     const char *name_prefix;         /* NAME_JSON: before the name, dropped ("functions.") */
     const char *separator;           /* NAME_JSON: between name and arguments */
@@ -57,8 +57,7 @@ struct toolcall_format {
 /* The format of a model: from its chat template's text (which names the markers), else from its
  * special tokens.  `has_token` may be NULL.  Never NULL: at least "none" with <think>. */
 const struct toolcall_format *toolcall_detect(struct str template_source,
-                                              bool (*has_token)(void *ctx, struct str text),
-                                              void *ctx);
+                                              bool (*has_token)(void *ctx, struct str text), void *ctx);
 /* By name ("hermes", "llama3", ...); NULL if there is none. */
 const struct toolcall_format *toolcall_format_named(const char *name);
 const struct toolcall_format *toolcall_format_at(int i); /* NULL past the last */
@@ -104,16 +103,16 @@ struct toolcall_parser {
     char name[TOOLCALL_NAME_MAX], id[TOOLCALL_NAME_MAX];
     size_t name_n, id_n;
     bool has_text, skip_space, is_final;
-    bool in_list;     /* a JSON list of calls is open */
-    int nested;       /* 1: the call was written inside {"function": {...}} */
+    bool in_list; /* a JSON list of calls is open */
+    int nested;   /* 1: the call was written inside {"function": {...}} */
     bool in_string, is_escaped;
-    int depth;        /* of brackets in the arguments */
-    int body;         /* harmony: what the body under way is */
+    int depth; /* of brackets in the arguments */
+    int body;  /* harmony: what the body under way is */
 };
 
 /* `in_reasoning`: toolcall_prompt_opens_reasoning said so.  Owner: one thread. */
-void toolcall_init(struct toolcall_parser *p, const struct toolcall_format *format,
-                   bool parse_calls, bool in_reasoning, toolcall_on_event *on_event, void *ctx);
+void toolcall_init(struct toolcall_parser *p, const struct toolcall_format *format, bool parse_calls,
+                   bool in_reasoning, toolcall_on_event *on_event, void *ctx);
 void toolcall_feed(struct toolcall_parser *p, struct str bytes);
 /* The answer is over: everything held back comes out, an open call ends. */
 void toolcall_finish(struct toolcall_parser *p);

@@ -44,8 +44,7 @@ static void add_param(const struct toolcall_parser *p, struct toolcall_parsed *o
     buf_puts(&out->args, out->args.n > 1 ? ", " : "");
     json_quote(&out->args, key);
     buf_puts(&out->args, ": ");
-    bool is_text = p->is_text_param ? p->is_text_param(p->ctx, out->name, key)
-                                    : !is_json_but_no_text(value);
+    bool is_text = p->is_text_param ? p->is_text_param(p->ctx, out->name, key) : !is_json_but_no_text(value);
     if (is_text || !is_json_but_no_text(value)) /* never broken JSON, whatever the schema says */
         json_quote(&out->args, value);
     else
@@ -58,8 +57,8 @@ struct tag_style {
 };
 
 /* out->name is known, `s` is what follows it. */
-static bool parse_params(const struct toolcall_parser *p, struct str s,
-                         const struct tag_style *style, struct toolcall_parsed *out)
+static bool parse_params(const struct toolcall_parser *p, struct str s, const struct tag_style *style,
+                         struct toolcall_parsed *out)
 {
     struct str skipped, key, value;
     out->name = str_trim(out->name);

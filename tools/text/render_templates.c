@@ -39,8 +39,8 @@ static int run(struct arena *a, struct json request, struct json_writer *w)
         texts[in.n_texts++] = (struct template_text){it.key, json_text(it.value, a)};
     int rc = template_compile(&t, json_text(json_get(request, "template"), a), &err);
     if (rc == OK)
-        rc = template_render_with(t, json_exists(json_get(request, "as_engine")) ? &t->caps : &as_given,
-                                  a, &in, &out, &err);
+        rc = template_render_with(t, json_exists(json_get(request, "as_engine")) ? &t->caps : &as_given, a,
+                                  &in, &out, &err);
     jw_begin_object(w);
     if (rc != OK) {
         reply_error(w, &err);
