@@ -3,19 +3,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/face_int.h"
+#include "engine/face_context.h"
 
 #define QUEUE_DEFAULT  512
 #define QUEUE_MAX      65536
 #define BUDGET_DEFAULT 50000
 #define DRAFT_DEFAULT  5
 
-struct sluice_context {
-    struct sluice_model *model;
-    struct engine *engine;
-};
-
-static int check_alive(const struct sluice_context *ctx, struct err *err)
+int face_check_alive(const struct sluice_context *ctx, struct err *err)
 {
     if (ctx->model->pid != getpid())
         return fail(err, SLUICE_ERR_FORK, "this context belongs to the process before fork(): it has no threads here");
@@ -130,7 +125,7 @@ SLUICE_API int sluice_submit(struct sluice_context *ctx, const struct sluice_req
     int rc;
 
     sluice_request_init(&rq, sizeof rq);
-    if ((rc = check_alive(ctx, err)) != OK ||
+    if ((rc = face_check_alive(ctx, err)) != OK ||
         (rc = face_copy_options(&rq, sizeof rq, given, given->struct_bytes, "sluice_request", err)) != OK ||
         (rc = encode_prompt(ctx->model, &rq, &list, err)) != OK)
         return rc;

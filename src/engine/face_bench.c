@@ -1,0 +1,297 @@
+/* face_bench.c - How fast is this model here, and which share of what the machine can do?
+ *
+ * Speeds are measured through the engine, as a user gets them, with scheduling and sampling.  The
+ * machine's limits are measured in the same run by the same team: bytes read per second from
+ * memory, and int8 multiply-adds per second from registers. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/rand.h"
+#include "base/sys.h"
+#include "engine/face_context.h"
+#include "kernel/limits.h"
+
+#define READ_BYTES       ((size_t)512 << 20) /* more than any cache */
+#define READ_PASSES      4
+#define INT8_ROUNDS      200000
+#define REPETITIONS_MAX  1000
+#define STREAMS_MAX      256
+
+/* ---- the machine ---- */
+
+struct limits_run {
+    const unsigned char *bytes;
+    limits_int8_fn *int8;
+    uint64_t sink;
+};
+
+static void read_part(void *arg, int begin, int end, int worker)
+{
+    struct limits_run *run = arg;
+    (void)worker;
+    for (int i = begin; i < end; i++) {
+        uint64_t x = limits_read(run->bytes + (size_t)i * (1u << 20), 1u << 20);
+        __atomic_fetch_xor(&run->sink, x, __ATOMIC_RELAXED);
+    }
+}
+
+static void int8_part(void *arg, int begin, int end, int worker)
+{
+    struct limits_run *run = arg;
+    (void)worker;
+    for (int i = begin; i < end; i++)
+        __atomic_fetch_xor(&run->sink, (uint64_t)run->int8(INT8_ROUNDS), __ATOMIC_RELAXED);
+}
+
+static double seconds_of(struct team *team, team_work *work, struct limits_run *run, int n)
+{
+    int64_t begin_ns = clock_now_ns();
+    team_run(team, work, run, n, 1);
+    return (double)(clock_now_ns() - begin_ns) / NS_PER_S;
+}
+
+struct machine {
+    double read_bytes_per_s, int8_macs_per_s;
+};
+
+static int measure_machine(struct sluice_model *m, struct machine *machine, struct err *err)
+{
+    struct limits_run run = {.int8 = limits_int8_for(model_isa(m->model))};
+    unsigned char *bytes = sys_alloc_pages(READ_BYTES);
+    double read_s = INFINITY, int8_s = INFINITY;
+
+    if (!bytes)
+        return FACE_OUT_OF_MEMORY(err);
+    memset(bytes, 1, READ_BYTES);
+    run.bytes = bytes;
+    team_lease(m->team);
+    for (int i = 0; i < READ_PASSES; i++) {
+        read_s = fmin(read_s, seconds_of(m->team, read_part, &run, (int)(READ_BYTES >> 20)));
+        int8_s = fmin(int8_s, seconds_of(m->team, int8_part, &run, team_size(m->team)));
+    }
+    team_release(m->team);
+    sys_free_pages(bytes, READ_BYTES);
+    machine->read_bytes_per_s = (double)READ_BYTES / read_s;
+    machine->int8_macs_per_s = (double)INT8_ROUNDS * LIMITS_INT8_MACS * team_size(m->team) / int8_s;
+    return OK;
+}
+
+/* ---- requests ---- */
+
+struct bench {
+    struct sluice_context *ctx;
+    struct sluice_bench_options o;
+    int32_t *tokens;
+    uint64_t n_prompts; /* every prompt is a new one, so that none is cached */
+};
+
+static int submit(struct bench *b, int32_t n_prompt, int32_t n_answer, struct sluice_stream **s, struct err *err)
+{
+    struct sluice_request rq;
+    struct sluice_model *m = b->ctx->model;
+
+    b->n_prompts++;
+    for (int32_t i = 0; i < n_prompt; i++)
+        b->tokens[i] = (int32_t)(rand_at(b->n_prompts, 1, (uint64_t)i) % (uint64_t)tokenizer_n_vocab(m->tokenizer));
+    sluice_request_init(&rq, sizeof rq);
+    rq.tokens = b->tokens;
+    rq.n_tokens = (size_t)n_prompt;
+    rq.sampling.temperature = 0;
+    rq.sampling.max_tokens = n_answer;
+    rq.sampling.ignore_eos = true;
+    return sluice_submit(b->ctx, &rq, s, (struct sluice_error *)err);
+}
+
+/* Read to the end. */
+static int finish(struct sluice_stream *s, struct sluice_event *done, struct err *err)
+{
+    int rc;
+    while ((rc = sluice_stream_next(s, -1, done, (struct sluice_error *)err)) == 1 && done->kind != SLUICE_EVENT_DONE)
+        ;
+    if (rc != 1)
+        return rc;
+    if (done->finish == SLUICE_FINISH_ERROR)
+        return fail(err, done->error_code, "%s", done->error_text);
+    return OK;
+}
+
+static int prompt_speed(struct bench *b, double *per_s, struct err *err)
+{
+    struct sluice_stream *s;
+    struct sluice_event done;
+    int64_t begin_ns = clock_now_ns();
+    int rc = submit(b, b->o.prompt_tokens, 0, &s, err);
+    if (rc != OK)
+        return rc;
+    rc = finish(s, &done, err);
+    sluice_stream_free(s);
+    *per_s = b->o.prompt_tokens / ((double)(clock_now_ns() - begin_ns) / NS_PER_S);
+    return rc;
+}
+
+static int generate_speed(struct bench *b, double *per_s, struct err *err)
+{
+    struct sluice_stream *s[STREAMS_MAX];
+    int32_t n = 0, n_prompt = b->o.depth > 0 ? b->o.depth : 1;
+    int rc = OK;
+
+    *per_s = 0;
+    while (n < b->o.n_streams && (rc = submit(b, n_prompt, b->o.generate_tokens + 1, &s[n], err)) == OK)
+        n++;
+    for (int32_t i = 0; i < n; i++) {
+        struct sluice_event done;
+        if (rc == OK && (rc = finish(s[i], &done, err)) == OK)
+            *per_s += (double)(done.usage.generated_tokens - 1) / ((double)done.timings.generate_us / 1e6);
+        sluice_stream_free(s[i]);
+    }
+    return rc;
+}
+
+/* ---- figures ---- */
+
+struct spread {
+    double median, min, max, stddev;
+};
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static struct spread spread_of(double *v, int n)
+{
+    double mean = 0, var = 0;
+    qsort(v, (size_t)n, sizeof *v, by_value);
+    for (int i = 0; i < n; i++)
+        mean += v[i] / n;
+    for (int i = 0; i < n; i++)
+        var += (v[i] - mean) * (v[i] - mean) / (n > 1 ? n - 1 : 1);
+    return (struct spread){n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2, v[0], v[n - 1], sqrt(var)};
+}
+
+typedef int speed_fn(struct bench *b, double *per_s, struct err *err);
+
+/* One run to warm up, then the repetitions. */
+static int repeat(struct bench *b, speed_fn *speed, struct spread *out, struct err *err)
+{
+    double v[REPETITIONS_MAX], warm;
+    int rc = speed(b, &warm, err);
+    for (int i = 0; rc == OK && i < b->o.repetitions; i++)
+        rc = speed(b, &v[i], err);
+    if (rc == OK)
+        *out = spread_of(v, b->o.repetitions);
+    return rc;
+}
+
+static void put_speed(struct json_writer *w, const char *name, int32_t n_tokens, struct spread s, const char *share_name,
+                      double share)
+{
+    jw_key(w, name);
+    jw_begin_object(w);
+    jw_kv_i64(w, "tokens", n_tokens);
+    jw_key(w, "tokens_per_second");
+    jw_begin_object(w);
+    jw_kv_f64(w, "median", s.median);
+    jw_kv_f64(w, "min", s.min);
+    jw_kv_f64(w, "max", s.max);
+    jw_kv_f64(w, "stddev", s.stddev);
+    jw_end_object(w);
+    jw_kv_f64(w, share_name, share);
+    jw_end_object(w);
+}
+
+/* Bytes that one step of n_streams sequences must read: the weights once, and every sequence's KV. */
+static double step_bytes(const struct bench *b)
+{
+    const struct model_facts *f = &b->ctx->model->facts;
+    double keys = b->o.depth + b->o.generate_tokens / 2.0;
+    return (double)f->step_bytes + b->o.n_streams * keys * (double)f->kv_token_bytes;
+}
+
+static int measure(struct bench *b, struct json_writer *w, struct err *err)
+{
+    struct sluice_model *m = b->ctx->model;
+    struct machine machine = {0, 0};
+    struct spread s = {0, 0, 0, 0};
+    int rc = measure_machine(m, &machine, err);
+
+    if (rc != OK)
+        return rc;
+    jw_kv_z(w, "model", m->name);
+    jw_kv_z(w, "isa", model_isa(m->model));
+    jw_kv_i64(w, "threads", team_size(m->team));
+    jw_kv_i64(w, "depth", b->o.depth);
+    jw_kv_i64(w, "streams", b->o.n_streams);
+    jw_kv_i64(w, "repetitions", b->o.repetitions);
+    if (b->o.prompt_tokens > 0) {
+        if ((rc = repeat(b, prompt_speed, &s, err)) != OK)
+            return rc;
+        double macs = (double)(m->facts.step_macs - m->facts.head_macs);
+        put_speed(w, "prompt", b->o.prompt_tokens, s, "share_of_int8_peak", s.median * macs / machine.int8_macs_per_s);
+    }
+    if (b->o.generate_tokens > 0) {
+        if ((rc = repeat(b, generate_speed, &s, err)) != OK)
+            return rc;
+        put_speed(w, "generate", b->o.generate_tokens, s, "share_of_bandwidth",
+                  s.median / b->o.n_streams * step_bytes(b) / machine.read_bytes_per_s);
+    }
+    jw_key(w, "machine");
+    jw_begin_object(w);
+    jw_kv_f64(w, "read_bytes_per_second", machine.read_bytes_per_s);
+    jw_kv_f64(w, "int8_ops_per_second", 2 * machine.int8_macs_per_s);
+    jw_end_object(w);
+    return OK;
+}
+
+static int check_options(const struct sluice_bench_options *o, const struct sluice_model *m, struct err *err)
+{
+    int64_t most = model_n_ctx(m->model), prompt = o->depth > 0 ? o->depth : 1;
+    if (o->prompt_tokens < 0 || o->generate_tokens < 0 || o->depth < 0)
+        return fail(err, ERR_ARG, "numbers of tokens must not be negative");
+    if (o->repetitions < 1 || o->repetitions > REPETITIONS_MAX)
+        return fail(err, ERR_ARG, "repetitions is %d; it must be between 1 and %d", o->repetitions, REPETITIONS_MAX);
+    if (o->n_streams < 1 || o->n_streams > STREAMS_MAX || o->n_streams > m->max_batch)
+        return fail(err, ERR_ARG, "n_streams is %d; it must be between 1 and max_batch, %d", o->n_streams, m->max_batch);
+    if (o->prompt_tokens > most || prompt + o->generate_tokens + 1 > most)
+        return fail(err, ERR_LIMIT, "the context has %lld tokens; the benchmark needs %lld", (long long)most,
+                    (long long)(o->prompt_tokens > prompt + o->generate_tokens + 1 ? o->prompt_tokens
+                                                                                  : prompt + o->generate_tokens + 1));
+    return OK;
+}
+
+SLUICE_API int sluice_bench(struct sluice_context *ctx, const struct sluice_bench_options *options, char **json,
+                            struct sluice_error *error)
+{
+    struct err *err = face_err(error);
+    struct bench b = {.ctx = ctx};
+    struct buf out;
+    int rc;
+
+    sluice_bench_options_init(&b.o, sizeof b.o);
+    if ((options && (rc = face_copy_options(&b.o, sizeof b.o, options, options->struct_bytes, "sluice_bench_options",
+                                            err)) != OK) ||
+        (rc = face_check_alive(ctx, err)) != OK || (rc = check_options(&b.o, ctx->model, err)) != OK)
+        return rc;
+    size_t n_tokens = (size_t)(b.o.prompt_tokens > b.o.depth ? b.o.prompt_tokens : b.o.depth) + 1;
+    b.tokens = calloc(n_tokens, sizeof *b.tokens);
+    if (!b.tokens)
+        return FACE_OUT_OF_MEMORY(err);
+    rand_secure(&b.n_prompts, sizeof b.n_prompts);
+    buf_init(&out, 1 << 16);
+    struct json_writer w = json_writer(&out);
+    jw_begin_object(&w);
+    rc = measure(&b, &w, err);
+    if (rc == OK) {
+        jw_end_object(&w);
+        *json = buf_take(&out, NULL);
+        if (!*json)
+            rc = FACE_OUT_OF_MEMORY(err);
+    }
+    buf_deinit(&out);
+    free(b.tokens);
+    return rc;
+}
