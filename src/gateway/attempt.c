@@ -1,0 +1,328 @@
+/* attempt.c - One target after the other, each several times, until one answers.
+ *
+ * What a failure means decides what follows (wire facts, section 8):
+ *   the client's fault             answered as it is, nobody else is asked
+ *   a dead or limited key          the next key of the provider, at once
+ *   server error, broken, timeout  the same target again after a pause, then the next one
+ *   overloaded provider, 403, 404  the next target at once
+ *   prompt too long                a target with a larger context
+ * Pauses are exponential with full jitter and never shorter than what Retry-After says.  Once
+ * content was shown, nothing is tried again. */
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "gateway/gateway_int.h"
+
+#define BACKOFF_FIRST_MS   200
+#define BACKOFF_MAX_MS     8000
+#define RETRY_AFTER_MAX_MS 20000 /* a longer wait is not worth holding a client for */
+#define BUSY_POLL_MS       20
+#define OVERLOAD_PAUSE_NS  (2 * NS_PER_S)
+
+static struct metric attempts_total =
+    METRIC_COUNTER("sluice_provider_attempts_total", "Attempts by provider, model and outcome.", "provider",
+                   "model", "outcome");
+
+static void count(const struct gw_request *r, const char *outcome)
+{
+    char provider[64], model[128];
+    snprintf(provider, sizeof provider, "%.*s", STR(r->target->provider));
+    snprintf(model, sizeof model, "%.*s", STR(r->target->model));
+    metric_add(metric_cell(&attempts_total, provider, model, outcome), 1);
+}
+
+static const struct config_provider *provider_of(const struct gw_request *r, const struct config_target *t)
+{
+    return &r->config->providers[t->provider_idx];
+}
+
+static void next_target(struct gw_request *r)
+{
+    r->at_route++;
+    r->n_tried = 0;
+}
+
+/* ---- starting ---- */
+
+static void prepare(struct gw_request *r, const struct config_target *t)
+{
+    r->target = t;
+    r->has_error = false;
+    r->has_start = false;
+    r->is_raw = false;
+    r->n_finished = 0;
+    r->usage = (struct token_account){0};
+    buf_clear(&r->raw);
+    buf_clear(&r->dropped);
+    r->attempt_ms = loop_now_ms(r->thread->loop);
+}
+
+enum begin { BEGUN, PASSED_OVER, BUSY, REFUSED };
+
+static enum begin begin_target(struct gw_request *r, const struct config_target *t, int64_t *wait_ms)
+{
+    const struct config_provider *p = provider_of(r, t);
+    bool is_local = str_eq(p->kind, S("local"));
+    struct health *h = health_of(r->gw->health, t->provider, t->model);
+    if (!h)
+        return BUSY;
+    if (!health_begin(h, &p->breaker, p->max_concurrency, clock_now_ns(), wait_ms))
+        return BUSY;
+    prepare(r, t);
+    const struct upstream *up = is_local ? &upstream_local : &upstream_hosted;
+    struct chat_error e = {.retry_after_ms = -1};
+    r->upstream = up;
+    if (up->start(r, t, &e) == OK) {
+        r->health = h;
+        r->n_attempts++;
+        r->n_tried++;
+        return BEGUN;
+    }
+    r->upstream = NULL;
+    health_end(h, &p->breaker, false, false, clock_now_ns());
+    if (e.kind == CHAT_ERR_RATE_LIMIT) { /* all keys are parked */
+        *wait_ms = e.retry_after_ms;
+        r->n_rate_limited++;
+        r->n_failed++;
+        if (e.retry_after_ms >= 0 && (r->retry_after_ms < 0 || e.retry_after_ms < r->retry_after_ms))
+            r->retry_after_ms = e.retry_after_ms;
+        r->error = e;
+        return PASSED_OVER;
+    }
+    r->lack = e;
+    return e.kind == CHAT_ERR_INVALID ? REFUSED : PASSED_OVER;
+}
+
+/* ---- nobody is left ---- */
+
+static void final_error(struct gw_request *r, struct chat_error *e)
+{
+    if (r->n_failed > 0 && r->n_rate_limited == r->n_failed) {
+        chat_error_set(e, CHAT_ERR_RATE_LIMIT, NULL, "every target of '%.*s' is rate-limited",
+                       STR(r->model->name));
+        e->retry_after_ms = r->retry_after_ms >= 0 ? r->retry_after_ms : 1000;
+    } else if (r->n_failed > 0) {
+        *e = r->error;
+        enum chat_error_kind kind =
+            r->error.kind == CHAT_ERR_TIMEOUT ? CHAT_ERR_TIMEOUT : CHAT_ERR_BAD_ANSWER;
+        chat_error_set(e, kind, NULL, "%.*s/%.*s failed%s: %s", STR(r->target->provider),
+                       STR(r->target->model), r->n_route > 1 ? " as the last of all targets" : "",
+                       r->error.message);
+        e->retry_after_ms = -1;
+    } else if (r->lack.kind) {
+        *e = r->lack;
+    } else {
+        chat_error_set(e, CHAT_ERR_UNAVAILABLE, NULL, "every target of '%.*s' is busy or out of service",
+                       STR(r->model->name));
+        e->retry_after_ms = 1000;
+    }
+}
+
+static enum gw_step give_up(struct gw_request *r)
+{
+    struct chat_error e = {.retry_after_ms = -1};
+    final_error(r, &e);
+    e.is_final = true;
+    r->outcome = GW_FAILED;
+    answer_error(r, &e);
+    return GW_END;
+}
+
+/* Every target is busy: ask again in a while, until queue_timeout. */
+static bool queue_up(struct gw_request *r, int64_t wait_ms)
+{
+    uint64_t now = loop_now_ms(r->thread->loop);
+    if (!r->queued_ms)
+        r->queued_ms = now;
+    int64_t left = r->model->queue_timeout_ns / NS_PER_MS - (int64_t)(now - r->queued_ms);
+    if (left <= 0 || wait_ms > left)
+        return false;
+    int64_t pause = wait_ms > BUSY_POLL_MS ? wait_ms : BUSY_POLL_MS;
+    r->at_route = 0;
+    r->n_tried = 0;
+    timer_start(&r->wait, (uint64_t)(pause < left ? pause : left));
+    return true;
+}
+
+enum gw_step phase_attempt(struct gw_request *r)
+{
+    int64_t shortest = -1;
+    bool any_busy = false;
+    while (r->at_route < r->n_route) {
+        const struct config_target *t = r->route[r->at_route];
+        if (r->n_tried > r->model->retries) {
+            next_target(r);
+            continue;
+        }
+        int64_t wait_ms = 0;
+        switch (begin_target(r, t, &wait_ms)) {
+        case BEGUN: return GW_WAIT;
+        case BUSY:
+            any_busy = true;
+            if (wait_ms >= 0 && (shortest < 0 || wait_ms < shortest))
+                shortest = wait_ms;
+            break;
+        case PASSED_OVER:
+        case REFUSED: break;
+        }
+        next_target(r);
+    }
+    if (any_busy && r->n_failed == 0 && queue_up(r, shortest))
+        return GW_WAIT;
+    return give_up(r);
+}
+
+void attempt_waited(struct timer *timer)
+{
+    struct gw_request *r = (struct gw_request *)((char *)timer - offsetof(struct gw_request, wait));
+    gw_advance(r);
+}
+
+/* ---- ending ---- */
+
+static bool is_targets_fault(enum chat_error_kind kind)
+{
+    return kind == CHAT_ERR_SERVER || kind == CHAT_ERR_BAD_ANSWER || kind == CHAT_ERR_UNAVAILABLE ||
+           kind == CHAT_ERR_TIMEOUT || kind == CHAT_ERR_OVERLOADED;
+}
+
+static void learn(struct gw_request *r)
+{
+    uint64_t now = loop_now_ms(r->thread->loop);
+    double first = r->first_content_ms > r->attempt_ms ? (double)(r->first_content_ms - r->attempt_ms) : 0;
+    double per = 0;
+    if (r->req->is_stream && r->usage.output > 1 && r->first_content_ms)
+        per = (double)(now - r->first_content_ms) / (double)(r->usage.output - 1);
+    if (!r->req->is_stream && r->usage.output > 0) { /* a whole answer shows only its total */
+        per = (double)(now - r->attempt_ms) / (double)r->usage.output;
+        first = 0;
+    }
+    health_learn(r->health, first, per);
+}
+
+static int64_t backoff_ms(struct gw_request *r)
+{
+    int64_t cap = BACKOFF_FIRST_MS;
+    for (int i = 1; i < r->n_tried && cap < BACKOFF_MAX_MS; i++)
+        cap *= 2;
+    int64_t jittered = (int64_t)rng_below(&r->thread->rng, (uint64_t)cap + 1);
+    return r->error.retry_after_ms > jittered ? r->error.retry_after_ms : jittered;
+}
+
+static bool time_is_left(const struct gw_request *r, int64_t pause_ms)
+{
+    if (pause_ms > RETRY_AFTER_MAX_MS)
+        return false;
+    if (r->model->timeout_ns == 0)
+        return true;
+    int64_t used = (int64_t)(loop_now_ms(r->thread->loop) - r->began_ms);
+    return (used + pause_ms) * NS_PER_MS < r->model->timeout_ns;
+}
+
+static void again_after(struct gw_request *r, int64_t pause_ms)
+{
+    if (r->n_tried > r->model->retries || !time_is_left(r, pause_ms))
+        next_target(r);
+    else
+        timer_start(&r->wait, (uint64_t)(pause_ms > 0 ? pause_ms : 1));
+}
+
+/* Only a target that is known to hold more can help. */
+static void skip_small_contexts(struct gw_request *r)
+{
+    int64_t too_small = r->target->context;
+    next_target(r);
+    while (r->at_route < r->n_route && r->route[r->at_route]->context != 0 &&
+           r->route[r->at_route]->context <= too_small)
+        next_target(r);
+}
+
+static void answer_as_it_is(struct gw_request *r)
+{
+    r->outcome = GW_FAILED;
+    r->error.is_final = true;
+    r->at_route = r->n_route;
+    answer_error(r, &r->error);
+    r->phase++; /* behind the attempts */
+    gw_advance(r);
+}
+
+/* The attempt failed before the client saw anything: what now? */
+static void after_failure(struct gw_request *r)
+{
+    enum chat_error_kind kind = r->error.kind;
+    bool is_last = r->at_route + 1 >= r->n_route;
+    r->n_failed++;
+    r->n_rate_limited += kind == CHAT_ERR_RATE_LIMIT;
+    if (r->error.retry_after_ms >= 0 &&
+        (r->retry_after_ms < 0 || r->error.retry_after_ms < r->retry_after_ms))
+        r->retry_after_ms = r->error.retry_after_ms;
+    log_info("attempt", "%s %.*s/%.*s failed (%d): %s", r->id, STR(r->target->provider),
+             STR(r->target->model), r->error.status, r->error.message);
+    switch (kind) {
+    case CHAT_ERR_INVALID:
+    case CHAT_ERR_TOO_LARGE:
+    case CHAT_ERR_CONTENT_FILTER: answer_as_it_is(r); return;
+    case CHAT_ERR_CONTEXT_LENGTH:
+        if (is_last) {
+            answer_as_it_is(r);
+            return;
+        }
+        skip_small_contexts(r);
+        if (r->at_route >= r->n_route) {
+            answer_as_it_is(r);
+            return;
+        }
+        break;
+    case CHAT_ERR_AUTH:
+    case CHAT_ERR_BILLING: /* the key was parked: another one may do, without counting as a retry */
+        if (provider_of(r, r->target)->api_keys.n > 1 && r->n_tried <= provider_of(r, r->target)->api_keys.n)
+            break;
+        next_target(r);
+        break;
+    case CHAT_ERR_RATE_LIMIT:
+        if (provider_of(r, r->target)->api_keys.n > 1 && r->n_tried <= provider_of(r, r->target)->api_keys.n)
+            break;
+        again_after(r, backoff_ms(r));
+        break;
+    case CHAT_ERR_PERMISSION:
+    case CHAT_ERR_NOT_FOUND: next_target(r); break;
+    case CHAT_ERR_OVERLOADED:
+        health_pause(r->health, clock_now_ns() + OVERLOAD_PAUSE_NS);
+        next_target(r);
+        break;
+    default: again_after(r, backoff_ms(r)); break;
+    }
+    if (!r->wait.is_running)
+        gw_advance(r);
+}
+
+void attempt_ended(struct gw_request *r)
+{
+    bool failed = r->has_error;
+    bool their_fault = failed && is_targets_fault(r->error.kind);
+    if (!failed)
+        learn(r);
+    struct health *h = r->health;
+    health_end(h, &provider_of(r, r->target)->breaker, !failed, their_fault, clock_now_ns());
+    count(r, !failed ? "ok" : r->has_content ? "broken" : "failed");
+    if (failed && !r->has_content)
+        after_failure(r);
+    else
+        r->health = NULL;
+}
+
+void attempt_cancel(struct gw_request *r)
+{
+    timer_stop(&r->wait);
+    if (!r->upstream)
+        return;
+    r->upstream->cancel(r);
+    r->upstream = NULL;
+    health_end(r->health, &provider_of(r, r->target)->breaker, false, false, clock_now_ns());
+    r->health = NULL;
+    count(r, "cancelled");
+}

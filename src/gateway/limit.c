@@ -1,0 +1,185 @@
+/* limit.c - See limit.h. */
+#include "gateway/limit.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+
+void limit_init(struct limit_state *s)
+{
+    memset(s, 0, sizeof *s);
+    pthread_mutex_init(&s->lock, NULL);
+}
+
+void limit_deinit(struct limit_state *s)
+{
+    pthread_mutex_destroy(&s->lock);
+}
+
+/* ---- calendar ---- */
+
+int64_t limit_window_start(enum config_period per, int64_t wall_ns)
+{
+    struct clock_date d = clock_date_utc(wall_ns);
+    d.minute = d.second = d.ms = 0;
+    if (per != PERIOD_HOUR)
+        d.hour = 0;
+    if (per == PERIOD_MONTH)
+        d.day = 1;
+    return clock_from_date_utc(&d) / NS_PER_S;
+}
+
+int64_t limit_window_end(enum config_period per, int64_t wall_ns)
+{
+    int64_t start = limit_window_start(per, wall_ns);
+    if (per == PERIOD_HOUR)
+        return start + 3600;
+    if (per == PERIOD_DAY)
+        return start + 86400;
+    /* 32 days behind the first of a month lies in the next one. */
+    return limit_window_start(PERIOD_MONTH, (start + 32 * INT64_C(86400)) * NS_PER_S);
+}
+
+/* ---- sliding windows ---- */
+
+static void slide(struct limit_state *s, int64_t second)
+{
+    if (second - s->second >= LIMIT_SECONDS) {
+        memset(s->requests, 0, sizeof s->requests);
+        memset(s->tokens, 0, sizeof s->tokens);
+        s->sum_requests = s->sum_tokens = 0;
+        s->second = second;
+    }
+    while (s->second < second) {
+        s->second++;
+        int i = (int)(s->second % LIMIT_SECONDS);
+        s->sum_requests -= s->requests[i];
+        s->sum_tokens -= s->tokens[i];
+        s->requests[i] = s->tokens[i] = 0;
+    }
+}
+
+/* How long until `need` of the window's sum has left it. */
+static int64_t until_free_ms(const struct limit_state *s, const int64_t buckets[LIMIT_SECONDS], int64_t need,
+                             int64_t now_ns)
+{
+    int64_t gone = 0;
+    for (int64_t age = LIMIT_SECONDS - 1; age >= 0; age--) {
+        int64_t second = s->second - age;
+        if (second < 0)
+            continue;
+        gone += buckets[second % LIMIT_SECONDS];
+        if (gone >= need)
+            return (second + LIMIT_SECONDS) * 1000 - now_ns / NS_PER_MS;
+    }
+    return LIMIT_SECONDS * 1000;
+}
+
+static void enter_window(struct limit_state *s, const struct config_limits *l, int64_t wall_ns)
+{
+    int64_t start = limit_window_start((enum config_period)l->budget_per, wall_ns);
+    if (start == s->window_start_s)
+        return;
+    s->window_start_s = start;
+    s->spent_nano = s->reserved_nano = 0;
+    s->spent_tokens = s->reserved_tokens = 0;
+}
+
+/* ---- admission ---- */
+
+static enum limit_refusal check(const struct limit_state *s, const struct config_limits *l, int64_t tokens,
+                                int64_t nano, int64_t now_ns, int64_t wall_ns, int64_t *retry_ms)
+{
+    if (l->budget_nano >= 0 && s->spent_nano + s->reserved_nano + nano > l->budget_nano) {
+        *retry_ms = limit_window_end((enum config_period)l->budget_per, wall_ns) * 1000 - wall_ns / NS_PER_MS;
+        return LIMIT_BUDGET;
+    }
+    if (l->token_budget > 0 && s->spent_tokens + s->reserved_tokens + tokens > l->token_budget) {
+        *retry_ms = limit_window_end((enum config_period)l->budget_per, wall_ns) * 1000 - wall_ns / NS_PER_MS;
+        return LIMIT_TOKEN_BUDGET;
+    }
+    if (l->concurrency > 0 && s->n_running >= l->concurrency) {
+        *retry_ms = 1000;
+        return LIMIT_CONCURRENCY;
+    }
+    if (l->rpm > 0 && s->sum_requests + 1 > l->rpm) {
+        *retry_ms = until_free_ms(s, s->requests, s->sum_requests + 1 - l->rpm, now_ns);
+        return LIMIT_RPM;
+    }
+    if (l->tpm > 0 && s->sum_tokens + tokens > l->tpm) {
+        *retry_ms = until_free_ms(s, s->tokens, s->sum_tokens + tokens - l->tpm, now_ns);
+        return LIMIT_TPM;
+    }
+    return LIMIT_NONE;
+}
+
+static void tell(const struct limit_state *s, const struct config_limits *l, int64_t now_ns,
+                 struct limit_answer *a)
+{
+    a->requests_left = l->rpm > 0 ? l->rpm - s->sum_requests : -1;
+    a->tokens_left = l->tpm > 0 ? l->tpm - s->sum_tokens : -1;
+    a->requests_reset_ms = s->sum_requests ? until_free_ms(s, s->requests, s->sum_requests, now_ns) : 0;
+    a->tokens_reset_ms = s->sum_tokens ? until_free_ms(s, s->tokens, s->sum_tokens, now_ns) : 0;
+    if (a->requests_left < 0 && l->rpm > 0)
+        a->requests_left = 0;
+    if (a->tokens_left < 0 && l->tpm > 0)
+        a->tokens_left = 0;
+}
+
+struct limit_answer limit_reserve(struct limit_state *s, const struct config_limits *l, int64_t tokens,
+                                  int64_t nano, int64_t now_ns, int64_t wall_ns, struct reservation *r)
+{
+    struct limit_answer a = {0};
+    *r = (struct reservation){0};
+    pthread_mutex_lock(&s->lock);
+    slide(s, now_ns / NS_PER_S);
+    enter_window(s, l, wall_ns);
+    a.refusal = check(s, l, tokens, nano, now_ns, wall_ns, &a.retry_after_ms);
+    if (a.refusal == LIMIT_NONE) {
+        int i = (int)(s->second % LIMIT_SECONDS);
+        s->requests[i]++;
+        s->sum_requests++;
+        s->tokens[i] += tokens;
+        s->sum_tokens += tokens;
+        s->n_running++;
+        s->reserved_nano += nano;
+        s->reserved_tokens += tokens;
+        *r = (struct reservation){s->second, tokens, nano, s->window_start_s, true};
+    }
+    tell(s, l, now_ns, &a);
+    pthread_mutex_unlock(&s->lock);
+    return a;
+}
+
+void limit_settle(struct limit_state *s, const struct config_limits *l, struct reservation *r, int64_t tokens,
+                  int64_t nano, int64_t now_ns, int64_t wall_ns)
+{
+    if (!r->is_held)
+        return;
+    r->is_held = false;
+    pthread_mutex_lock(&s->lock);
+    slide(s, now_ns / NS_PER_S);
+    enter_window(s, l, wall_ns);
+    s->n_running--;
+    if (s->second - r->second < LIMIT_SECONDS) { /* still in the window: correct its bucket */
+        s->tokens[r->second % LIMIT_SECONDS] += tokens - r->tokens;
+        s->sum_tokens += tokens - r->tokens;
+    }
+    if (r->window_start_s == s->window_start_s) {
+        s->reserved_nano -= r->nano;
+        s->reserved_tokens -= r->tokens;
+    }
+    /* What was spent counts in the window in which it ended. */
+    s->spent_nano += nano;
+    s->spent_tokens += tokens;
+    pthread_mutex_unlock(&s->lock);
+}
+
+void limit_restore(struct limit_state *s, int64_t window_start_s, int64_t nano, int64_t tokens)
+{
+    pthread_mutex_lock(&s->lock);
+    s->window_start_s = window_start_s;
+    s->spent_nano = nano;
+    s->spent_tokens = tokens;
+    pthread_mutex_unlock(&s->lock);
+}
