@@ -221,6 +221,7 @@ int anthropic_write_answer(const struct chat_request *req, const struct dialect_
                            const struct chat_answer *answer, struct buf *out, struct chat_error *e)
 {
     struct json_writer w = json_writer(out);
+    size_t before = out->n;
     static const struct chat_choice none;
     const struct chat_choice *c = answer->n_choices ? &answer->choices[0] : &none;
     struct arena scratch;
@@ -239,9 +240,14 @@ int anthropic_write_answer(const struct chat_request *req, const struct dialect_
     jw_end_array(&w);
     write_stop(&w, c->finish, c->stop);
     jw_key(&w, "usage");
-    write_usage(&w, &answer->usage, false);
+    struct token_account usage = answer->usage;
+    if (!usage.is_known && !usage.is_estimated)
+        usage.input_fresh = reply->input_estimate;
+    write_usage(&w, &usage, false);
     jw_end_object(&w);
     arena_deinit(&scratch);
+    if (!ok && buf_ok(out))
+        out->n = before; /* nothing of a refused answer stays behind */
     if (!ok)
         return ERR_FORMAT;
     return buf_ok(out) ? OK : ERR_LIMIT;
@@ -626,6 +632,8 @@ int anthropic_writer_end(struct dialect_writer *base, struct buf *out)
     }
     write_message_start(w, out);
     close_block(w, out);
+    if (!w->has_usage)
+        w->usage.input_fresh = w->reply->input_estimate;
     begin_event(out, "message_delta");
     buf_puts(out, ",\"delta\":");
     jw_begin_object(&jw);

@@ -306,7 +306,7 @@ static void write_tool_use(struct wr *x, const struct chat_part *p, const char *
 static void write_reasoning(struct wr *x, const struct chat_part *p)
 {
     if (p->signature_from != DIALECT_ANTHROPIC || !p->signature.p) {
-        lack_hint(x->lacks, "messages.reasoning");
+        lack_hint(x->lacks, "%s", wire_field(x->req, "messages.reasoning"));
         return;
     }
     begin_block(x, p->is_redacted ? "redacted_thinking" : "thinking");
@@ -353,7 +353,7 @@ static void write_part(struct wr *x, const struct chat_message *m, const struct 
     char path[PART_PATH_MAX];
     part_path(path, x->req, m, p);
     if (p->signature.p && p->type != CHAT_PART_REASONING)
-        lack_hint(x->lacks, "messages.reasoning"); /* Gemini's proof on a text or call */
+        lack_hint(x->lacks, "%s", wire_field(x->req, "messages.reasoning")); /* Gemini's proof on a text or call */
     switch (p->type) {
     case CHAT_PART_TOOL_RESULT:
         write_tool_result(x, p, path);
@@ -440,7 +440,7 @@ static bool has_content(const struct wr *x, const struct chat_message *m)
         if (!empty && !foreign)
             return true;
         if (foreign)
-            lack_hint(x->lacks, "messages.reasoning");
+            lack_hint(x->lacks, "%s", wire_field(x->req, "messages.reasoning"));
     }
     return false;
 }
@@ -516,7 +516,7 @@ static void write_tool_choice(struct wr *x)
         return;
     bool is_named = req->n_tool_names == 1;
     if (req->n_tool_names > 1) {
-        lack_refuse(x->lacks, "tool_choice");
+        lack_refuse(x->lacks, "%s", wire_field(x->req, "tool_choice"));
         return;
     }
     jw_key(&x->w, "tool_choice");
@@ -620,7 +620,7 @@ static bool write_foreign_thinking(struct wr *x, int64_t max_tokens)
     if (x->t->quirks & QUIRK_ADAPTIVE_THINKING)
         budget = 1024;
     if (!possible || budget < 1024) {
-        lack_hint(x->lacks, "reasoning_effort");
+        lack_hint(x->lacks, "%s", wire_field(x->req, "reasoning_effort"));
         return false;
     }
     if (x->t->quirks & QUIRK_ADAPTIVE_THINKING) {
@@ -688,13 +688,13 @@ static void write_output_config(struct wr *x, bool is_thinking)
 static void refuse_f64(struct wr *x, const char *field, const struct chat_f64 *v, double neutral)
 {
     if (v->is_set && v->v != neutral)
-        lack_refuse(x->lacks, "%s", field);
+        lack_refuse(x->lacks, "%s", wire_field(x->req, field));
 }
 
 static void refuse_i64(struct wr *x, const char *field, const struct chat_i64 *v, int64_t neutral)
 {
     if (v->is_set && v->v != neutral)
-        lack_refuse(x->lacks, "%s", field);
+        lack_refuse(x->lacks, "%s", wire_field(x->req, field));
 }
 
 static void write_sampling(struct wr *x)
@@ -702,7 +702,7 @@ static void write_sampling(struct wr *x)
     const struct chat_request *req = x->req;
     const struct chat_sampling *s = &req->sampling;
     if (s->temperature.is_set && s->temperature.v > 1)
-        lack_refuse(x->lacks, "temperature");
+        lack_refuse(x->lacks, "%s", wire_field(x->req, "temperature"));
     else if (s->temperature.is_set)
         jw_kv_f64(&x->w, "temperature", s->temperature.v);
     if (s->top_p.is_set)
@@ -716,21 +716,20 @@ static void write_sampling(struct wr *x)
     refuse_f64(x, "typical_p", &s->typical_p, 1);
     refuse_i64(x, "min_tokens", &s->min_tokens, 0);
     if (s->seed.is_set)
-        lack_hint(x->lacks, "seed");
+        lack_hint(x->lacks, "%s", wire_field(x->req, "seed"));
     if (s->n_bias)
         lack_refuse(x->lacks, "logit_bias");
     if (s->ignore_eos == CHAT_YES)
         lack_refuse(x->lacks, "ignore_eos");
     if (req->n > 1)
-        lack_refuse(x->lacks, req->from == DIALECT_GEMINI ? "generationConfig.candidateCount" : "n");
+        lack_refuse(x->lacks, "%s", wire_field(x->req, "n"));
     if (req->logprobs)
-        lack_refuse(x->lacks,
-                    req->from == DIALECT_GEMINI ? "generationConfig.responseLogprobs" : "logprobs");
+        lack_refuse(x->lacks, "%s", wire_field(x->req, "logprobs"));
     if (req->n_stops == 0)
         return;
     for (size_t i = 0; i < req->n_stops; i++)
         if (str_trim(req->stops[i]).n == 0 && !x->is_native) /* the provider wants more than space */
-            lack_refuse(x->lacks, "stop");
+            lack_refuse(x->lacks, "%s", wire_field(x->req, "stop"));
     jw_key(&x->w, "stop_sequences");
     jw_begin_array(&x->w);
     for (size_t i = 0; i < req->n_stops; i++)
@@ -743,7 +742,8 @@ static void write_kept(struct wr *x)
 {
     for (size_t i = 0; i < x->req->n_fields; i++) {
         const struct chat_field *f = &x->req->fields[i];
-        if (json_exists(json_get_str(json_root(x->req->doc), f->name))) {
+        struct json top = json_get_str(json_root(x->req->doc), f->name);
+        if (json_span(top).p == f->json.p) {
             jw_key_str(&x->w, f->name);
             jw_raw(&x->w, f->json);
         } else {

@@ -80,7 +80,7 @@ static enum chat_error_kind kind_by_status(struct str s)
         enum chat_error_kind kind;
     } rows[] = {
         {"INVALID_ARGUMENT", CHAT_ERR_INVALID},
-        {"FAILED_PRECONDITION", CHAT_ERR_BILLING}, /* free tier not open here, billing not enabled */
+        {"FAILED_PRECONDITION", CHAT_ERR_PERMISSION}, /* not open in this country or to this account */
         {"OUT_OF_RANGE", CHAT_ERR_INVALID},
         {"UNAUTHENTICATED", CHAT_ERR_AUTH},
         {"PERMISSION_DENIED", CHAT_ERR_PERMISSION},
@@ -132,9 +132,9 @@ void gemini_read_error_value(int status, struct json error, struct chat_error *e
     enum chat_error_kind kind = name.p ? kind_by_status(name) : CHAT_ERR_NONE;
     if (kind == CHAT_ERR_NONE)
         kind = error_kind_by_status(status < 400 ? 500 : status);
-    if (kind == CHAT_ERR_INVALID && message.p) {
+    if ((kind == CHAT_ERR_INVALID || str_eq(name, S("FAILED_PRECONDITION"))) && message.p) {
         enum chat_error_kind known = error_kind_by_words(message);
-        kind = known == CHAT_ERR_CONTEXT_LENGTH ? known : kind;
+        kind = known != CHAT_ERR_NONE ? known : kind;
     }
     chat_error_set(e, kind, "", "the provider gave no message");
     if (status >= 400)

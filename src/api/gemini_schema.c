@@ -39,19 +39,26 @@ static bool is_count(struct str key)
     return false;
 }
 
+enum { NAME_MAX_BYTES = 64 };
+
 /* snake_case of Google's names as the camelCase of JSON Schema. */
-static void write_key(struct json_writer *w, struct str key)
+static struct str camel_case(struct str key, char name[NAME_MAX_BYTES])
 {
-    char name[64];
     size_t n = 0;
-    for (size_t i = 0; i < key.n && n < sizeof(name); i++) {
+    for (size_t i = 0; i < key.n && n < NAME_MAX_BYTES; i++) {
         bool up = key.p[i] == '_' && i > 0 && i + 1 < key.n;
         if (up)
             i++;
         char c = key.p[i];
         name[n++] = up && c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
     }
-    jw_key_str(w, str_of(name, n));
+    return str_of(name, n);
+}
+
+static void write_key(struct json_writer *w, struct str key)
+{
+    char name[NAME_MAX_BYTES];
+    jw_key_str(w, camel_case(key, name));
 }
 
 static void write_type(struct json_writer *w, struct json type, bool is_nullable)
@@ -115,8 +122,13 @@ static void write_member(struct conv *c, struct str key, struct json v, bool is_
         jw_end_array(w);
     } else if (is_count(key) && json_is(v, JSON_STRING)) {
         struct str raw = json_span(v);
+        uint64_t n;
+        bool is_number = str_to_u64(str_sub(raw, 1, raw.n - 1), &n);
         write_key(w, key);
-        jw_raw(w, str_sub(raw, 1, raw.n - 1));
+        if (is_number)
+            jw_u64(w, n);
+        else
+            jw_raw(w, raw); /* wrong, and the provider shall say so */
     } else if (is_count(key)) {
         write_key(w, key);
         jw_raw(w, json_span(v));
@@ -139,8 +151,16 @@ static void write_schema(struct conv *c, struct json v)
     }
     json_bool(json_get(v, "nullable"), &is_nullable);
     jw_begin_object(w);
-    for (struct json_iter it = json_iter(v); json_next(&it);)
-        write_member(c, json_text(it.key_value, c->a), it.value, is_nullable);
+    for (struct json_iter it = json_iter(v); json_next(&it);) {
+        char name[NAME_MAX_BYTES];
+        struct str key = json_text(it.key_value, c->a);
+        bool is_snake = (is_count(key) || str_eq(key, S("any_of"))) &&
+                        str_find_char(key, '_', 0) != STR_NONE;
+        /* Both spellings at once: the camelCase one counts. */
+        if (is_snake && json_exists(json_get_str(v, camel_case(key, name))))
+            continue;
+        write_member(c, key, it.value, is_nullable);
+    }
     jw_end_object(w);
 }
 

@@ -61,9 +61,29 @@ static void write_text(struct wr *x, const struct chat_part *p)
         lack_hint(x->lacks, "messages.citations");
 }
 
+/* The provider wants a type; an address often ends in it.  p == NULL if it does not. */
+static struct str mime_of_url(struct str url)
+{
+    static const struct {
+        const char *end, *mime;
+    } rows[] = {{".png", "image/png"},   {".jpg", "image/jpeg"}, {".jpeg", "image/jpeg"},
+                {".webp", "image/webp"}, {".gif", "image/gif"},  {".pdf", "application/pdf"},
+                {".mp4", "video/mp4"},   {".mp3", "audio/mp3"},  {".wav", "audio/wav"}};
+    size_t query = str_find_char(url, '?', 0);
+    if (query != STR_NONE)
+        url = str_sub(url, 0, query);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct str end = str_c(rows[i].end);
+        if (url.n > end.n && str_eq_nocase(str_sub(url, url.n - end.n, url.n), end))
+            return str_c(rows[i].mime);
+    }
+    return (struct str){0};
+}
+
 static void write_media(struct wr *x, const struct chat_part *p, const char *path)
 {
     const struct chat_media *m = &p->media;
+    struct str known = m->mime.p ? m->mime : m->url.p ? mime_of_url(m->url) : (struct str){0};
     const char *mime = p->type == CHAT_PART_IMAGE ? "image/png" : "application/pdf";
     if (m->file_id.p && !x->is_native) {
         lack_refuse(x->lacks, "%s", path);
@@ -76,8 +96,8 @@ static void write_media(struct wr *x, const struct chat_part *p, const char *pat
     jw_begin_object(&x->w);
     jw_key(&x->w, m->data.p ? "inlineData" : "fileData");
     jw_begin_object(&x->w);
-    if (m->mime.p || m->data.p)
-        jw_kv_str(&x->w, "mimeType", m->mime.p ? m->mime : str_c(mime));
+    if (known.p || m->data.p)
+        jw_kv_str(&x->w, "mimeType", known.p ? known : str_c(mime));
     if (m->data.p)
         jw_kv_str(&x->w, "data", m->data);
     else
@@ -219,7 +239,7 @@ static void write_result_media(struct wr *x, const struct chat_part *p, const ch
 static void write_reasoning(struct wr *x, const struct chat_part *p)
 {
     if (p->signature_from != DIALECT_GEMINI) {
-        lack_hint(x->lacks, "messages.reasoning");
+        lack_hint(x->lacks, "%s", wire_field(x->req, "messages.reasoning"));
         return;
     }
     if (p->is_redacted) { /* the proof of the part behind it */
@@ -327,7 +347,7 @@ static bool has_content(struct wr *x, const struct chat_message *m)
         if (!empty && !foreign)
             return true;
         if (foreign)
-            lack_hint(x->lacks, "messages.reasoning");
+            lack_hint(x->lacks, "%s", wire_field(x->req, "messages.reasoning"));
     }
     return false;
 }
@@ -423,9 +443,7 @@ static void write_tools(struct wr *x)
         return;
     }
     if (req->parallel_tool_calls == CHAT_NO)
-        lack_refuse(x->lacks, req->from == DIALECT_ANTHROPIC
-                                  ? "tool_choice.disable_parallel_tool_use"
-                                  : "parallel_tool_calls");
+        lack_refuse(x->lacks, "%s", wire_field(req, "parallel_tool_calls"));
     for (size_t i = 0; i < req->n_tools; i++)
         n_functions += req->tools[i].name.p != NULL;
     jw_key(&x->w, "tools");
@@ -463,7 +481,7 @@ static void write_f64(struct wr *x, const char *key, const struct chat_f64 *v)
 static void refuse_f64(struct wr *x, const char *field, const struct chat_f64 *v, double neutral)
 {
     if (v->is_set && v->v != neutral)
-        lack_refuse(x->lacks, "%s", field);
+        lack_refuse(x->lacks, "%s", wire_field(x->req, field));
 }
 
 static void write_sampling(struct wr *x)
@@ -480,7 +498,7 @@ static void write_sampling(struct wr *x)
     if (s->seed.is_set && s->seed.v >= INT32_MIN && s->seed.v <= INT32_MAX)
         jw_kv_i64(&x->w, "seed", s->seed.v);
     else if (s->seed.is_set)
-        lack_hint(x->lacks, "seed");
+        lack_hint(x->lacks, "%s", wire_field(x->req, "seed"));
     refuse_f64(x, "repeat_penalty", &s->repeat_penalty, 1);
     refuse_f64(x, "min_p", &s->min_p, 0);
     refuse_f64(x, "typical_p", &s->typical_p, 1);
@@ -491,11 +509,11 @@ static void write_sampling(struct wr *x)
     if (s->n_bias)
         lack_refuse(x->lacks, "logit_bias");
     if (req->n > 1 && (x->t->quirks & QUIRK_NO_N))
-        lack_refuse(x->lacks, "n");
+        lack_refuse(x->lacks, "%s", wire_field(x->req, "n"));
     else if (req->n > 1)
         jw_kv_i64(&x->w, "candidateCount", req->n);
     if (req->logprobs && (x->t->quirks & QUIRK_NO_LOGPROBS)) {
-        lack_refuse(x->lacks, "logprobs");
+        lack_refuse(x->lacks, "%s", wire_field(x->req, "logprobs"));
     } else if (req->logprobs) {
         jw_kv_bool(&x->w, "responseLogprobs", true);
         if (req->top_logprobs)
@@ -504,7 +522,7 @@ static void write_sampling(struct wr *x)
     if (req->return_tokens_as_ids)
         lack_refuse(x->lacks, "return_tokens_as_token_ids");
     if (req->n_stops > 5 && !x->is_native) {
-        lack_refuse(x->lacks, req->from == DIALECT_ANTHROPIC ? "stop_sequences" : "stop");
+        lack_refuse(x->lacks, "%s", wire_field(x->req, "stop"));
     } else if (req->n_stops) {
         jw_key(&x->w, "stopSequences");
         jw_begin_array(&x->w);
@@ -583,7 +601,7 @@ static void write_thinking(struct wr *x)
     if (!has_effort && !has_budget && g->show == CHAT_UNSET)
         return;
     if (x->t->quirks & QUIRK_NO_EFFORT) {
-        lack_hint(x->lacks, "reasoning_effort");
+        lack_hint(x->lacks, "%s", wire_field(x->req, "reasoning_effort"));
         return;
     }
     jw_key(&x->w, "thinkingConfig");
@@ -699,7 +717,7 @@ static void write_embed(struct wr *x)
             return;
         }
     if (req->user.p)
-        lack_hint(x->lacks, "user");
+        lack_hint(x->lacks, "%s", wire_field(x->req, "user"));
     lack_fields(x->lacks, req);
     if (!is_batch) {
         write_embed_one(x, &req->inputs[0], false);
@@ -734,7 +752,7 @@ static void write_generate(struct wr *x)
     } else {
         lack_fields(x->lacks, req);
         if (req->user.p)
-            lack_hint(x->lacks, req->from == DIALECT_ANTHROPIC ? "metadata.user_id" : "user");
+            lack_hint(x->lacks, "%s", wire_field(x->req, "user"));
         if (req->metadata_json.p)
             lack_hint(x->lacks, "metadata");
         if (req->cache != CHAT_CACHE_NONE)

@@ -50,6 +50,33 @@ void part_path(char path[PART_PATH_MAX], const struct chat_request *req,
                  m->at, p->at);
 }
 
+const char *wire_field(const struct chat_request *req, const char *name)
+{
+    static const struct {
+        const char *openai, *anthropic, *gemini;
+    } rows[] = {
+        {"temperature", "temperature", "generationConfig.temperature"},
+        {"top_k", "top_k", "generationConfig.topK"},
+        {"presence_penalty", "presence_penalty", "generationConfig.presencePenalty"},
+        {"frequency_penalty", "frequency_penalty", "generationConfig.frequencyPenalty"},
+        {"n", "n", "generationConfig.candidateCount"},
+        {"logprobs", "logprobs", "generationConfig.responseLogprobs"},
+        {"seed", "seed", "generationConfig.seed"},
+        {"stop", "stop_sequences", "generationConfig.stopSequences"},
+        {"reasoning_effort", "thinking", "generationConfig.thinkingConfig"},
+        {"parallel_tool_calls", "tool_choice.disable_parallel_tool_use", "toolConfig"},
+        {"tool_choice", "tool_choice", "toolConfig.functionCallingConfig"},
+        {"user", "metadata.user_id", "user"},
+        {"messages.reasoning", "messages.thinking", "contents.thoughtSignature"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (strcmp(name, rows[i].openai) == 0)
+            return req->from == DIALECT_GEMINI      ? rows[i].gemini
+                   : req->from == DIALECT_ANTHROPIC ? rows[i].anthropic
+                                                    : name;
+    return name;
+}
+
 void lack_fields(struct dialect_lacks *l, const struct chat_request *req)
 {
     for (size_t i = 0; i < req->n_fields; i++) {

@@ -71,7 +71,9 @@ void openai_write_error(const struct chat_error *e, struct str request_id, struc
     jw_kv_z(&w, "message", e->message);
     jw_kv_z(&w, "type", error_type(e->kind));
     jw_kv_z(&w, "param", e->param[0] ? e->param : NULL);
-    jw_kv_z(&w, "code", e->code[0] ? e->code : error_code(e->kind));
+    /* A provider's own word only where this dialect has none for the kind. */
+    const char *code = error_code(e->kind);
+    jw_kv_z(&w, "code", code ? code : e->code[0] ? e->code : NULL);
     jw_end_object(&w);
     jw_end_object(&w);
 }

@@ -19,11 +19,14 @@ struct writer {
     bool is_completion; /* legacy shape: text, not delta */
     struct token_account usage;
     int n_finished;
-    bool has_role[CHAT_CHOICES_MAX], is_finished[CHAT_CHOICES_MAX];
+    bool has_role[CHAT_CHOICES_MAX], is_finished[CHAT_CHOICES_MAX], has_refusal[CHAT_CHOICES_MAX];
 };
 
-const char *openai_finish_name(enum chat_finish f)
+const char *openai_finish_name(enum chat_finish f, bool has_refusal)
 {
+    /* Here a refusal in words ends like any answer; without words it looks like a filter's cut. */
+    if (f == CHAT_FINISH_REFUSAL && has_refusal)
+        return "stop";
     switch (f) {
     case CHAT_FINISH_LENGTH:
         return "length";
@@ -211,6 +214,10 @@ static void write_old_logprobs(struct json_writer *w, const struct chat_logprob 
     jw_key(w, "top_logprobs");
     jw_begin_array(w);
     for (size_t i = 0; i < n; i++) {
+        if (lp[i].n_top == 0) {
+            jw_null(w);
+            continue;
+        }
         jw_begin_object(w);
         for (size_t k = 0; k < lp[i].n_top; k++) {
             const struct chat_top_logprob *t = &lp[i].top[k];
@@ -417,7 +424,7 @@ static void write_choice(struct json_writer *w, const struct chat_request *req,
         write_old_logprobs(w, c->logprobs, c->n_logprobs, req->return_tokens_as_ids);
     else
         write_chat_logprobs(w, c->logprobs, c->n_logprobs, req->return_tokens_as_ids);
-    jw_kv_z(w, "finish_reason", openai_finish_name(c->finish));
+    jw_kv_z(w, "finish_reason", openai_finish_name(c->finish, has_type(c, CHAT_PART_REFUSAL)));
     jw_end_object(w);
 }
 
@@ -607,7 +614,10 @@ static void write_chunk(struct writer *w, const struct chat_event *ev, struct bu
         write_delta(&jw, ev);
         jw_end_object(&jw);
     }
-    const char *finish = ev->type == CHAT_EV_FINISH ? openai_finish_name(ev->finish) : NULL;
+    const char *finish = NULL;
+    w->has_refusal[ev->choice] |= ev->type == CHAT_EV_REFUSAL;
+    if (ev->type == CHAT_EV_FINISH)
+        finish = openai_finish_name(ev->finish, w->has_refusal[ev->choice]);
     end_chunk(w, ev, finish, out);
 }
 

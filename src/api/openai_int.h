@@ -56,7 +56,7 @@ void openai_read_limits(const struct chat_header *headers, size_t n_headers, int
                         struct rate_limits *l);
 bool openai_read_usage(struct json usage, struct token_account *t);
 void openai_write_usage(struct json_writer *w, const struct token_account *t);
-const char *openai_finish_name(enum chat_finish f);
+const char *openai_finish_name(enum chat_finish f, bool has_refusal);
 enum chat_finish openai_finish_by_name(struct str s);
 /* "chatcmpl-" + what identifies the answer. */
 struct str openai_answer_id(struct arena *a, const char *prefix, struct str given,

@@ -5,6 +5,7 @@
  * (Gemini's compatible host), no [DONE], no finish_reason, usage in every chunk or never, thinking
  * in reasoning_content, reasoning, reasoning_details or content parts, an error inside a 200.
  * Start reading at read_chunk(). */
+#include <math.h>
 #include <stdlib.h>
 
 #include "api/openai_int.h"
@@ -14,12 +15,13 @@ enum { KEEP_BYTES = 1 << 20, SCRATCH_BYTES = 256 << 20 };
 struct tool {
     int64_t wire_idx;
     struct str id;
+    bool has_args;
 };
 
 enum last { LAST_NONE, LAST_TEXT, LAST_REASONING, LAST_OTHER };
 
 struct choice {
-    bool is_seen, is_finished;
+    bool is_seen, is_finished, has_refusal;
     enum last last;
     int n_blocks; /* begun so far, of text and reasoning together */
     struct tool *tools;
@@ -79,6 +81,7 @@ static int send_text(struct reader *r, int i, enum chat_event_type type, struct 
     if (c->last != kind)
         c->n_blocks++;
     c->last = kind;
+    c->has_refusal |= type == CHAT_EV_REFUSAL;
     ev->type = type;
     ev->choice = i;
     ev->block = c->n_blocks - 1;
@@ -241,7 +244,7 @@ static int add_tool(struct reader *r, struct choice *c, int64_t wire_idx, struct
     struct str kept = arena_str(&r->keep, id);
     if (!kept.p)
         return -1;
-    c->tools[c->n_tools] = (struct tool){wire_idx, kept};
+    c->tools[c->n_tools] = (struct tool){wire_idx, kept, false};
     return c->n_tools++;
 }
 
@@ -296,8 +299,23 @@ static int send_call(struct reader *r, int i, int tool, bool is_new, struct str 
         return OK;
     }
     r->choices[i]->last = LAST_OTHER;
+    r->choices[i]->tools[tool].has_args |= ev.text.n > 0;
     r->base.has_content = true;
     return chat_send(r->sink, &ev);
+}
+
+/* A call without any argument is an empty object: clients parse what they joined. */
+static int complete_calls(struct reader *r, int i)
+{
+    struct choice *c = r->choices[i];
+    int rc = OK;
+    for (int k = 0; k < c->n_tools && rc == OK; k++) {
+        struct chat_event ev = {
+            .type = CHAT_EV_TOOL_CALL, .choice = i, .tool_idx = k, .text = S("{}")};
+        if (!c->tools[k].has_args)
+            rc = chat_send(r->sink, &ev);
+    }
+    return rc;
 }
 
 static int read_calls(struct reader *r, int i, struct json list)
@@ -405,6 +423,7 @@ static int read_old_logprobs(struct reader *r, int i, struct json v)
         one->chosen.token = json_text(t.value, &r->scratch);
         one->chosen.token_id = -1;
         one->text_offset = -1;
+        one->chosen.logprob = NAN; /* the first token of an echoed prompt has none */
         if (json_next(&p))
             json_f64(p.value, &one->chosen.logprob);
         if (json_next(&o))
@@ -506,6 +525,11 @@ static int send_finish(struct reader *r, int i, enum chat_finish finish, struct 
     /* A forced call ends with "stop" at OpenAI, and some hosts always say so. */
     if (finish == CHAT_FINISH_STOP && c->n_tools > 0)
         finish = CHAT_FINISH_TOOL_CALLS;
+    else if (finish == CHAT_FINISH_STOP && c->has_refusal)
+        finish = CHAT_FINISH_REFUSAL;
+    int rc = complete_calls(r, i);
+    if (rc != OK)
+        return rc;
     struct chat_event ev = {
         .type = CHAT_EV_FINISH, .choice = i, .finish = finish, .text = stop};
     return chat_send(r->sink, &ev);

@@ -290,6 +290,7 @@ static int join_reasoning(struct rd *r, struct chat_part *parts, size_t *n)
         joined.signature = parts[i + run - 1].signature;
         parts[to++] = joined;
     }
+    memset(parts + to, 0, (*n - to) * sizeof(*parts)); /* the next parts expect clean slots */
     *n = to;
     return OK;
 }

@@ -237,7 +237,7 @@ static void write_tool_call(struct wr *x, const struct chat_part *p)
     jw_kv_str(&x->w, "arguments", p->args_json.n ? p->args_json : S("{}"));
     jw_end_object(&x->w);
     if (p->signature.p)
-        lack_hint(x->lacks, "messages.reasoning");
+        lack_hint(x->lacks, "%s", wire_field(x->req, "messages.reasoning"));
     jw_end_object(&x->w);
 }
 
@@ -250,7 +250,7 @@ static void write_past_reasoning(struct wr *x, const struct chat_message *m)
         if (p->type != CHAT_PART_REASONING)
             continue;
         if (!has_quirk(x, QUIRK_REASONING_BACK) || p->is_redacted) {
-            lack_hint(x->lacks, "messages.reasoning");
+            lack_hint(x->lacks, "%s", wire_field(x->req, "messages.reasoning"));
             continue;
         }
         if (!is_open) {
@@ -624,11 +624,11 @@ static void write_engine_fields(struct json_writer *w, const struct chat_request
         if (reals[i].v->is_set && ok)
             jw_kv_f64(w, reals[i].key, reals[i].v->v);
         else if (reals[i].v->is_set)
-            lack_refuse(l, "%s", reals[i].key);
+            lack_refuse(l, "%s", wire_field(req, reals[i].key));
         if (ints[i].v->is_set && ok)
             jw_kv_i64(w, ints[i].key, ints[i].v->v);
         else if (ints[i].v->is_set)
-            lack_refuse(l, "%s", ints[i].key);
+            lack_refuse(l, "%s", wire_field(req, ints[i].key));
     }
     if (s->repeat_penalty.is_set && ok) /* llama-server's name for the same */
         jw_kv_f64(w, "repeat_penalty", s->repeat_penalty.v);
@@ -654,11 +654,11 @@ void openai_write_sampling(struct json_writer *w, const struct chat_request *req
         jw_kv_i64(w, "seed", s->seed.v);
     write_bias(w, s);
     if (req->n > 1 && (t->quirks & QUIRK_NO_N))
-        lack_refuse(l, "n");
+        lack_refuse(l, "%s", wire_field(req, "n"));
     else if (req->n > 1)
         jw_kv_i64(w, "n", req->n);
     if (req->n_stops > 4 && !(t->quirks & QUIRK_ENGINE_FIELDS)) {
-        lack_refuse(l, "stop");
+        lack_refuse(l, "%s", wire_field(req, "stop"));
     } else if (req->n_stops) {
         jw_key(w, "stop");
         jw_begin_array(w);
@@ -701,7 +701,7 @@ static void write_reasoning(struct wr *x)
     if (effort == CHAT_EFFORT_UNSET)
         return;
     if (has_quirk(x, QUIRK_NO_EFFORT)) {
-        lack_hint(x->lacks, "reasoning_effort");
+        lack_hint(x->lacks, "%s", wire_field(x->req, "reasoning_effort"));
         return;
     }
     if (effort == CHAT_EFFORT_MAX && !x->is_native)
@@ -714,7 +714,7 @@ static void write_logprobs(struct wr *x)
     if (!x->req->logprobs)
         return;
     if (has_quirk(x, QUIRK_NO_LOGPROBS)) {
-        lack_refuse(x->lacks, "logprobs");
+        lack_refuse(x->lacks, "%s", wire_field(x->req, "logprobs"));
         return;
     }
     jw_kv_bool(&x->w, "logprobs", true);
@@ -728,7 +728,7 @@ static void write_kept(struct wr *x)
     for (size_t i = 0; i < x->req->n_fields; i++) {
         const struct chat_field *f = &x->req->fields[i];
         struct json top = json_get_str(json_root(x->req->doc), f->name);
-        if (json_exists(top)) {
+        if (json_span(top).p == f->json.p) {
             jw_key_str(&x->w, f->name);
             jw_raw(&x->w, f->json);
         } else if (f->kind == CHAT_FIELD_MEANING) {

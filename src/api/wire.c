@@ -331,8 +331,9 @@ enum chat_error_kind error_kind_by_words(struct str message)
     static const char *const billing[] = {
         "credit balance", "spend limit", "spending limit", "insufficient_quota",
         "insufficient quota", "insufficient balance", "insufficient credit",
-        "billing hard limit", "exceeded your current quota", "arrearage", "usage limits",
+        "billing hard limit", "exceeded your current quota", "arrearage", "usage limits", "enable billing",
     };
+    static const char *const auth[] = {"api key not valid", "incorrect api key", "invalid api key"};
     static const char *const length[] = {
         "context_length_exceeded", "maximum context length", "prompt is too long",
         "context length", "context window", "exceeds the maximum number of tokens",
@@ -342,6 +343,9 @@ enum chat_error_kind error_kind_by_words(struct str message)
     for (size_t i = 0; i < sizeof(billing) / sizeof(billing[0]); i++)
         if (contains_nocase(message, billing[i]))
             return CHAT_ERR_BILLING;
+    for (size_t i = 0; i < sizeof(auth) / sizeof(auth[0]); i++)
+        if (contains_nocase(message, auth[i]))
+            return CHAT_ERR_AUTH;
     for (size_t i = 0; i < sizeof(length) / sizeof(length[0]); i++)
         if (contains_nocase(message, length[i]))
             return CHAT_ERR_CONTEXT_LENGTH;

@@ -14,6 +14,8 @@ void lack_hint(struct dialect_lacks *l, const char *fmt, ...) __attribute__((for
 enum { PART_PATH_MAX = 64 };
 void part_path(char path[PART_PATH_MAX], const struct chat_request *req,
                const struct chat_message *m, const struct chat_part *p);
+/* How the client's dialect calls a field that OpenAI calls `name`. */
+const char *wire_field(const struct chat_request *req, const char *name);
 /* The request's kept fields towards a target of another dialect. */
 void lack_fields(struct dialect_lacks *l, const struct chat_request *req);
 
