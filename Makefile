@@ -102,9 +102,10 @@ $(O)/libsluice.a: $(call obj,$(LIBCODE))
 	ar rcs $@ $^
 
 SOVERSION := 0
+COMMA     := ,
 $(O)/libsluice.so: $(call obj,$(LIBCODE)) $(wildcard lib/sluice.map)
 	$(CC) $(LDFLAGS_$(MODE)) -shared -pthread -Wl,-soname,libsluice.so.$(SOVERSION) \
-	  $(if $(wildcard lib/sluice.map),-Wl,--version-script=lib/sluice.map) $(filter %.o,$^) $(LIB_LIBS) -o $@
+	  $(addprefix -Wl$(COMMA)--version-script=,$(wildcard lib/sluice.map)) $(filter %.o,$^) $(LIB_LIBS) -o $@
 	@ln -sf libsluice.so $(O)/libsluice.so.$(SOVERSION)
 
 # Fuzz targets: with clang as libFuzzer programs (build/fuzz/NAME), and in every mode as plain
