@@ -1,0 +1,673 @@
+/* convert.c - See convert.h.
+ *
+ * A plan first: every GGUF tensor with the safetensors tensors it comes from (one, or one per
+ * expert), every source used exactly once, nothing left over.  Then keys and data are written.
+ *
+ * Arch llama rotates neighbouring elements of a head where Hugging Face rotates halves, so the
+ * rows of q and k are reordered within each head: row 2i + j of the file is row j d/2 + i of the
+ * source.  Start reading at convert_with(). */
+#include "model/convert.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kernel/quant.h"
+#include "model/gguf_write.h"
+#include "model/hf_tokenizer.h"
+#include "model/safetensors.h"
+
+enum { LAYERS_MAX = 4096, EXPERTS_MAX = 4096, PIECE_ELEMS = 1 << 18 };
+
+struct family {
+    const char *model_type; /* in config.json */
+    const char *arch;       /* in GGUF */
+    bool permutes;          /* q and k rows */
+};
+
+static const struct family families[] = {
+    {"llama", "llama", true},  {"mistral", "llama", true}, {"mixtral", "llama", true},
+    {"qwen2", "qwen2", false}, {"qwen3", "qwen3", false},  {"qwen3_moe", "qwen3moe", false},
+};
+#define N_FAMILIES (sizeof families / sizeof families[0])
+
+struct planned {
+    char name[GGUF_NAME_MAX + 1];
+    uint32_t type;
+    uint32_t n_parts;                        /* experts stacked, else 1 */
+    const struct safetensors_tensor **parts; /* in the converter's arena */
+    uint32_t permute_heads;                  /* 0: rows stay in order */
+};
+
+struct converter {
+    struct arena arena;
+    struct json config;
+    struct safetensors *st;
+    struct gguf_writer *w;
+    const struct family *family;
+    uint32_t n_layers, n_heads, n_kv_heads, head_dim, n_experts, matrix_type;
+    bool is_tied;
+    struct planned *plan;
+    uint32_t n_planned, plan_cap;
+    bool *used;        /* per source tensor */
+    float *rope_freqs; /* NULL without */
+};
+
+/* --- config.json -------------------------------------------------------------------------------- */
+
+/* A number of the config: required, or `fallback` where that is not 0. */
+static int config_u32(struct converter *c, const char *key, uint32_t fallback, uint32_t *v, struct err *err)
+{
+    uint64_t n;
+    struct json j = json_get(c->config, key);
+    if (json_is_none(j) && fallback) {
+        *v = fallback;
+        return OK;
+    }
+    if (!json_u64(j, &n) || n == 0 || n > INT32_MAX)
+        return fail(err, ERR_FORMAT, "config.json: '%s' is no positive number", key);
+    *v = (uint32_t)n;
+    return OK;
+}
+
+static int find_family(struct converter *c, struct err *err)
+{
+    struct str type = json_text(json_get(c->config, "model_type"), &c->arena);
+    for (size_t i = 0; i < N_FAMILIES; i++)
+        if (type.p && str_eq(type, str_c(families[i].model_type)))
+            c->family = &families[i];
+    if (c->family)
+        return OK;
+    char known[256] = "";
+    size_t n = 0;
+    for (size_t i = 0; i < N_FAMILIES; i++)
+        n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "", families[i].model_type);
+    return fail(err, ERR_UNSUPPORTED, "config.json: model_type '%.*s' cannot be converted; these can: %s",
+                STR(type.p ? type : S("")), known);
+}
+
+/* What would change the answer and cannot be said in the file is refused. */
+static int check_config(struct converter *c, struct err *err)
+{
+    uint64_t n;
+    struct str act = json_text(json_get(c->config, "hidden_act"), &c->arena);
+    if (act.p && !str_eq(act, S("silu")))
+        return fail(err, ERR_UNSUPPORTED, "config.json: activation '%.*s', only silu is known here",
+                    STR(act));
+    if (json_u64(json_get(c->config, "decoder_sparse_step"), &n) && n != 1)
+        return fail(err, ERR_UNSUPPORTED, "config.json: decoder_sparse_step %llu, only 1 is known here",
+                    (unsigned long long)n);
+    if (json_count(json_get(c->config, "mlp_only_layers")) > 0)
+        return fail(err, ERR_UNSUPPORTED, "config.json: mlp_only_layers is not empty");
+    if (json_exists(json_get(c->config, "quantization_config")))
+        return fail(err, ERR_UNSUPPORTED, "config.json: the model is quantised already");
+    return OK;
+}
+
+static int read_config(struct converter *c, struct err *err)
+{
+    uint32_t dim, experts_default = UINT32_MAX;
+    int rc = find_family(c, err);
+    if (rc == OK)
+        rc = check_config(c, err);
+    if (rc == OK)
+        rc = config_u32(c, "num_hidden_layers", 0, &c->n_layers, err);
+    if (rc == OK)
+        rc = config_u32(c, "hidden_size", 0, &dim, err);
+    if (rc == OK)
+        rc = config_u32(c, "num_attention_heads", 0, &c->n_heads, err);
+    if (rc == OK)
+        rc = config_u32(c, "num_key_value_heads", c->n_heads, &c->n_kv_heads, err);
+    if (rc == OK)
+        rc = config_u32(c, "head_dim", dim / c->n_heads ? dim / c->n_heads : 1, &c->head_dim, err);
+    if (rc == OK)
+        rc = config_u32(c, "num_local_experts", experts_default, &c->n_experts, err);
+    if (rc == OK && c->n_experts == experts_default)
+        rc = config_u32(c, "num_experts", experts_default, &c->n_experts, err);
+    if (rc != OK)
+        return rc;
+    if (c->n_experts == experts_default)
+        c->n_experts = 0;
+    if (c->n_layers > LAYERS_MAX || c->n_experts > EXPERTS_MAX || c->n_heads % c->n_kv_heads != 0 ||
+        c->head_dim % 2 != 0)
+        return fail(err, ERR_FORMAT,
+                    "config.json: %u layers, %u experts, %u heads on %u, head size %u are not possible",
+                    c->n_layers, c->n_experts, c->n_heads, c->n_kv_heads, c->head_dim);
+    json_bool(json_get(c->config, "tie_word_embeddings"), &c->is_tied);
+    return OK;
+}
+
+/* --- rope --------------------------------------------------------------------------------------- */
+
+/* Newer configs have everything under rope_parameters, older ones under rope_scaling. */
+static struct json rope_config(const struct converter *c)
+{
+    struct json v = json_get(c->config, "rope_parameters");
+    return json_is_none(v) ? json_get(c->config, "rope_scaling") : v;
+}
+
+static double rope_base(const struct converter *c)
+{
+    double base = 10000;
+    if (!json_f64(json_get(c->config, "rope_theta"), &base))
+        json_f64(json_get(rope_config(c), "rope_theta"), &base);
+    return base;
+}
+
+static double number_or(struct json v, const char *key, double fallback)
+{
+    json_f64(json_get(v, key), &fallback);
+    return fallback;
+}
+
+/* Llama 3.1: long waves are slowed by `factor`, short ones kept, those between blended. */
+static int make_rope_freqs(struct converter *c, struct json v, struct err *err)
+{
+    double factor = number_or(v, "factor", 8), low = number_or(v, "low_freq_factor", 1);
+    double high = number_or(v, "high_freq_factor", 4);
+    double original = number_or(v, "original_max_position_embeddings", 8192);
+    uint32_t n = c->head_dim / 2;
+    c->rope_freqs = arena_new_array(&c->arena, float, n);
+    if (!c->rope_freqs)
+        return fail(err, ERR_NOMEM, "no memory for %u rope factors", n);
+    for (uint32_t i = 0; i < n; i++) {
+        double wave = 2 * 3.14159265358979323846 * pow(rope_base(c), 2.0 * i / c->head_dim);
+        double smooth = (original / wave - low) / (high - low);
+        double mixed = 1 / ((1 - smooth) / factor + smooth);
+        c->rope_freqs[i] = (float)(wave < original / high ? 1 : wave > original / low ? factor : mixed);
+    }
+    return OK;
+}
+
+static void key_of(char *out, size_t n, const struct converter *c, const char *suffix)
+{
+    snprintf(out, n, "%s.%s", c->family->arch, suffix);
+}
+
+static void put_u32(struct converter *c, const char *suffix, uint32_t v)
+{
+    char key[96];
+    key_of(key, sizeof key, c, suffix);
+    gguf_write_u32(c->w, key, v);
+}
+
+static void put_f32(struct converter *c, const char *suffix, double v)
+{
+    char key[96];
+    key_of(key, sizeof key, c, suffix);
+    gguf_write_f32(c->w, key, (float)v);
+}
+
+static int put_rope(struct converter *c, struct err *err)
+{
+    char key[96];
+    struct json v = rope_config(c);
+    struct json kind = json_exists(json_get(v, "rope_type")) ? json_get(v, "rope_type") : json_get(v, "type");
+    put_f32(c, "rope.freq_base", rope_base(c));
+    put_u32(c, "rope.dimension_count", c->head_dim);
+    if (json_is_none(kind) || json_text_is(kind, "default"))
+        return OK;
+    if (json_text_is(kind, "llama3"))
+        return make_rope_freqs(c, v, err);
+    bool yarn = json_text_is(kind, "yarn");
+    if (!yarn && !json_text_is(kind, "linear"))
+        return fail(err, ERR_UNSUPPORTED, "config.json: rope scaling of type %.*s is not known here",
+                    STR(json_span(kind)));
+    key_of(key, sizeof key, c, "rope.scaling.type");
+    gguf_write_str(c->w, key, yarn ? S("yarn") : S("linear"));
+    put_f32(c, "rope.scaling.factor", number_or(v, "factor", 1));
+    if (!yarn)
+        return OK;
+    double original =
+        number_or(v, "original_max_position_embeddings", number_or(c->config, "max_position_embeddings", 0));
+    if (!(original >= 1 && original <= INT32_MAX))
+        return fail(err, ERR_FORMAT, "config.json: yarn without an original context");
+    put_u32(c, "rope.scaling.original_context_length", (uint32_t)original);
+    put_f32(c, "rope.scaling.yarn_beta_fast", number_or(v, "beta_fast", 32));
+    put_f32(c, "rope.scaling.yarn_beta_slow", number_or(v, "beta_slow", 1));
+    double factor = number_or(v, "factor", 1), attention = number_or(v, "attention_factor", 0);
+    if (attention > 0) /* readers multiply by 1 + 0.1 ln(factor) */
+        put_f32(c, "rope.scaling.attn_factor", attention / (1 + 0.1 * log(factor)));
+    return OK;
+}
+
+/* --- keys --------------------------------------------------------------------------------------- */
+
+/* Models with a sliding window are written with the window as their context: within it they are
+ * exactly what they are in full, beyond it attention would see too much. */
+static int put_context(struct converter *c, struct err *err)
+{
+    uint32_t context, window;
+    bool has_window = !json_is_none(json_get(c->config, "sliding_window"));
+    int rc = config_u32(c, "max_position_embeddings", 0, &context, err);
+    json_bool(json_get(c->config, "use_sliding_window"), &has_window);
+    if (rc == OK && has_window)
+        rc = config_u32(c, "sliding_window", context, &window, err);
+    if (rc != OK)
+        return rc;
+    put_u32(c, "context_length", has_window && window < context ? window : context);
+    return OK;
+}
+
+static int put_numbers(struct converter *c, struct err *err)
+{
+    static const struct {
+        const char *from, *to;
+        bool for_experts;
+    } numbers[] = {{"hidden_size", "embedding_length", false},
+                   {"num_hidden_layers", "block_count", false},
+                   {"intermediate_size", "feed_forward_length", false},
+                   {"num_attention_heads", "attention.head_count", false},
+                   {"num_experts_per_tok", "expert_used_count", true}};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        uint32_t v;
+        if (numbers[i].for_experts && !c->n_experts)
+            continue;
+        int rc = config_u32(c, numbers[i].from, 0, &v, err);
+        if (rc != OK)
+            return rc;
+        put_u32(c, numbers[i].to, v);
+    }
+    int rc = put_context(c, err);
+    if (rc != OK)
+        return rc;
+    put_u32(c, "attention.head_count_kv", c->n_kv_heads);
+    put_u32(c, "attention.key_length", c->head_dim);
+    put_u32(c, "attention.value_length", c->head_dim);
+    put_f32(c, "attention.layer_norm_rms_epsilon", number_or(c->config, "rms_norm_eps", 1e-6));
+    return put_rope(c, err);
+}
+
+static int put_experts(struct converter *c, struct err *err)
+{
+    char key[96];
+    uint32_t ff;
+    bool norm = true;
+    if (!c->n_experts)
+        return OK;
+    put_u32(c, "expert_count", c->n_experts);
+    if (strcmp(c->family->arch, "llama") == 0)
+        return OK;
+    int rc = config_u32(c, "moe_intermediate_size", 0, &ff, err);
+    if (rc != OK)
+        return rc;
+    put_u32(c, "expert_feed_forward_length", ff);
+    json_bool(json_get(c->config, "norm_topk_prob"), &norm);
+    key_of(key, sizeof key, c, "expert_weights_norm");
+    gguf_write_bool(c->w, key, norm);
+    return OK;
+}
+
+/* The last part of the folder's name. */
+static struct str folder_name(const char *folder)
+{
+    struct str s = str_c(folder), part, last = S("model");
+    while (str_split(&s, '/', &part))
+        if (part.n && !str_eq(part, S(".")))
+            last = part;
+    return last;
+}
+
+static int put_keys(struct converter *c, const char *folder, struct err *err)
+{
+    const struct safetensors_tensor *embd = safetensors_find(c->st, S("model.embed_tokens.weight"));
+    if (!embd || embd->n_dims != 2 || embd->shape[0] > INT32_MAX)
+        return fail(err, ERR_FORMAT, "%s: there is no matrix model.embed_tokens.weight", folder);
+    gguf_write_str(c->w, "general.architecture", str_c(c->family->arch));
+    gguf_write_str(c->w, "general.type", S("model"));
+    gguf_write_str(c->w, "general.name", folder_name(folder));
+    gguf_write_u32(c->w, "general.file_type",
+                   c->matrix_type == QUANT_F32   ? 0
+                   : c->matrix_type == QUANT_F16 ? 1
+                                                 : 32);
+    put_u32(c, "vocab_size", (uint32_t)embd->shape[0]);
+    int rc = put_numbers(c, err);
+    if (rc == OK)
+        rc = put_experts(c, err);
+    if (rc == OK)
+        rc = hf_tokenizer_write(c->w, folder, c->config, (uint32_t)embd->shape[0], err);
+    return rc;
+}
+
+/* --- the plan ----------------------------------------------------------------------------------- */
+
+static struct planned *add_planned(struct converter *c, uint32_t n_parts, struct err *err)
+{
+    if (c->n_planned == c->plan_cap) {
+        uint32_t cap = c->plan_cap ? 2 * c->plan_cap : 256;
+        struct planned *more = realloc(c->plan, cap * sizeof *more);
+        if (!more) {
+            fail(err, ERR_NOMEM, "no memory for the list of tensors");
+            return NULL;
+        }
+        c->plan = more;
+        c->plan_cap = cap;
+    }
+    struct planned *p = &c->plan[c->n_planned];
+    *p = (struct planned){.n_parts = n_parts};
+    p->parts = arena_array(&c->arena, n_parts, sizeof(const struct safetensors_tensor *));
+    if (!p->parts) {
+        fail(err, ERR_NOMEM, "no memory for the list of tensors");
+        return NULL;
+    }
+    c->n_planned++;
+    return p;
+}
+
+/* The source of that name, marked as used. */
+static const struct safetensors_tensor *use(struct converter *c, const char *name)
+{
+    const struct safetensors_tensor *t = safetensors_find(c->st, str_c(name));
+    if (t)
+        c->used[t - safetensors_at(c->st, 0)] = true;
+    return t;
+}
+
+/* Plans one tensor from one source.  A missing source is an error only if `required`. */
+static int plan_one(struct converter *c, const char *from, const char *to, uint32_t permute_heads,
+                    bool required, struct err *err)
+{
+    const struct safetensors_tensor *t = use(c, from);
+    if (!t && required)
+        return fail(err, ERR_FORMAT, "the folder has no tensor '%s'", from);
+    if (!t)
+        return OK;
+    if (t->n_dims < 1 || t->n_dims > 2 || t->n_elems == 0)
+        return fail(err, ERR_FORMAT, "tensor '%s' has %u dimensions, expected one or two", from, t->n_dims);
+    if (permute_heads && t->shape[0] != (uint64_t)permute_heads * c->head_dim)
+        return fail(err, ERR_FORMAT, "tensor '%s' has %llu rows, expected %u heads of %u", from,
+                    (unsigned long long)t->shape[0], permute_heads, c->head_dim);
+    struct planned *p = add_planned(c, 1, err);
+    if (!p)
+        return ERR_NOMEM;
+    snprintf(p->name, sizeof p->name, "%s", to);
+    p->parts[0] = t;
+    p->permute_heads = permute_heads;
+    bool is_router = str_ends(str_c(to), S("ffn_gate_inp.weight"));
+    p->type = t->n_dims == 1 || is_router ? QUANT_F32 : c->matrix_type;
+    return OK;
+}
+
+/* Plans the stack of one matrix of all experts of a layer. */
+static int plan_experts(struct converter *c, uint32_t layer, const char *from, const char *to,
+                        struct err *err)
+{
+    struct planned *p = add_planned(c, c->n_experts, err);
+    if (!p)
+        return ERR_NOMEM;
+    snprintf(p->name, sizeof p->name, "blk.%u.%s", layer, to);
+    p->type = c->matrix_type;
+    for (uint32_t e = 0; e < c->n_experts; e++) {
+        char name[192];
+        snprintf(name, sizeof name, from, layer, e);
+        const struct safetensors_tensor *t = use(c, name);
+        if (!t || t->n_dims != 2 || t->n_elems == 0)
+            return fail(err, ERR_FORMAT, "the folder has no matrix '%s'", name);
+        if (e && (t->shape[0] != p->parts[0]->shape[0] || t->shape[1] != p->parts[0]->shape[1]))
+            return fail(err, ERR_FORMAT, "matrix '%s' has another shape than the expert before", name);
+        p->parts[e] = t;
+    }
+    return OK;
+}
+
+enum heads { NO_HEADS, Q_HEADS, K_HEADS };
+
+/* Parts of a layer; what is not required may be absent (biases, norms of some architectures). */
+static const struct {
+    const char *from, *to;
+    enum heads heads;
+    bool required;
+} layer_map[] = {
+    {"input_layernorm.weight", "attn_norm.weight", NO_HEADS, true},
+    {"self_attn.q_proj.weight", "attn_q.weight", Q_HEADS, true},
+    {"self_attn.k_proj.weight", "attn_k.weight", K_HEADS, true},
+    {"self_attn.v_proj.weight", "attn_v.weight", NO_HEADS, true},
+    {"self_attn.o_proj.weight", "attn_output.weight", NO_HEADS, true},
+    {"self_attn.q_proj.bias", "attn_q.bias", Q_HEADS, false},
+    {"self_attn.k_proj.bias", "attn_k.bias", K_HEADS, false},
+    {"self_attn.v_proj.bias", "attn_v.bias", NO_HEADS, false},
+    {"self_attn.o_proj.bias", "attn_output.bias", NO_HEADS, false},
+    {"self_attn.q_norm.weight", "attn_q_norm.weight", NO_HEADS, false},
+    {"self_attn.k_norm.weight", "attn_k_norm.weight", NO_HEADS, false},
+    {"post_attention_layernorm.weight", "ffn_norm.weight", NO_HEADS, true},
+};
+
+static const struct {
+    const char *from, *to;
+} dense_map[] = {{"mlp.gate_proj.weight", "ffn_gate.weight"},
+                 {"mlp.up_proj.weight", "ffn_up.weight"},
+                 {"mlp.down_proj.weight", "ffn_down.weight"}};
+
+/* Experts under the two names that the field uses: Mixtral's and Qwen's. */
+static const struct {
+    const char *mixtral, *qwen, *to;
+} expert_map[] = {
+    {"model.layers.%u.block_sparse_moe.experts.%u.w1.weight",
+     "model.layers.%u.mlp.experts.%u.gate_proj.weight", "ffn_gate_exps.weight"},
+    {"model.layers.%u.block_sparse_moe.experts.%u.w3.weight", "model.layers.%u.mlp.experts.%u.up_proj.weight",
+     "ffn_up_exps.weight"},
+    {"model.layers.%u.block_sparse_moe.experts.%u.w2.weight",
+     "model.layers.%u.mlp.experts.%u.down_proj.weight", "ffn_down_exps.weight"},
+};
+
+static int plan_layer_tensor(struct converter *c, uint32_t layer, const char *from, const char *to,
+                             uint32_t permute_heads, bool required, struct err *err)
+{
+    char source[160], target[GGUF_NAME_MAX + 1];
+    snprintf(source, sizeof source, "model.layers.%u.%s", layer, from);
+    snprintf(target, sizeof target, "blk.%u.%s", layer, to);
+    return plan_one(c, source, target, permute_heads, required, err);
+}
+
+static int plan_ffn(struct converter *c, uint32_t layer, struct err *err)
+{
+    int rc = OK;
+    if (!c->n_experts) {
+        for (size_t i = 0; rc == OK && i < sizeof dense_map / sizeof dense_map[0]; i++)
+            rc = plan_layer_tensor(c, layer, dense_map[i].from, dense_map[i].to, 0, true, err);
+        return rc;
+    }
+    bool mixtral = strcmp(c->family->arch, "llama") == 0;
+    rc = plan_layer_tensor(c, layer, mixtral ? "block_sparse_moe.gate.weight" : "mlp.gate.weight",
+                           "ffn_gate_inp.weight", 0, true, err);
+    for (size_t i = 0; rc == OK && i < sizeof expert_map / sizeof expert_map[0]; i++)
+        rc = plan_experts(c, layer, mixtral ? expert_map[i].mixtral : expert_map[i].qwen, expert_map[i].to,
+                          err);
+    return rc;
+}
+
+static int plan_layer(struct converter *c, uint32_t layer, struct err *err)
+{
+    int rc = OK;
+    for (size_t i = 0; rc == OK && i < sizeof layer_map / sizeof layer_map[0]; i++) {
+        uint32_t heads = layer_map[i].heads == Q_HEADS   ? c->n_heads
+                         : layer_map[i].heads == K_HEADS ? c->n_kv_heads
+                                                         : 0;
+        rc = plan_layer_tensor(c, layer, layer_map[i].from, layer_map[i].to, c->family->permutes ? heads : 0,
+                               layer_map[i].required, err);
+    }
+    return rc == OK ? plan_ffn(c, layer, err) : rc;
+}
+
+/* Every source must have a place, except those that say nothing of their own. */
+static int check_all_used(struct converter *c, struct err *err)
+{
+    for (uint32_t i = 0; i < safetensors_n(c->st); i++) {
+        struct str name = safetensors_at(c->st, i)->name;
+        bool says_nothing =
+            str_ends(name, S("rotary_emb.inv_freq")) || (c->is_tied && str_eq(name, S("lm_head.weight")));
+        if (!c->used[i] && !says_nothing)
+            return fail(err, ERR_UNSUPPORTED, "tensor '%.*s' has no place in a model of type %s", STR(name),
+                        c->family->model_type);
+    }
+    return OK;
+}
+
+static int make_plan(struct converter *c, struct err *err)
+{
+    c->used = arena_new_array(&c->arena, bool, safetensors_n(c->st));
+    if (!c->used)
+        return fail(err, ERR_NOMEM, "no memory for the list of tensors");
+    int rc = plan_one(c, "model.embed_tokens.weight", "token_embd.weight", 0, true, err);
+    for (uint32_t i = 0; rc == OK && i < c->n_layers; i++)
+        rc = plan_layer(c, i, err);
+    if (rc == OK)
+        rc = plan_one(c, "model.norm.weight", "output_norm.weight", 0, true, err);
+    if (rc == OK && !c->is_tied)
+        rc = plan_one(c, "lm_head.weight", "output.weight", 0, true, err);
+    return rc == OK ? check_all_used(c, err) : rc;
+}
+
+/* --- data --------------------------------------------------------------------------------------- */
+
+/* What the rows of one source are read and written through. */
+struct pipe {
+    float *x;
+    void *out;
+    size_t elems_cap;
+};
+
+static int pipe_grow(struct pipe *p, size_t elems, struct err *err)
+{
+    if (elems <= p->elems_cap)
+        return OK;
+    free(p->x);
+    free(p->out);
+    p->x = malloc(elems * sizeof *p->x);
+    p->out = malloc(elems * sizeof *p->x);
+    p->elems_cap = p->x && p->out ? elems : 0;
+    return p->elems_cap ? OK : fail(err, ERR_NOMEM, "no memory for %zu elements", elems);
+}
+
+/* Row of the source that becomes row r of the file, within a head of d rows. */
+static uint64_t permuted_row(uint64_t r, uint64_t d)
+{
+    uint64_t head = r / d, in = r % d;
+    return head * d + in % 2 * (d / 2) + in / 2;
+}
+
+/* One source into tensor `idx` from element `first` on, in pieces of whole rows. */
+static int write_part(struct converter *c, const struct planned *p, uint32_t idx,
+                      const struct safetensors_tensor *t, uint64_t first, struct pipe *pipe, struct err *err)
+{
+    const struct quant_info *info = quant_info(p->type);
+    uint64_t row = t->n_dims == 2 ? t->shape[1] : 1, n_rows = t->n_elems / row;
+    uint64_t per = PIECE_ELEMS / row ? PIECE_ELEMS / row : 1;
+    for (uint64_t r = 0; r < n_rows; r += per) {
+        uint64_t n = n_rows - r < per ? n_rows - r : per;
+        size_t elems = (size_t)(n * row);
+        int rc = pipe_grow(pipe, elems, err);
+        if (rc == OK && !p->permute_heads)
+            rc = safetensors_read_f32(c->st, t, r * row, elems, pipe->x, err);
+        for (uint64_t i = 0; rc == OK && p->permute_heads && i < n; i++)
+            rc = safetensors_read_f32(c->st, t, permuted_row(r + i, c->head_dim) * row, (size_t)row,
+                                      pipe->x + i * row, err);
+        if (rc != OK)
+            return rc;
+        info->quantize(pipe->out, pipe->x, elems, NULL);
+        rc = gguf_write_data(c->w, idx, (first + r * row) * info->block_bytes, pipe->out,
+                             elems * info->block_bytes, err);
+        if (rc != OK)
+            return rc;
+    }
+    return OK;
+}
+
+static void declare_tensors(struct converter *c)
+{
+    if (c->rope_freqs)
+        gguf_write_tensor(c->w, S("rope_freqs.weight"), QUANT_F32, 1, (const uint64_t[]){c->head_dim / 2});
+    for (uint32_t i = 0; i < c->n_planned; i++) {
+        const struct planned *p = &c->plan[i];
+        const struct safetensors_tensor *t = p->parts[0];
+        uint64_t ne[3] = {t->shape[t->n_dims - 1], t->n_dims == 2 ? t->shape[0] : 1, p->n_parts};
+        bool is_stack = str_ends(str_c(p->name), S("_exps.weight"));
+        gguf_write_tensor(c->w, str_c(p->name), p->type, is_stack ? 3 : t->n_dims, ne);
+    }
+}
+
+static int write_all(struct converter *c, const struct convert_options *o, struct err *err)
+{
+    struct pipe pipe = {0};
+    uint64_t done = 0, total = 0;
+    uint32_t first = c->rope_freqs ? 1 : 0;
+    int rc = OK;
+    for (uint32_t i = 0; i < c->n_planned; i++)
+        total += c->plan[i].parts[0]->n_bytes * c->plan[i].n_parts;
+    if (c->rope_freqs)
+        rc = gguf_write_data(c->w, 0, 0, c->rope_freqs, c->head_dim / 2 * sizeof *c->rope_freqs, err);
+    for (uint32_t i = 0; rc == OK && i < c->n_planned; i++) {
+        const struct planned *p = &c->plan[i];
+        for (uint32_t k = 0; rc == OK && k < p->n_parts; k++) {
+            const struct safetensors_tensor *t = p->parts[k];
+            if (o->progress && !o->progress(o->progress_user, done, total))
+                rc = fail(err, ERR_CANCELLED, "stopped");
+            else
+                rc = write_part(c, p, first + i, t, k * t->n_elems, &pipe, err);
+            done += t->n_bytes;
+        }
+    }
+    free(pipe.x);
+    free(pipe.out);
+    return rc;
+}
+
+/* --- the whole ---------------------------------------------------------------------------------- */
+
+static int choose_type(struct converter *c, const char *type, struct err *err)
+{
+    const struct safetensors_tensor *t = safetensors_find(c->st, S("model.embed_tokens.weight"));
+    c->matrix_type = t && t->dtype == ST_BF16 ? QUANT_BF16 : QUANT_F16;
+    if (!type)
+        return OK;
+    int id = quant_by_name(type, strlen(type));
+    if (id != QUANT_F16 && id != QUANT_BF16 && id != QUANT_F32)
+        return fail(err, ERR_ARG, "'%s' is not f16, bf16 or f32; quantise the converted file afterwards",
+                    type);
+    c->matrix_type = (uint32_t)id;
+    return OK;
+}
+
+static int convert_with(struct converter *c, const char *folder, const char *out,
+                        const struct convert_options *o, struct err *err)
+{
+    struct json_doc doc;
+    int rc = hf_read_json(&doc, &c->arena, folder, "config.json", err);
+    if (rc != OK)
+        return rc;
+    c->config = json_root(&doc);
+    rc = read_config(c, err);
+    if (rc == OK)
+        rc = safetensors_open(&c->st, folder, err);
+    if (rc == OK)
+        rc = choose_type(c, o->type, err);
+    if (rc == OK)
+        rc = make_plan(c, err);
+    if (rc == OK)
+        rc = put_keys(c, folder, err);
+    if (rc != OK)
+        return rc;
+    declare_tensors(c);
+    rc = gguf_write_begin(c->w, out, err);
+    if (rc == OK)
+        rc = write_all(c, o, err);
+    if (rc == OK)
+        rc = gguf_write_commit(c->w, err);
+    return rc;
+}
+
+int convert_folder(const char *folder, const char *out, const struct convert_options *o, struct err *err)
+{
+    const struct convert_options none = {0};
+    struct converter c = {.w = gguf_writer_create()};
+    if (!c.w)
+        return fail(err, ERR_NOMEM, "no memory to convert a model");
+    arena_init(&c.arena, (size_t)1 << 30);
+    int rc = convert_with(&c, folder, out, o ? o : &none, err);
+    safetensors_close(c.st);
+    gguf_writer_free(c.w);
+    free(c.plan);
+    arena_deinit(&c.arena);
+    return rc;
+}

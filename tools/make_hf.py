@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""Turn a golden GGUF model back into a small Hugging Face folder, for the tests of `sluice convert`.
+
+  make_hf.py tests/golden/models/llama3-rope.gguf tests/golden/hf/llama [--shards 2] [--spm] [--bf16]
+
+Shares no code with the converter: names, the order of q and k rows and the tokenizer's form follow the
+Hugging Face conventions.  --spm writes a SentencePiece-like tokenizer instead of the model's own;
+--bf16 rounds the weights to bf16.  Needs numpy.
+"""
+import argparse
+import json
+import os
+import sys
+
+import numpy as np
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "ref"))
+from gguf_np import Gguf  # noqa: E402
+
+LLAMA3 = ("(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
+          "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+")
+LAYER = {"attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
+         "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj", "attn_q_norm": "self_attn.q_norm",
+         "attn_k_norm": "self_attn.k_norm", "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj",
+         "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
+GLOBAL = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
+EXPERT = {"llama": ("block_sparse_moe.gate", "block_sparse_moe.experts.%d.", {"gate": "w1", "up": "w3", "down": "w2"}),
+          "qwen3moe": ("mlp.gate", "mlp.experts.%d.", {"gate": "gate_proj", "up": "up_proj", "down": "down_proj"})}
+
+
+def hf_tensors(f, arch, heads, kv_heads):
+    for name in f.infos:
+        if name == "rope_freqs.weight":
+            continue
+        x, stem, end = f.tensor(name), name.rsplit(".", 1)[0], name.rsplit(".", 1)[1]
+        if stem in GLOBAL:
+            yield GLOBAL[stem] + "." + end, x
+            continue
+        _, layer, part = stem.split(".")
+        prefix = "model.layers.%s." % layer
+        if part in ("attn_q", "attn_k") and arch == "llama":      # neighbours back to halves
+            h = heads if part == "attn_q" else kv_heads
+            x = x.reshape(h, x.shape[0] // h // 2, 2, -1).swapaxes(1, 2).reshape(x.shape)
+        if part == "ffn_gate_inp":
+            yield prefix + EXPERT[arch][0] + "." + end, x
+        elif part.endswith("_exps"):
+            for e in range(len(x)):
+                yield prefix + EXPERT[arch][1] % e + EXPERT[arch][2][part[4:-5]] + "." + end, x[e]
+        else:
+            yield prefix + LAYER[part] + "." + end, x
+
+
+def encode(x, bf16):
+    if bf16:
+        u = np.ascontiguousarray(x, "<f4").view("<u4")
+        return "BF16", ((u + 0x7fff + (u >> 16 & 1)) >> 16).astype("<u2").tobytes()
+    return ("F32", x.astype("<f4").tobytes()) if x.ndim == 1 else ("F16", x.astype("<f2").tobytes())
+
+
+def save(path, tensors, bf16):
+    header, data = {"__metadata__": {"format": "pt"}}, b""
+    for name, x in tensors:
+        dtype, b = encode(x, bf16)
+        header[name] = {"dtype": dtype, "shape": list(x.shape), "data_offsets": [len(data), len(data) + len(b)]}
+        data += b
+    h = json.dumps(header).encode()
+    h += b" " * (-len(h) % 8)
+    with open(path, "wb") as out:
+        out.write(len(h).to_bytes(8, "little") + h + data)
+
+
+def byte_level(m):
+    tokens, types = m["tokenizer.ggml.tokens"], m["tokenizer.ggml.token_type"]
+    added = [{"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+             for i, t in enumerate(tokens) if types[i] == 3]
+    llama = m["tokenizer.ggml.pre"] == "llama-bpe"
+    regex = LLAMA3 if llama else LLAMA3.replace("{1,3}", "")
+    bos = tokens[m["tokenizer.ggml.bos_token_id"]]
+    post = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True}
+    if m["tokenizer.ggml.add_bos_token"]:
+        template = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": bos, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+                    "pair": [], "special_tokens": {bos: {"id": bos, "ids": [m["tokenizer.ggml.bos_token_id"]], "tokens": [bos]}}}
+        post = {"type": "Sequence", "processors": [post, template]}
+    return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": added,
+            "normalizer": None if llama else {"type": "NFC"},
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+                {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False},
+                {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]},
+            "post_processor": post, "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+            "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None, "end_of_word_suffix": None,
+                      "fuse_unk": False, "byte_fallback": False, "ignore_merges": llama,
+                      "vocab": {t: i for i, t in enumerate(tokens) if types[i] in (1, 5)},
+                      "merges": [s.split(" ") for s in m["tokenizer.ggml.merges"]]}}
+
+
+def spm(n):
+    tokens = ["<unk>", "<s>", "</s>"] + ["<0x%02X>" % b for b in range(256)]
+    merges = [["t", "h"], ["th", "e"], ["\u2581", "the"], ["\u2581", "a"], ["i", "n"]]
+    tokens += [a + b for a, b in merges] + ["\u2581", "t", "h", "e", "a", "i", "n", "o", "s", "r"]
+    added = [{"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+             for i, t in enumerate(tokens[:3])]
+    assert len(tokens) <= n
+    return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": added,
+            "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "\u2581"},
+                                                               {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}]},
+            "pre_tokenizer": None,
+            "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+                               "pair": [], "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}},
+            "decoder": {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}, {"type": "ByteFallback"},
+                                                         {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]},
+            "model": {"type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": None, "end_of_word_suffix": None,
+                      "fuse_unk": True, "byte_fallback": True, "ignore_merges": False,
+                      "vocab": {t: i for i, t in enumerate(tokens)}, "merges": [a + " " + b for a, b in merges]}}
+
+
+def main():
+    a = argparse.ArgumentParser()
+    a.add_argument("gguf")
+    a.add_argument("out")
+    a.add_argument("--shards", type=int, default=1)
+    a.add_argument("--spm", action="store_true")
+    a.add_argument("--bf16", action="store_true")
+    o = a.parse_args()
+    f = Gguf(o.gguf)
+    m, arch = f.meta, f.meta["general.architecture"]
+    get = lambda k, d=None: m.get(arch + "." + k, d)
+    heads, kv_heads = get("attention.head_count"), get("attention.head_count_kv")
+    os.makedirs(o.out, exist_ok=True)
+    put = lambda name, v: open(os.path.join(o.out, name), "w").write(json.dumps(v, indent=1, ensure_ascii=False) + "\n")
+    experts = get("expert_count")
+    model_type = {"llama": "mixtral" if experts else "llama", "qwen3moe": "qwen3_moe"}.get(arch, arch)
+    config = {"model_type": model_type, "hidden_act": "silu", "hidden_size": get("embedding_length"), "intermediate_size": get("feed_forward_length"),
+              "num_hidden_layers": get("block_count"), "num_attention_heads": heads, "num_key_value_heads": kv_heads,
+              "head_dim": get("attention.key_length"), "rms_norm_eps": float("%.6g" % get("attention.layer_norm_rms_epsilon")),
+              "rope_theta": get("rope.freq_base"), "max_position_embeddings": get("context_length"), "vocab_size": get("vocab_size"),
+              "tie_word_embeddings": "output.weight" not in f, "bos_token_id": 1, "eos_token_id": 2}
+    if experts:
+        config.update({"num_local_experts" if model_type == "mixtral" else "num_experts": experts, "num_experts_per_tok": get("expert_used_count")})
+    if model_type == "qwen3_moe":
+        config.update({"moe_intermediate_size": get("expert_feed_forward_length"), "norm_topk_prob": True, "decoder_sparse_step": 1, "mlp_only_layers": []})
+    if "rope_freqs.weight" in f:
+        config["rope_scaling"] = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
+    put("config.json", config)
+    put("tokenizer.json", spm(get("vocab_size")) if o.spm else byte_level(m))
+    tokens = m["tokenizer.ggml.tokens"]
+    put("tokenizer_config.json", {"bos_token": "<s>", "eos_token": {"content": "</s>"}} if o.spm else
+        {"bos_token": tokens[m["tokenizer.ggml.bos_token_id"]], "eos_token": tokens[m["tokenizer.ggml.eos_token_id"]],
+         "chat_template": m["tokenizer.chat_template"]})
+    if o.spm:
+        open(os.path.join(o.out, "chat_template.jinja"), "w").write(m["tokenizer.chat_template"])
+    all_tensors = list(hf_tensors(f, arch, heads, kv_heads))
+    if o.shards == 1:
+        return save(os.path.join(o.out, "model.safetensors"), all_tensors, o.bf16)
+    names = ["model-%05d-of-%05d.safetensors" % (i + 1, o.shards) for i in range(o.shards)]
+    for i, name in enumerate(names):
+        save(os.path.join(o.out, name), all_tensors[i::o.shards], o.bf16)
+    put("model.safetensors.index.json", {"metadata": {}, "weight_map": {n: names[i % o.shards] for i, (n, _) in enumerate(all_tensors)}})
+
+
+main()
