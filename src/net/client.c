@@ -255,30 +255,14 @@ bool call_try_again(struct http_call *call)
 
 /* --------------------------------------------------------------------- start */
 
-static bool is_default_port(const struct http_call_options *o)
-{
-    return o->port == (o->is_tls ? 443 : 80);
-}
-
-static void write_host(struct buf *out, const struct http_call_options *o)
-{
-    bool is_v6 = str_find_char(o->host, ':', 0) != STR_NONE;
-    if (is_v6)
-        buf_putc(out, '[');
-    buf_str_add(out, o->host);
-    if (is_v6)
-        buf_putc(out, ']');
-    if (!is_default_port(o))
-        buf_printf(out, ":%u", o->port);
-}
-
 /* An HTTP proxy without a tunnel wants the whole URL as target. */
-static void write_absolute_line(struct buf *out, const struct http_call_options *o)
+static void write_absolute_line(struct buf *out, const struct origin *origin,
+                                const struct http_call_options *o)
 {
     struct buf target;
     buf_init(&target, CALL_HEAD_BYTES_MAX);
     buf_puts(&target, "http://");
-    write_host(&target, o);
+    buf_puts(&target, origin->authority);
     buf_str_add(&target, o->target);
     if (!buf_ok(&target))
         out->failed = true;
@@ -291,12 +275,10 @@ static bool write_head(struct http_call *call, const struct http_call_options *o
     struct buf *out = &call->head;
     const struct proxy_server *proxy = o->is_tls ? NULL : call->origin->proxy;
     if (proxy)
-        write_absolute_line(out, o);
+        write_absolute_line(out, call->origin, o);
     else
         http_write_request_line(out, o->method, o->target);
-    buf_str_add(out, S("host: "));
-    write_host(out, o);
-    buf_str_add(out, S("\r\n"));
+    http_write_field(out, S("host"), str_c(call->origin->authority));
     if (proxy && proxy->authorization.n)
         http_write_field(out, S("proxy-authorization"), proxy->authorization);
     for (int i = 0; i < o->n_headers; i++)

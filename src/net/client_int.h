@@ -29,6 +29,7 @@ struct origin {
     struct origin *next; /* in its bucket */
     uint64_t hash;
     char *host;
+    char *authority; /* as in Host: "name", "name:8080", "[::1]:8080" */
     uint16_t port;
     bool is_tls;
     const struct proxy_server *proxy;

@@ -18,6 +18,17 @@ struct lookup {
     struct origin *origin; /* NULL: nobody is interested any more */
 };
 
+static char *authority_of(struct str host, uint16_t port, bool is_tls)
+{
+    struct buf b;
+    buf_init(&b, host.n + 16);
+    bool is_v6 = str_find_char(host, ':', 0) != STR_NONE;
+    buf_printf(&b, is_v6 ? "[%.*s]" : "%.*s", STR(host));
+    if (port != (is_tls ? 443 : 80))
+        buf_printf(&b, ":%u", port);
+    return buf_take(&b, NULL);
+}
+
 static uint64_t hash_of(struct str host, uint16_t port, bool is_tls)
 {
     return str_hash(host) ^ ((uint64_t)port << 1 | is_tls);
@@ -35,7 +46,9 @@ struct origin *origin_get(struct http_client *client, struct str host, uint16_t 
         }
     }
     struct origin *o = calloc(1, sizeof *o);
-    if (!o || !(o->host = str_dup_z(host))) {
+    if (!o || !(o->host = str_dup_z(host)) || !(o->authority = authority_of(host, port, is_tls))) {
+        if (o)
+            free(o->host);
         free(o);
         return NULL;
     }
@@ -65,6 +78,7 @@ void origin_release(struct origin *o)
     }
     SSL_SESSION_free(o->session);
     free(o->host);
+    free(o->authority);
     free(o);
 }
 

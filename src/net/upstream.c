@@ -457,10 +457,11 @@ static void on_event(struct conn *io, int events)
 static void write_connect(struct upstream *up)
 {
     const struct origin *o = up->origin;
-    struct buf host;
+    struct buf host; /* with its port, also the usual one */
     buf_init(&host, 512);
-    bool is_v6 = str_find_char(str_c(o->host), ':', 0) != STR_NONE;
-    buf_printf(&host, is_v6 ? "[%s]:%u" : "%s:%u", o->host, o->port);
+    buf_puts(&host, o->authority);
+    if (o->port == 443)
+        buf_puts(&host, ":443");
     http_write_request_line(&up->tunnel, S("CONNECT"), buf_str(&host));
     http_write_field(&up->tunnel, S("host"), buf_str(&host));
     if (o->proxy->authorization.n)
