@@ -65,11 +65,8 @@ static bool split_space(struct jj *j, struct jj_value s, int64_t max, struct jj_
         if (at == s.s.n)
             break;
         size_t start = at;
-        if (max-- == 0) { /* the rest, without white space at its end */
-            struct jj_value rest;
-            return jj_str_strip(j, jj_sub(s, start, s.s.n), jj_none(), false, true, &rest) &&
-                   jj_list_push(j, l, rest);
-        }
+        if (max-- == 0) /* the rest, as it is */
+            return jj_list_push(j, l, jj_sub(s, start, s.s.n));
         while (at < s.s.n && !jj_space_at(s.s, at))
             at += jj_char_bytes(s.s, at);
         if (!jj_list_push(j, l, jj_sub(s, start, at)))
@@ -104,7 +101,7 @@ static bool rsplit_space(struct jj *j, struct jj_value s, int64_t max, struct jj
 {
     struct jj_value rest = s;
     for (;;) {
-        if (!jj_spend(j, rest.s.n / 8 + 1) || !jj_str_strip(j, rest, jj_none(), max == 0, true, &rest))
+        if (!jj_spend(j, rest.s.n / 8 + 1) || !jj_str_strip(j, rest, jj_none(), false, true, &rest))
             return false;
         if (rest.s.n == 0)
             break;

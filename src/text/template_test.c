@@ -55,7 +55,7 @@ static void check_marks(const char *template, const char *messages, const char *
 
 static void check_fails(const char *template, int code, const char *words)
 {
-    struct fixture f = {0};
+    struct fixture f = {.in.steps_max = 5000000};
     CHECK_INT(render(&f, template, "[{\"role\":\"user\",\"content\":\"hi\"}]"), code);
     if (!CHECK(str_find(str_c(f.err.text), str_c(words), 0) != STR_NONE))
         printf("    %s\n", f.err.text);

@@ -615,6 +615,16 @@ static bool step_harmony_header(struct toolcall_parser *p)
     return true;
 }
 
+/* The prompt ends in "<|start|>assistant", so that the answer may go on with the header. */
+static bool is_header_start(const struct toolcall_parser *p, bool *must_wait)
+{
+    struct str s = buf_str(&p->held);
+    size_t at = toolcall_skip_space(s, 0);
+    int there = in_front(str_sub(s, at, s.n), S("to="));
+    *must_wait = there == 0 && !p->is_final;
+    return there > 0;
+}
+
 static bool step_harmony_body(struct toolcall_parser *p)
 {
     struct marker v[HARMONY_MARKS];
@@ -625,6 +635,17 @@ static bool step_harmony_body(struct toolcall_parser *p)
         if (p->is_final)
             harmony_end_body(p, false);
         return false;
+    }
+    if (!p->has_begun) {
+        bool must_wait;
+        bool is_header = is_header_start(p, &must_wait);
+        if (must_wait)
+            return false;
+        p->has_begun = true;
+        if (is_header) {
+            p->state = ST_HARMONY_HEADER;
+            return true;
+        }
     }
     for (size_t i = 0; i < HARMONY_MARKS; i++) {
         add_marker(v, &n, harmony_marks[i], ST_TEXT, true);

@@ -103,8 +103,9 @@ struct toolcall_parser {
     char name[TOOLCALL_NAME_MAX], id[TOOLCALL_NAME_MAX];
     size_t name_n, id_n;
     bool has_text, skip_space, is_final;
-    bool in_list; /* a JSON list of calls is open */
-    int nested;   /* 1: the call was written inside {"function": {...}} */
+    bool has_begun; /* harmony: something has been seen */
+    bool in_list;   /* a JSON list of calls is open */
+    int nested;     /* 1: the call was written inside {"function": {...}} */
     bool in_string, is_escaped;
     int depth; /* of brackets in the arguments */
     int body;  /* harmony: what the body under way is */

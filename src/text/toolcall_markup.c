@@ -102,6 +102,81 @@ static bool parse_dsml(const struct toolcall_parser *p, struct str s, struct too
     return out->name.n && buf_ok(&out->args) && str_trim(s).n == 0;
 }
 
+/* ---- Gemma 4: {key:value,...} with texts between <|"|> ---- */
+
+#define GEMMA_QUOTE     "<|\"|>"
+#define GEMMA_DEPTH_MAX 64
+
+static bool gemma_value(struct str *s, struct buf *out, int depth);
+
+static bool gemma_text(struct str *s, struct buf *out)
+{
+    struct str text;
+    *s = str_sub(*s, str_c(GEMMA_QUOTE).n, s->n);
+    return cut(s, GEMMA_QUOTE, &text) && json_quote(out, text);
+}
+
+/* A key, bare or between quotes, and its colon. */
+static bool gemma_key(struct str *s, struct buf *out)
+{
+    struct str key;
+    if (str_starts(*s, S(GEMMA_QUOTE)))
+        return gemma_text(s, out) && cut(s, ":", &key) && key.n == 0;
+    return cut(s, ":", &key) && str_trim(key).n && json_quote(out, str_trim(key));
+}
+
+/* Behind the opening bracket, up to behind `close`. */
+static bool gemma_items(struct str *s, struct buf *out, char close, int depth)
+{
+    bool is_dict = close == '}';
+    buf_putc(out, is_dict ? '{' : '[');
+    for (bool is_first = true;; is_first = false) {
+        *s = str_sub(*s, toolcall_skip_space(*s, 0), s->n);
+        if (s->n && s->p[0] == close)
+            break;
+        buf_puts(out, is_first ? "" : ", ");
+        if (is_dict && !(gemma_key(s, out) && buf_puts(out, ": ")))
+            return false;
+        if (!gemma_value(s, out, depth))
+            return false;
+        *s = str_sub(*s, toolcall_skip_space(*s, 0), s->n);
+        if (s->n && s->p[0] == ',')
+            *s = str_sub(*s, 1, s->n);
+        else if (!s->n || s->p[0] != close)
+            return false;
+    }
+    *s = str_sub(*s, 1, s->n);
+    return buf_putc(out, close);
+}
+
+static bool gemma_value(struct str *s, struct buf *out, int depth)
+{
+    *s = str_sub(*s, toolcall_skip_space(*s, 0), s->n);
+    if (!s->n || depth == 0)
+        return false;
+    if (str_starts(*s, S(GEMMA_QUOTE)))
+        return gemma_text(s, out);
+    if (s->p[0] == '{' || s->p[0] == '[') {
+        char close = s->p[0] == '{' ? '}' : ']';
+        *s = str_sub(*s, 1, s->n);
+        return gemma_items(s, out, close, depth - 1);
+    }
+    size_t end = 0;
+    while (end < s->n && s->p[end] != ',' && s->p[end] != '}' && s->p[end] != ']')
+        end++;
+    struct str word = str_trim(str_sub(*s, 0, end));
+    *s = str_sub(*s, end, s->n);
+    return is_json_but_no_text(word) && buf_str_add(out, word);
+}
+
+static bool parse_gemma(struct str s, struct toolcall_parsed *out)
+{
+    if (!cut(&s, "{", &out->name) || !gemma_items(&s, &out->args, '}', GEMMA_DEPTH_MAX))
+        return false;
+    out->name = str_trim(out->name);
+    return out->name.n && buf_ok(&out->args) && str_trim(s).n == 0;
+}
+
 /* GLM: the name is a line, or touches the first key. */
 static bool parse_glm(const struct toolcall_parser *p, struct str s, struct toolcall_parsed *out)
 {
@@ -121,7 +196,9 @@ bool toolcall_parse_tags(const struct toolcall_parser *p, struct str s, struct t
     struct str skipped;
     if (str_eq(str_c(p->format->name), S("glm45")))
         return parse_glm(p, s, out);
-    if (str_eq(str_c(p->format->name), S("deepseek_v32")))
+    if (str_eq(str_c(p->format->name), S("gemma4")))
+        return parse_gemma(s, out);
+    if (str_starts(str_c(p->format->name), S("deepseek_v"))) /* V3.2 and V4 */
         return parse_dsml(p, s, out);
     if (str_eq(str_c(p->format->name), S("minimax_m2")))
         return cut(&s, "\">", &out->name) && parse_params(p, s, &minimax, out);

@@ -227,6 +227,10 @@ TEST(tag_families)
           "string=\"true\">5</｜DSML｜parameter>\n<｜DSML｜parameter name=\"b\" "
           "string=\"false\">5</｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜function_calls>",
           "T(t)C0(f:{\"a\": \"5\", \"b\": 5})");
+    check("gemma4",
+          "<|channel>thought\nhm\n<channel|>ok<|tool_call>call:f{a:<|\"|>x, {y}<|\"|>,b:[1,<|\"|>z<|\"|>],"
+          "c:{d:true}}<tool_call|><|tool_call>call:g{}<tool_call|>",
+          "R(hm)T(ok)C0(f:{\"a\": \"x, {y}\", \"b\": [1, \"z\"], \"c\": {\"d\": true}})C1(g:{})");
     check("glm45",
           "<tool_call>f\n<arg_key>a</arg_key>\n<arg_value>x</arg_value>\n<arg_key>b</"
           "arg_key>\n<arg_value>true</arg_value>\n</tool_call>",
@@ -261,6 +265,9 @@ TEST(harmony_channels)
           "R(t)C0(f:{\"a\": 1})");
     check("harmony", "<|start|>assistant to=functions.f<|channel|>commentary json<|message|>{}<|call|>",
           "C0(f:{})");
+    check("harmony", " to=functions.f<|channel|>commentary json<|message|>{}<|call|>", "C0(f:{})");
+    check("harmony", " to", "T( to)");
+    check("harmony", "to be", "T(to be)");
     check("harmony", "<|channel|>commentary<|message|>I will look.<|end|>", "T(I will look.)");
     check("harmony", "<|channel|>commentary to=functions.f <|constrain|>json<|message|>{\"a\"",
           "C0(f:{\"a\"...)");
