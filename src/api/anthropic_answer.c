@@ -561,9 +561,15 @@ static void drain(struct writer *w, bool all, struct buf *out)
             write_content(w, &h->ev, out);
             *at = h->next;
             moved = true;
+            /* The way is free for any call now: begin again with the one held longest, so that
+             * no fragment overtakes the beginning of its own call. */
+            if (w->open != OPEN_TOOL || is_complete(&w->scan))
+                break;
         }
-        w->held_tail = at;
     }
+    w->held_tail = &w->held;
+    while (*w->held_tail)
+        w->held_tail = &(*w->held_tail)->next;
 }
 
 /* A fragment of a call that has held fragments comes behind them. */
