@@ -12,8 +12,7 @@
 #include "base/json.h"
 
 static const enum dialect_id drive_all[] = {DIALECT_OPENAI_CHAT, DIALECT_OPENAI_COMPLETIONS,
-                                            DIALECT_OPENAI_EMBEDDINGS, DIALECT_ANTHROPIC,
-                                            DIALECT_GEMINI};
+                                            DIALECT_OPENAI_EMBEDDINGS, DIALECT_ANTHROPIC, DIALECT_GEMINI};
 enum { DRIVE_N = sizeof(drive_all) / sizeof(drive_all[0]), DRIVE_BYTES = 16 << 20 };
 
 static void must_be_json(struct str s, struct arena *a)
@@ -162,9 +161,7 @@ static void drive(const struct dialect *d, struct dialect_in in, const uint8_t *
     struct str rest = str_of((const char *)data + 1, n - 1);
     in.body = rest;
     switch (data[0] % 4) {
-    case 0:
-        drive_request(d, in);
-        return;
+    case 0: drive_request(d, in); return;
     case 1:
         if (d->read_answer)
             drive_answer(d, rest, false);
@@ -173,8 +170,7 @@ static void drive(const struct dialect *d, struct dialect_in in, const uint8_t *
         if (d->reader_new)
             drive_answer(d, rest, true);
         return;
-    default:
-        drive_error(d, rest, statuses[data[0] / 4 % 7]);
+    default: drive_error(d, rest, statuses[data[0] / 4 % 7]);
     }
 }
 

@@ -8,32 +8,22 @@ static const char *error_type(enum chat_error_kind kind)
     switch (kind) {
     case CHAT_ERR_INVALID:
     case CHAT_ERR_CONTEXT_LENGTH:
-    case CHAT_ERR_CONTENT_FILTER:
-        return "invalid_request_error";
-    case CHAT_ERR_TOO_LARGE:
-        return "request_too_large";
-    case CHAT_ERR_AUTH:
-        return "authentication_error";
-    case CHAT_ERR_PERMISSION:
-        return "permission_error";
-    case CHAT_ERR_NOT_FOUND:
-        return "not_found_error";
-    case CHAT_ERR_CONFLICT:
-        return "conflict_error";
+    case CHAT_ERR_CONTENT_FILTER: return "invalid_request_error";
+    case CHAT_ERR_TOO_LARGE: return "request_too_large";
+    case CHAT_ERR_AUTH: return "authentication_error";
+    case CHAT_ERR_PERMISSION: return "permission_error";
+    case CHAT_ERR_NOT_FOUND: return "not_found_error";
+    case CHAT_ERR_CONFLICT: return "conflict_error";
     case CHAT_ERR_RATE_LIMIT:
-    case CHAT_ERR_QUOTA:
-        return "rate_limit_error";
+    case CHAT_ERR_QUOTA: return "rate_limit_error";
     case CHAT_ERR_OVERLOADED:
-    case CHAT_ERR_UNAVAILABLE:
-        return "overloaded_error";
-    case CHAT_ERR_TIMEOUT:
-        return "timeout_error";
+    case CHAT_ERR_UNAVAILABLE: return "overloaded_error";
+    case CHAT_ERR_TIMEOUT: return "timeout_error";
     case CHAT_ERR_NONE:
     case CHAT_ERR_BILLING:
     case CHAT_ERR_SERVER:
     case CHAT_ERR_BAD_ANSWER:
-    case CHAT_ERR_CANCELLED:
-        break;
+    case CHAT_ERR_CANCELLED: break;
     }
     return "api_error";
 }
@@ -67,11 +57,16 @@ static enum chat_error_kind kind_by_type(struct str type)
         const char *type;
         enum chat_error_kind kind;
     } rows[] = {
-        {"invalid_request_error", CHAT_ERR_INVALID}, {"authentication_error", CHAT_ERR_AUTH},
-        {"billing_error", CHAT_ERR_BILLING},         {"permission_error", CHAT_ERR_PERMISSION},
-        {"not_found_error", CHAT_ERR_NOT_FOUND},     {"conflict_error", CHAT_ERR_CONFLICT},
-        {"request_too_large", CHAT_ERR_TOO_LARGE},   {"rate_limit_error", CHAT_ERR_RATE_LIMIT},
-        {"api_error", CHAT_ERR_SERVER},              {"timeout_error", CHAT_ERR_TIMEOUT},
+        {"invalid_request_error", CHAT_ERR_INVALID},
+        {"authentication_error", CHAT_ERR_AUTH},
+        {"billing_error", CHAT_ERR_BILLING},
+        {"permission_error", CHAT_ERR_PERMISSION},
+        {"not_found_error", CHAT_ERR_NOT_FOUND},
+        {"conflict_error", CHAT_ERR_CONFLICT},
+        {"request_too_large", CHAT_ERR_TOO_LARGE},
+        {"rate_limit_error", CHAT_ERR_RATE_LIMIT},
+        {"api_error", CHAT_ERR_SERVER},
+        {"timeout_error", CHAT_ERR_TIMEOUT},
         {"overloaded_error", CHAT_ERR_OVERLOADED},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -107,8 +102,8 @@ void anthropic_read_error_value(int status, struct json error, struct chat_error
     arena_deinit(&a);
 }
 
-static void read_error(int status, const struct chat_header *headers, size_t n_headers,
-                       struct str body, int64_t now_ms, struct chat_error *e)
+static void read_error(int status, const struct chat_header *headers, size_t n_headers, struct str body,
+                       int64_t now_ms, struct chat_error *e)
 {
     struct arena a;
     struct json_doc doc;
@@ -142,22 +137,19 @@ static void read_limits(const struct chat_header *headers, size_t n_headers, int
 {
     *l = (struct rate_limits){
         .limit_requests = header_i64(headers, n_headers, "anthropic-ratelimit-requests-limit"),
-        .remaining_requests =
-            header_i64(headers, n_headers, "anthropic-ratelimit-requests-remaining"),
-        .reset_requests_ms =
-            header_until(headers, n_headers, "anthropic-ratelimit-requests-reset", now_ms),
+        .remaining_requests = header_i64(headers, n_headers, "anthropic-ratelimit-requests-remaining"),
+        .reset_requests_ms = header_until(headers, n_headers, "anthropic-ratelimit-requests-reset", now_ms),
         .limit_tokens = header_i64(headers, n_headers, "anthropic-ratelimit-tokens-limit"),
         .remaining_tokens = header_i64(headers, n_headers, "anthropic-ratelimit-tokens-remaining"),
-        .reset_tokens_ms =
-            header_until(headers, n_headers, "anthropic-ratelimit-tokens-reset", now_ms),
+        .reset_tokens_ms = header_until(headers, n_headers, "anthropic-ratelimit-tokens-reset", now_ms),
         .retry_after_ms = header_retry_after_ms(headers, n_headers, now_ms),
     };
 }
 
 /* ---- limits, counts and models to clients ---- */
 
-static void limit_lines(struct buf *out, const char *what, int64_t limit, int64_t remaining,
-                        int64_t reset_ms, int64_t now_ms)
+static void limit_lines(struct buf *out, const char *what, int64_t limit, int64_t remaining, int64_t reset_ms,
+                        int64_t now_ms)
 {
     if (limit >= 0)
         buf_printf(out, "anthropic-ratelimit-%s-limit: %lld\r\n", what, (long long)limit);
@@ -172,8 +164,7 @@ static void limit_lines(struct buf *out, const char *what, int64_t limit, int64_
 
 static void write_limits(const struct rate_limits *l, int64_t now_ms, struct buf *out)
 {
-    limit_lines(out, "requests", l->limit_requests, l->remaining_requests, l->reset_requests_ms,
-                now_ms);
+    limit_lines(out, "requests", l->limit_requests, l->remaining_requests, l->reset_requests_ms, now_ms);
     limit_lines(out, "tokens", l->limit_tokens, l->remaining_tokens, l->reset_tokens_ms, now_ms);
     limits_write_openai(l, now_ms, out); /* the contract's own names in every dialect */
 }

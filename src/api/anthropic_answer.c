@@ -46,21 +46,15 @@ struct writer {
 static const char *stop_reason(enum chat_finish f)
 {
     switch (f) {
-    case CHAT_FINISH_LENGTH:
-        return "max_tokens";
-    case CHAT_FINISH_STOP_SEQUENCE:
-        return "stop_sequence";
-    case CHAT_FINISH_TOOL_CALLS:
-        return "tool_use";
+    case CHAT_FINISH_LENGTH: return "max_tokens";
+    case CHAT_FINISH_STOP_SEQUENCE: return "stop_sequence";
+    case CHAT_FINISH_TOOL_CALLS: return "tool_use";
     case CHAT_FINISH_CONTENT_FILTER:
-    case CHAT_FINISH_REFUSAL:
-        return "refusal";
-    case CHAT_FINISH_PAUSE:
-        return "pause_turn";
+    case CHAT_FINISH_REFUSAL: return "refusal";
+    case CHAT_FINISH_PAUSE: return "pause_turn";
     case CHAT_FINISH_NONE:
     case CHAT_FINISH_STOP:
-    case CHAT_FINISH_BAD_TOOL_CALL:
-        break;
+    case CHAT_FINISH_BAD_TOOL_CALL: break;
     }
     return "end_turn";
 }
@@ -211,8 +205,7 @@ static bool write_part(struct json_writer *w, const struct chat_part *p, struct 
         jw_end_object(w);
         return true;
     default:
-        chat_error_set(e, CHAT_ERR_BAD_ANSWER, "",
-                       "the answer holds media, which this API cannot carry");
+        chat_error_set(e, CHAT_ERR_BAD_ANSWER, "", "the answer holds media, which this API cannot carry");
         return false;
     }
 }
@@ -255,8 +248,7 @@ int anthropic_write_answer(const struct chat_request *req, const struct dialect_
 
 /* ---- streams ---- */
 
-struct dialect_writer *anthropic_writer_new(const struct chat_request *req,
-                                            const struct dialect_reply *reply)
+struct dialect_writer *anthropic_writer_new(const struct chat_request *req, const struct dialect_reply *reply)
 {
     struct writer *w = calloc(1, sizeof(*w));
     if (!w)
@@ -350,8 +342,7 @@ static void end_delta(struct buf *out)
     end_event(out);
 }
 
-static void text_delta(struct writer *w, const char *type, const char *key, struct str text,
-                       struct buf *out)
+static void text_delta(struct writer *w, const char *type, const char *key, struct str text, struct buf *out)
 {
     if (text.n == 0)
         return;
@@ -481,21 +472,12 @@ static void write_content(struct writer *w, const struct chat_event *ev, struct 
     struct chat_error e;
     switch (ev->type) {
     case CHAT_EV_TEXT:
-    case CHAT_EV_REFUSAL:
-        write_text(w, ev, out);
-        return;
-    case CHAT_EV_REASONING:
-        write_thinking(w, ev, out);
-        return;
-    case CHAT_EV_CITATION:
-        write_citation_delta(w, ev, out);
-        return;
-    case CHAT_EV_TOOL_CALL:
-        write_tool(w, ev, out);
-        return;
+    case CHAT_EV_REFUSAL: write_text(w, ev, out); return;
+    case CHAT_EV_REASONING: write_thinking(w, ev, out); return;
+    case CHAT_EV_CITATION: write_citation_delta(w, ev, out); return;
+    case CHAT_EV_TOOL_CALL: write_tool(w, ev, out); return;
     default:
-        chat_error_set(&e, CHAT_ERR_BAD_ANSWER, "",
-                       "the answer holds media, which this API cannot carry");
+        chat_error_set(&e, CHAT_ERR_BAD_ANSWER, "", "the answer holds media, which this API cannot carry");
         write_stream_error(w, &e, out);
         return;
     }
@@ -523,8 +505,7 @@ static int hold(struct writer *w, const struct chat_event *ev)
         return ERR_LIMIT;
     h->ev = *ev;
     if ((ev->text.p && !keep(w, &h->ev.text)) || (ev->id.p && !keep(w, &h->ev.id)) ||
-        (ev->name.p && !keep(w, &h->ev.name)) ||
-        (ev->signature.p && !keep(w, &h->ev.signature)))
+        (ev->name.p && !keep(w, &h->ev.name)) || (ev->signature.p && !keep(w, &h->ev.signature)))
         return ERR_LIMIT;
     if (ev->citation) {
         struct chat_citation *c = arena_new(&w->keep, struct chat_citation);
@@ -576,14 +557,12 @@ static void drain(struct writer *w, bool all, struct buf *out)
 static bool is_held(const struct writer *w, const struct chat_event *ev)
 {
     for (const struct held *h = w->held; h; h = h->next)
-        if (ev->type == CHAT_EV_TOOL_CALL && h->ev.type == ev->type &&
-            h->ev.tool_idx == ev->tool_idx)
+        if (ev->type == CHAT_EV_TOOL_CALL && h->ev.type == ev->type && h->ev.tool_idx == ev->tool_idx)
             return true;
     return false;
 }
 
-int anthropic_writer_event(struct dialect_writer *base, const struct chat_event *ev,
-                           struct buf *out)
+int anthropic_writer_event(struct dialect_writer *base, const struct chat_event *ev, struct buf *out)
 {
     struct writer *w = (struct writer *)base;
     int rc = OK;
@@ -600,11 +579,8 @@ int anthropic_writer_event(struct dialect_writer *base, const struct chat_event 
         w->usage = ev->usage;
         w->has_usage = true;
         return OK;
-    case CHAT_EV_LOGPROBS:
-        return OK; /* no client of this dialect can ask for them */
-    case CHAT_EV_ERROR:
-        write_stream_error(w, ev->error, out);
-        break;
+    case CHAT_EV_LOGPROBS: return OK; /* no client of this dialect can ask for them */
+    case CHAT_EV_ERROR: write_stream_error(w, ev->error, out); break;
     case CHAT_EV_FINISH:
         w->is_finished = true;
         w->finish = ev->finish;

@@ -28,8 +28,7 @@ int anthropic_pass_request(const struct chat_request *req, const struct dialect_
                            struct arena *a, struct dialect_out *out);
 
 int anthropic_write_answer(const struct chat_request *req, const struct dialect_reply *reply,
-                           const struct chat_answer *answer, struct buf *out,
-                           struct chat_error *e);
+                           const struct chat_answer *answer, struct buf *out, struct chat_error *e);
 struct dialect_writer *anthropic_writer_new(const struct chat_request *req,
                                             const struct dialect_reply *reply);
 void anthropic_writer_free(struct dialect_writer *w);

@@ -21,7 +21,7 @@ struct reader {
     enum block_type type;
     int n_blocks; /* of text and thinking, begun */
     int n_tools;
-    bool has_args;        /* the current call has sent arguments */
+    bool has_args;         /* the current call has sent arguments */
     struct buf start_args; /* arguments that came with content_block_start */
 };
 
@@ -115,8 +115,7 @@ static int send_thinking(struct reader *r, struct str text, struct str signature
 
 static int send_args(struct reader *r, struct str args)
 {
-    struct chat_event ev = {
-        .type = CHAT_EV_TOOL_CALL, .tool_idx = r->n_tools - 1, .text = args};
+    struct chat_event ev = {.type = CHAT_EV_TOOL_CALL, .tool_idx = r->n_tools - 1, .text = args};
     if (args.n == 0)
         return OK;
     r->has_args = true;
@@ -317,9 +316,9 @@ static struct json parse(struct reader *r, struct json_doc *doc, struct str data
     if (parsed == OK && json_is(json_root(doc), JSON_OBJECT))
         return json_root(doc);
     struct str head = str_trim(data);
-    *rc = bad_answer(r, parsed == ERR_NOMEM             ? "sent more than one event may hold"
-                        : head.n && head.p[0] == '<'    ? "answered with an HTML page instead of JSON"
-                                                        : "sent malformed JSON");
+    *rc = bad_answer(r, parsed == ERR_NOMEM          ? "sent more than one event may hold"
+                        : head.n && head.p[0] == '<' ? "answered with an HTML page instead of JSON"
+                                                     : "sent malformed JSON");
     return json_absent();
 }
 

@@ -111,8 +111,7 @@ static int read_thinking(struct rd *r, struct json v, struct chat_part *p)
     if (rc == OK)
         rc = rd_get_text(r, v, "signature", false, &p->signature);
     if (p->signature.n)
-        p->signature = signature_unwrap(p->signature, DIALECT_ANTHROPIC, &p->signature_from,
-                                        &p->is_redacted);
+        p->signature = signature_unwrap(p->signature, DIALECT_ANTHROPIC, &p->signature_from, &p->is_redacted);
     else
         p->signature = (struct str){0};
     return rc;
@@ -125,8 +124,7 @@ static int read_redacted(struct rd *r, struct json v, struct chat_part *p)
     p->is_redacted = true;
     int rc = rd_get_text(r, v, "data", true, &p->signature);
     if (rc == OK)
-        p->signature = signature_unwrap(p->signature, DIALECT_ANTHROPIC, &p->signature_from,
-                                        &p->is_redacted);
+        p->signature = signature_unwrap(p->signature, DIALECT_ANTHROPIC, &p->signature_from, &p->is_redacted);
     return rc;
 }
 
@@ -175,14 +173,10 @@ static const struct {
     int (*read)(struct rd *r, struct json v, struct chat_part *p);
     bool is_leaf; /* may stand inside a tool result, document or search result */
 } block_types[] = {
-    {"text", read_text, true},
-    {"image", read_image, true},
-    {"document", read_document, true},
-    {"search_result", read_search_result, true},
-    {"thinking", read_thinking, false},
-    {"redacted_thinking", read_redacted, false},
-    {"tool_use", read_tool_use, false},
-    {"tool_result", read_tool_result, false},
+    {"text", read_text, true},          {"image", read_image, true},
+    {"document", read_document, true},  {"search_result", read_search_result, true},
+    {"thinking", read_thinking, false}, {"redacted_thinking", read_redacted, false},
+    {"tool_use", read_tool_use, false}, {"tool_result", read_tool_result, false},
 };
 
 static int read_block(struct rd *r, struct json v, struct chat_part *p, bool is_leaf)
@@ -210,8 +204,7 @@ static int read_block(struct rd *r, struct json v, struct chat_part *p, bool is_
 
 /* Depth is bounded: a leaf block may hold blocks once more (a document in a tool result holds
  * text), and JSON's own depth limit ends the rest. */
-int anthropic_read_blocks(struct rd *r, struct json obj, const char *key, struct chat_part **parts,
-                          size_t *n)
+int anthropic_read_blocks(struct rd *r, struct json obj, const char *key, struct chat_part **parts, size_t *n)
 {
     struct json v = json_get(obj, key);
     int rc = rd_check_array(r, key, v, CHAT_PARTS_MAX);
@@ -241,10 +234,8 @@ static int64_t get_i64(struct json obj, const char *key, int64_t otherwise)
 
 void anthropic_read_citation(struct json v, struct arena *a, struct chat_citation *c)
 {
-    static const char *const starts[] = {"start_char_index", "start_page_number",
-                                         "start_block_index", NULL};
-    static const char *const ends[] = {"end_char_index", "end_page_number", "end_block_index",
-                                       NULL};
+    static const char *const starts[] = {"start_char_index", "start_page_number", "start_block_index", NULL};
+    static const char *const ends[] = {"end_char_index", "end_page_number", "end_block_index", NULL};
     *c = (struct chat_citation){.from = DIALECT_ANTHROPIC,
                                 .raw_json = json_span(v),
                                 .start = -1,
@@ -273,8 +264,7 @@ struct builder {
     size_t n, cap;
 };
 
-static struct chat_message *add_message(struct rd *r, struct builder *b, enum chat_role role,
-                                        int at)
+static struct chat_message *add_message(struct rd *r, struct builder *b, enum chat_role role, int at)
 {
     if (b->n == b->cap) {
         size_t cap = b->cap * 2 + 8;
@@ -351,8 +341,8 @@ static int read_message(struct rd *r, struct json v, struct builder *b, int at)
     else if (str_eq(role, S("system")))
         as = CHAT_SYSTEM;
     else
-        return rd_fail(r, "role", "is '%.*s', and must be user or assistant",
-                       role.n > 40 ? 40 : (int)role.n, role.p);
+        return rd_fail(r, "role", "is '%.*s', and must be user or assistant", role.n > 40 ? 40 : (int)role.n,
+                       role.p);
     if ((rc = rd_keep_unknown(r, v, known)) != OK)
         return rc;
     size_t mark = rd_key(r, S("content"));
@@ -449,8 +439,7 @@ static int read_tool_choice(struct rd *r, struct json v)
         return rd_wrong_type(r, NULL, v, "an object");
     int rc = rd_get_text(r, v, "type", true, &type);
     if (rc == OK)
-        rc = rd_tri(r, "disable_parallel_tool_use", json_get(v, "disable_parallel_tool_use"),
-                    &disabled);
+        rc = rd_tri(r, "disable_parallel_tool_use", json_get(v, "disable_parallel_tool_use"), &disabled);
     if (rc != OK)
         return rc;
     if (disabled != CHAT_UNSET)
@@ -483,8 +472,7 @@ static int read_thinking_config(struct rd *r, struct json v)
         return rd_wrong_type(r, NULL, v, "an object");
     int rc = rd_get_text(r, v, "type", true, &g->mode);
     if (rc == OK)
-        rc = rd_i64(r, "budget_tokens", json_get(v, "budget_tokens"), 0, INT32_MAX,
-                    &g->budget_tokens);
+        rc = rd_i64(r, "budget_tokens", json_get(v, "budget_tokens"), 0, INT32_MAX, &g->budget_tokens);
     if (rc == OK)
         rc = rd_get_text(r, v, "display", false, &display);
     if (rc != OK)

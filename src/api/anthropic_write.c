@@ -24,8 +24,8 @@ static bool id_is_plain(struct str id)
 {
     for (size_t i = 0; i < id.n; i++) {
         char c = id.p[i];
-        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  c == '_' || c == '-';
+        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+                  c == '-';
         if (!ok)
             return false;
     }
@@ -42,8 +42,7 @@ void anthropic_id_write(struct json_writer *w, struct str id)
     buf_puts(w->out, id_mark);
     for (size_t i = 0; i < id.n; i++) {
         unsigned char c = (unsigned char)id.p[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '-';
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
         if (plain)
             buf_putc(w->out, (char)c);
         else
@@ -86,8 +85,8 @@ struct str anthropic_id_read(struct str id, struct arena *a)
 bool anthropic_uses_json_tool(const struct chat_request *req)
 {
     const struct chat_reasoning *g = &req->reasoning;
-    return req->from != DIALECT_ANTHROPIC && req->format.type == CHAT_FORMAT_JSON &&
-           req->n_tools == 0 && g->effort <= CHAT_EFFORT_MINIMAL && !g->budget_tokens.is_set;
+    return req->from != DIALECT_ANTHROPIC && req->format.type == CHAT_FORMAT_JSON && req->n_tools == 0 &&
+           g->effort <= CHAT_EFFORT_MINIMAL && !g->budget_tokens.is_set;
 }
 
 /* ---- parts ---- */
@@ -233,18 +232,10 @@ static void write_leaf(struct wr *x, const struct chat_part *p, const char *path
 {
     switch (p->type) {
     case CHAT_PART_TEXT:
-    case CHAT_PART_REFUSAL:
-        write_text(x, p->text, p->cache);
-        return;
-    case CHAT_PART_IMAGE:
-        write_image(x, p, path);
-        return;
-    case CHAT_PART_DOCUMENT:
-        write_document(x, p, path);
-        return;
-    case CHAT_PART_SEARCH_RESULT:
-        write_search_result(x, p, path);
-        return;
+    case CHAT_PART_REFUSAL: write_text(x, p->text, p->cache); return;
+    case CHAT_PART_IMAGE: write_image(x, p, path); return;
+    case CHAT_PART_DOCUMENT: write_document(x, p, path); return;
+    case CHAT_PART_SEARCH_RESULT: write_search_result(x, p, path); return;
     case CHAT_PART_OTHER:
         if (p->from == DIALECT_ANTHROPIC)
             jw_raw(&x->w, p->raw_json);
@@ -255,9 +246,7 @@ static void write_leaf(struct wr *x, const struct chat_part *p, const char *path
     case CHAT_PART_VIDEO:
     case CHAT_PART_REASONING:
     case CHAT_PART_TOOL_CALL:
-    case CHAT_PART_TOOL_RESULT:
-        lack_refuse(x->lacks, "%s", path);
-        return;
+    case CHAT_PART_TOOL_RESULT: lack_refuse(x->lacks, "%s", path); return;
     }
 }
 
@@ -347,31 +336,24 @@ static void write_assistant_text(struct wr *x, const struct chat_part *p, bool i
     jw_end_object(&x->w);
 }
 
-static void write_part(struct wr *x, const struct chat_message *m, const struct chat_part *p,
-                       bool is_last)
+static void write_part(struct wr *x, const struct chat_message *m, const struct chat_part *p, bool is_last)
 {
     char path[PART_PATH_MAX];
     part_path(path, x->req, m, p);
     if (p->signature.p && p->type != CHAT_PART_REASONING)
-        lack_hint(x->lacks, "%s", wire_field(x->req, "messages.reasoning")); /* Gemini's proof on a text or call */
+        lack_hint(x->lacks, "%s",
+                  wire_field(x->req, "messages.reasoning")); /* Gemini's proof on a text or call */
     switch (p->type) {
-    case CHAT_PART_TOOL_RESULT:
-        write_tool_result(x, p, path);
-        return;
-    case CHAT_PART_TOOL_CALL:
-        write_tool_use(x, p, path);
-        return;
-    case CHAT_PART_REASONING:
-        write_reasoning(x, p);
-        return;
+    case CHAT_PART_TOOL_RESULT: write_tool_result(x, p, path); return;
+    case CHAT_PART_TOOL_CALL: write_tool_use(x, p, path); return;
+    case CHAT_PART_REASONING: write_reasoning(x, p); return;
     case CHAT_PART_TEXT:
         if (m->role == CHAT_ASSISTANT) {
             write_assistant_text(x, p, is_last);
             return;
         }
         break;
-    default:
-        break;
+    default: break;
     }
     write_leaf(x, p, path);
 }
@@ -522,10 +504,10 @@ static void write_tool_choice(struct wr *x)
     jw_key(&x->w, "tool_choice");
     jw_begin_object(&x->w);
     jw_kv_z(&x->w, "type",
-            req->tool_choice == CHAT_TOOLS_NONE        ? "none"
-            : is_named                                 ? "tool"
-            : req->tool_choice == CHAT_TOOLS_REQUIRED  ? "any"
-                                                       : "auto");
+            req->tool_choice == CHAT_TOOLS_NONE       ? "none"
+            : is_named                                ? "tool"
+            : req->tool_choice == CHAT_TOOLS_REQUIRED ? "any"
+                                                      : "auto");
     if (is_named)
         jw_kv_str(&x->w, "name", req->tool_names[0]);
     if (req->parallel_tool_calls != CHAT_UNSET && req->tool_choice != CHAT_TOOLS_NONE)
@@ -540,8 +522,7 @@ static void write_tools(struct wr *x)
         jw_kv_raw(&x->w, "tools",
                   S("[{\"name\":\"" ANTHROPIC_JSON_TOOL "\",\"description\":\"Gives the answer as one JSON "
                     "object.\",\"input_schema\":{\"type\":\"object\"}}]"));
-        jw_kv_raw(&x->w, "tool_choice",
-                  S("{\"type\":\"tool\",\"name\":\"" ANTHROPIC_JSON_TOOL "\"}"));
+        jw_kv_raw(&x->w, "tool_choice", S("{\"type\":\"tool\",\"name\":\"" ANTHROPIC_JSON_TOOL "\"}"));
         return;
     }
     if (req->n_tools == 0)
@@ -588,17 +569,12 @@ static int64_t wanted_budget(const struct chat_reasoning *g)
     if (g->budget_tokens.is_set && g->budget_tokens.v >= 0)
         return g->budget_tokens.v;
     switch (g->effort) {
-    case CHAT_EFFORT_LOW:
-        return 2048;
-    case CHAT_EFFORT_MEDIUM:
-        return 8192;
-    case CHAT_EFFORT_HIGH:
-        return 16384;
+    case CHAT_EFFORT_LOW: return 2048;
+    case CHAT_EFFORT_MEDIUM: return 8192;
+    case CHAT_EFFORT_HIGH: return 16384;
     case CHAT_EFFORT_XHIGH:
-    case CHAT_EFFORT_MAX:
-        return 32768;
-    default:
-        return g->budget_tokens.is_set ? 8192 : 0; /* -1: as much as it likes */
+    case CHAT_EFFORT_MAX: return 32768;
+    default: return g->budget_tokens.is_set ? 8192 : 0; /* -1: as much as it likes */
     }
 }
 
@@ -648,8 +624,7 @@ static void write_output_config(struct wr *x, bool is_thinking)
     const struct chat_format *f = &req->format;
     bool has_schema = false, has_effort;
     switch (f->type) {
-    case CHAT_FORMAT_TEXT:
-        break;
+    case CHAT_FORMAT_TEXT: break;
     case CHAT_FORMAT_JSON:
         if (!anthropic_uses_json_tool(req))
             lack_refuse(x->lacks, "%.*s", STR(f->field));
@@ -661,9 +636,7 @@ static void write_output_config(struct wr *x, bool is_thinking)
         break;
     case CHAT_FORMAT_REGEX:
     case CHAT_FORMAT_CHOICE:
-    case CHAT_FORMAT_GRAMMAR:
-        lack_refuse(x->lacks, "%.*s", STR(f->field));
-        break;
+    case CHAT_FORMAT_GRAMMAR: lack_refuse(x->lacks, "%.*s", STR(f->field)); break;
     }
     enum chat_effort effort = req->reasoning.effort;
     /* Effort of a foreign client speaks of thinking; models without it do not know the field. */
@@ -847,8 +820,8 @@ int anthropic_pass_request(const struct chat_request *req, const struct dialect_
     buf_deinit(&model);
     if (!quoted.p)
         return ERR_NOMEM;
-    edits[n++] = (struct splice){
-        "model", NULL, target->quirks & QUIRK_NO_MODEL_FIELD ? (struct str){0} : quoted};
+    edits[n++] =
+        (struct splice){"model", NULL, target->quirks & QUIRK_NO_MODEL_FIELD ? (struct str){0} : quoted};
     int64_t cap = capped_max_tokens(req, target);
     if (req->op == CHAT_OP_GENERATE && cap > 0 && cap < req->max_tokens.v) {
         struct str v = arena_printf(a, "%lld", (long long)cap);

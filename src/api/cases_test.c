@@ -204,10 +204,9 @@ static void read_provider_error(struct scene *x, struct str args, struct str bod
 static void show_class(struct scene *x)
 {
     static const char *const kinds[] = {
-        "none",       "invalid",  "context_length", "content_filter", "too_large",
-        "auth",       "billing",  "permission",     "not_found",      "conflict",
-        "rate_limit", "quota",    "overloaded",     "server",         "bad_answer",
-        "unavailable", "timeout", "cancelled"};
+        "none",       "invalid",    "context_length", "content_filter", "too_large",  "auth",
+        "billing",    "permission", "not_found",      "conflict",       "rate_limit", "quota",
+        "overloaded", "server",     "bad_answer",     "unavailable",    "timeout",    "cancelled"};
     buf_printf(x->result, "%s status=%d%s", kinds[x->error.kind], x->error.status,
                chat_error_is_retryable(x->error.kind) ? " retryable" : "");
     if (x->error.retry_after_ms >= 0)
@@ -232,8 +231,7 @@ static bool run_section(struct scene *x, struct str head, struct str body, bool 
     } else if (str_eq(verb, S("error")))
         *is_result = false, read_provider_error(x, args, body);
     else if (str_eq(verb, S("rejected")))
-        buf_printf(x->result, "%s [%s]\n", x->is_rejected ? x->error.message : "accepted",
-                   x->error.param);
+        buf_printf(x->result, "%s [%s]\n", x->is_rejected ? x->error.message : "accepted", x->error.param);
     else if (x->is_rejected)
         test_fail(__FILE__, __LINE__, "the request was refused: %s", x->error.message);
     else if (str_eq(verb, S("request")))

@@ -11,8 +11,7 @@ const char *chat_role_name(enum chat_role role)
 
 const char *chat_effort_name(enum chat_effort effort)
 {
-    static const char *const names[] = {"unset",  "none", "minimal", "low",
-                                        "medium", "high", "xhigh",   "max"};
+    static const char *const names[] = {"unset", "none", "minimal", "low", "medium", "high", "xhigh", "max"};
     return names[effort];
 }
 
@@ -40,11 +39,9 @@ struct str chat_message_text(const struct chat_message *m, struct arena *a)
     return str_of(p, total);
 }
 
-int chat_error_set(struct chat_error *e, enum chat_error_kind kind, const char *param,
-                   const char *fmt, ...)
+int chat_error_set(struct chat_error *e, enum chat_error_kind kind, const char *param, const char *fmt, ...)
 {
-    *e = (struct chat_error){
-        .kind = kind, .status = chat_error_status(kind), .retry_after_ms = -1};
+    *e = (struct chat_error){.kind = kind, .status = chat_error_status(kind), .retry_after_ms = -1};
     va_list args;
     va_start(args, fmt);
     vsnprintf(e->message, sizeof(e->message), fmt, args);
@@ -63,38 +60,24 @@ int chat_error_set(struct chat_error *e, enum chat_error_kind kind, const char *
 int chat_error_status(enum chat_error_kind kind)
 {
     switch (kind) {
-    case CHAT_ERR_NONE:
-        return 200;
+    case CHAT_ERR_NONE: return 200;
     case CHAT_ERR_INVALID:
     case CHAT_ERR_CONTEXT_LENGTH:
-    case CHAT_ERR_CONTENT_FILTER:
-        return 400;
-    case CHAT_ERR_TOO_LARGE:
-        return 413;
-    case CHAT_ERR_AUTH:
-        return 401;
-    case CHAT_ERR_BILLING:
-        return 402;
-    case CHAT_ERR_PERMISSION:
-        return 403;
-    case CHAT_ERR_NOT_FOUND:
-        return 404;
-    case CHAT_ERR_CONFLICT:
-        return 409;
+    case CHAT_ERR_CONTENT_FILTER: return 400;
+    case CHAT_ERR_TOO_LARGE: return 413;
+    case CHAT_ERR_AUTH: return 401;
+    case CHAT_ERR_BILLING: return 402;
+    case CHAT_ERR_PERMISSION: return 403;
+    case CHAT_ERR_NOT_FOUND: return 404;
+    case CHAT_ERR_CONFLICT: return 409;
     case CHAT_ERR_RATE_LIMIT:
-    case CHAT_ERR_QUOTA:
-        return 429;
+    case CHAT_ERR_QUOTA: return 429;
     case CHAT_ERR_OVERLOADED:
-    case CHAT_ERR_UNAVAILABLE:
-        return 503;
-    case CHAT_ERR_SERVER:
-        return 500;
-    case CHAT_ERR_BAD_ANSWER:
-        return 502;
-    case CHAT_ERR_TIMEOUT:
-        return 504;
-    case CHAT_ERR_CANCELLED:
-        return 499;
+    case CHAT_ERR_UNAVAILABLE: return 503;
+    case CHAT_ERR_SERVER: return 500;
+    case CHAT_ERR_BAD_ANSWER: return 502;
+    case CHAT_ERR_TIMEOUT: return 504;
+    case CHAT_ERR_CANCELLED: return 499;
     }
     return 500;
 }
@@ -108,9 +91,7 @@ bool chat_error_is_retryable(enum chat_error_kind kind)
     case CHAT_ERR_SERVER:
     case CHAT_ERR_BAD_ANSWER:
     case CHAT_ERR_UNAVAILABLE:
-    case CHAT_ERR_TIMEOUT:
-        return true;
-    default:
-        return false;
+    case CHAT_ERR_TIMEOUT: return true;
+    default: return false;
     }
 }

@@ -118,7 +118,7 @@ struct chat_media {
 struct chat_part {
     enum chat_part_type type;
     enum chat_cache_mark cache;
-    int at; /* its place in the client's own list, for error messages */
+    int at;          /* its place in the client's own list, for error messages */
     struct str text; /* text, refusal, reasoning */
     struct chat_media media;
     /* Tool calls and results.  A call from a dialect without ids has one made by us. */
@@ -138,9 +138,9 @@ struct chat_part {
     size_t n_parts;
     struct chat_citation *citations; /* text of the assistant */
     size_t n_citations;
-    struct str source;     /* search result: its address or name */
-    struct str raw_json;   /* the part as it came */
-    enum dialect_id from;  /* whose raw_json it is */
+    struct str source;    /* search result: its address or name */
+    struct str raw_json;  /* the part as it came */
+    enum dialect_id from; /* whose raw_json it is */
 };
 
 struct chat_message {
@@ -255,8 +255,8 @@ struct chat_prompt {
 struct chat_request {
     enum chat_op op;
     enum dialect_id from;
-    struct str body;             /* as it came */
-    const struct json_doc *doc;  /* body, parsed */
+    struct str body;            /* as it came */
+    const struct json_doc *doc; /* body, parsed */
     struct str model;
 
     struct chat_message *messages; /* system and developer messages stand where they came */
@@ -281,12 +281,12 @@ struct chat_request {
     bool return_tokens_as_ids; /* "token_id:123" in logprobs */
 
     bool is_stream;
-    bool include_usage;    /* OpenAI stream_options.include_usage */
-    bool is_array_stream;  /* Gemini without alt=sse: one growing JSON array */
+    bool include_usage;   /* OpenAI stream_options.include_usage */
+    bool is_array_stream; /* Gemini without alt=sse: one growing JSON array */
 
-    struct str user;          /* `user`, metadata.user_id or safety_identifier: whom to charge */
-    struct str metadata_json; /* OpenAI metadata object */
-    struct str beta;          /* Anthropic: the header anthropic-beta */
+    struct str user;            /* `user`, metadata.user_id or safety_identifier: whom to charge */
+    struct str metadata_json;   /* OpenAI metadata object */
+    struct str beta;            /* Anthropic: the header anthropic-beta */
     enum chat_cache_mark cache; /* Anthropic: cache_control on the whole request */
 
     struct chat_field *fields; /* everything else that came */
@@ -303,9 +303,9 @@ struct chat_request {
     struct chat_prompt *inputs;
     size_t n_inputs;
     struct chat_i64 dimensions;
-    bool is_base64;          /* OpenAI encoding_format base64 */
-    bool is_batch;           /* Gemini batchEmbedContents: answer as a list */
-    struct str task_type;    /* Gemini embedding hints */
+    bool is_base64;       /* OpenAI encoding_format base64 */
+    bool is_batch;        /* Gemini batchEmbedContents: answer as a list */
+    struct str task_type; /* Gemini embedding hints */
     struct str embed_title;
 };
 
@@ -375,8 +375,8 @@ struct chat_error {
 };
 
 /* Fill *e; `param` and `code` may be NULL.  Returns ERR_ARG, so that readers can `return` it. */
-int chat_error_set(struct chat_error *e, enum chat_error_kind kind, const char *param,
-                   const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+int chat_error_set(struct chat_error *e, enum chat_error_kind kind, const char *param, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 /* Status with which a kind is answered in most dialects. */
 int chat_error_status(enum chat_error_kind kind);
 /* True if the same target may be asked again after a while. */

@@ -102,8 +102,8 @@ static struct growing *find_part(struct gathered *g, enum chat_part_type type, i
     return NULL;
 }
 
-static struct growing *add_part(struct chat_collector *c, struct gathered *g,
-                                enum chat_part_type type, int key)
+static struct growing *add_part(struct chat_collector *c, struct gathered *g, enum chat_part_type type,
+                                int key)
 {
     struct growing *list = grow(c, g->parts, g->n_parts, &g->parts_cap, sizeof(*list));
     if (!list)
@@ -117,8 +117,8 @@ static struct growing *add_part(struct chat_collector *c, struct gathered *g,
     return p;
 }
 
-static int add_fragment(struct chat_collector *c, const struct chat_event *ev,
-                        enum chat_part_type type, int key)
+static int add_fragment(struct chat_collector *c, const struct chat_event *ev, enum chat_part_type type,
+                        int key)
 {
     struct gathered *g = &c->choices[ev->choice];
     struct growing *p = find_part(g, type, key);
@@ -153,15 +153,14 @@ static int add_citation(struct chat_collector *c, const struct chat_event *ev)
     struct growing *p = find_part(g, CHAT_PART_TEXT, ev->block);
     if (!p && !(p = add_part(c, g, CHAT_PART_TEXT, ev->block)))
         return ERR_LIMIT;
-    struct chat_citation *list =
-        grow(c, p->citations, p->n_citations, &p->citations_cap, sizeof(*list));
+    struct chat_citation *list = grow(c, p->citations, p->n_citations, &p->citations_cap, sizeof(*list));
     if (!list)
         return ERR_LIMIT;
     p->citations = list;
     struct chat_citation *to = &list[p->n_citations];
     *to = *ev->citation;
-    if (!keep(c, &to->cited_text) || !keep(c, &to->title) || !keep(c, &to->url) ||
-        !keep(c, &to->kind) || !keep(c, &to->raw_json))
+    if (!keep(c, &to->cited_text) || !keep(c, &to->title) || !keep(c, &to->url) || !keep(c, &to->kind) ||
+        !keep(c, &to->raw_json))
         return ERR_LIMIT;
     p->n_citations++;
     return OK;
@@ -179,12 +178,11 @@ static int add_media(struct chat_collector *c, const struct chat_event *ev)
         p->part.media = *ev->media;
         struct chat_media *m = &p->part.media;
         m->data = (struct str){0};
-        if (!keep(c, &m->mime) || !keep(c, &m->url) || !keep(c, &m->file_id) ||
-            !keep(c, &m->text) || !keep(c, &m->name))
+        if (!keep(c, &m->mime) || !keep(c, &m->url) || !keep(c, &m->file_id) || !keep(c, &m->text) ||
+            !keep(c, &m->name))
             return ERR_LIMIT;
     } else if (ev->media->text.n) {
-        struct str joined = arena_printf(&c->keep, "%.*s%.*s", STR(p->part.media.text),
-                                         STR(ev->media->text));
+        struct str joined = arena_printf(&c->keep, "%.*s%.*s", STR(p->part.media.text), STR(ev->media->text));
         if (!joined.p)
             return ERR_LIMIT;
         p->part.media.text = joined;
@@ -198,17 +196,15 @@ static int add_logprobs(struct chat_collector *c, const struct chat_event *ev)
 {
     struct gathered *g = &c->choices[ev->choice];
     for (size_t i = 0; i < ev->n_logprobs; i++) {
-        struct chat_logprob *list =
-            grow(c, g->logprobs, g->n_logprobs, &g->logprobs_cap, sizeof(*list));
+        struct chat_logprob *list = grow(c, g->logprobs, g->n_logprobs, &g->logprobs_cap, sizeof(*list));
         if (!list)
             return ERR_LIMIT;
         g->logprobs = list;
         struct chat_logprob *to = &list[g->n_logprobs];
         *to = ev->logprobs[i];
-        struct chat_top_logprob *top =
-            charge(c, to->n_top * sizeof(*top))
-                ? arena_new_array(&c->keep, struct chat_top_logprob, to->n_top + 1)
-                : NULL;
+        struct chat_top_logprob *top = charge(c, to->n_top * sizeof(*top))
+                                           ? arena_new_array(&c->keep, struct chat_top_logprob, to->n_top + 1)
+                                           : NULL;
         if (!top || !keep(c, &to->chosen.token))
             return ERR_LIMIT;
         for (size_t k = 0; k < to->n_top; k++) {
@@ -230,27 +226,17 @@ static int collect_choice_event(struct chat_collector *c, const struct chat_even
     if (ev->choice >= c->n_choices)
         c->n_choices = ev->choice + 1;
     switch (ev->type) {
-    case CHAT_EV_TEXT:
-        rc = add_fragment(c, ev, CHAT_PART_TEXT, ev->block);
-        break;
-    case CHAT_EV_REASONING:
-        rc = add_fragment(c, ev, CHAT_PART_REASONING, ev->block);
-        break;
-    case CHAT_EV_REFUSAL:
-        rc = add_fragment(c, ev, CHAT_PART_REFUSAL, 0);
-        break;
-    case CHAT_EV_TOOL_CALL:
-        return add_fragment(c, ev, CHAT_PART_TOOL_CALL, ev->tool_idx);
-    case CHAT_EV_CITATION:
-        return add_citation(c, ev);
-    case CHAT_EV_MEDIA:
-        return add_media(c, ev);
+    case CHAT_EV_TEXT: rc = add_fragment(c, ev, CHAT_PART_TEXT, ev->block); break;
+    case CHAT_EV_REASONING: rc = add_fragment(c, ev, CHAT_PART_REASONING, ev->block); break;
+    case CHAT_EV_REFUSAL: rc = add_fragment(c, ev, CHAT_PART_REFUSAL, 0); break;
+    case CHAT_EV_TOOL_CALL: return add_fragment(c, ev, CHAT_PART_TOOL_CALL, ev->tool_idx);
+    case CHAT_EV_CITATION: return add_citation(c, ev);
+    case CHAT_EV_MEDIA: return add_media(c, ev);
     case CHAT_EV_FINISH:
         g->finish = ev->finish;
         g->stop = ev->text;
         return keep(c, &g->stop) ? OK : ERR_LIMIT;
-    default:
-        break;
+    default: break;
     }
     return rc == OK ? add_logprobs(c, ev) : rc;
 }
@@ -267,15 +253,12 @@ int chat_collect(void *collector, const struct chat_event *ev)
         a->model = ev->model;
         a->created_s = ev->created_s;
         return keep(c, &a->id) && keep(c, &a->model) ? OK : ERR_LIMIT;
-    case CHAT_EV_USAGE:
-        a->usage = ev->usage;
-        return OK;
+    case CHAT_EV_USAGE: a->usage = ev->usage; return OK;
     case CHAT_EV_ERROR:
         a->has_error = true;
         a->error = *ev->error;
         return OK;
-    default:
-        return collect_choice_event(c, ev);
+    default: return collect_choice_event(c, ev);
     }
 }
 
@@ -284,17 +267,14 @@ static struct chat_part show_part(const struct growing *g)
 {
     struct chat_part p = g->part;
     switch (p.type) {
-    case CHAT_PART_TOOL_CALL:
-        p.args_json = buf_str(&g->text);
-        break;
+    case CHAT_PART_TOOL_CALL: p.args_json = buf_str(&g->text); break;
     case CHAT_PART_IMAGE:
     case CHAT_PART_AUDIO:
     case CHAT_PART_VIDEO:
         if (g->text.n)
             p.media.data = buf_str(&g->text);
         break;
-    default:
-        p.text = buf_str(&g->text);
+    default: p.text = buf_str(&g->text);
     }
     p.citations = g->citations;
     p.n_citations = g->n_citations;
@@ -328,8 +308,7 @@ const struct chat_answer *chat_collected(struct chat_collector *c)
 
 /* ---- and back ---- */
 
-static int replay_text(const struct chat_part *p, struct chat_event *ev,
-                       const struct chat_sink *sink)
+static int replay_text(const struct chat_part *p, struct chat_event *ev, const struct chat_sink *sink)
 {
     ev->type = p->type == CHAT_PART_TEXT        ? CHAT_EV_TEXT
                : p->type == CHAT_PART_REASONING ? CHAT_EV_REASONING
@@ -348,10 +327,8 @@ static int replay_text(const struct chat_part *p, struct chat_event *ev,
         rc = chat_send(sink, ev);
     }
     for (size_t i = 0; rc == OK && i < p->n_citations; i++) {
-        struct chat_event cite = {.type = CHAT_EV_CITATION,
-                                  .choice = ev->choice,
-                                  .block = ev->block,
-                                  .citation = &p->citations[i]};
+        struct chat_event cite = {
+            .type = CHAT_EV_CITATION, .choice = ev->choice, .block = ev->block, .citation = &p->citations[i]};
         rc = chat_send(sink, &cite);
     }
     return rc;
@@ -366,9 +343,7 @@ static int replay_choice(const struct chat_choice *c, int choice, const struct c
         switch (p->type) {
         case CHAT_PART_TEXT:
         case CHAT_PART_REASONING:
-        case CHAT_PART_REFUSAL:
-            rc = replay_text(p, &ev, sink);
-            break;
+        case CHAT_PART_REFUSAL: rc = replay_text(p, &ev, sink); break;
         case CHAT_PART_TOOL_CALL:
             ev.type = CHAT_EV_TOOL_CALL;
             ev.tool_idx = n_tools++;
@@ -390,23 +365,18 @@ static int replay_choice(const struct chat_choice *c, int choice, const struct c
             break;
         case CHAT_PART_SEARCH_RESULT:
         case CHAT_PART_TOOL_RESULT:
-        case CHAT_PART_OTHER:
-            break; /* not parts of an answer */
+        case CHAT_PART_OTHER: break; /* not parts of an answer */
         }
     }
-    struct chat_event lp = {.type = CHAT_EV_LOGPROBS,
-                            .choice = choice,
-                            .logprobs = c->logprobs,
-                            .n_logprobs = c->n_logprobs};
+    struct chat_event lp = {
+        .type = CHAT_EV_LOGPROBS, .choice = choice, .logprobs = c->logprobs, .n_logprobs = c->n_logprobs};
     return rc == OK && c->n_logprobs ? chat_send(sink, &lp) : rc;
 }
 
 int chat_replay(const struct chat_answer *answer, const struct chat_sink *sink)
 {
-    struct chat_event start = {.type = CHAT_EV_START,
-                               .id = answer->id,
-                               .model = answer->model,
-                               .created_s = answer->created_s};
+    struct chat_event start = {
+        .type = CHAT_EV_START, .id = answer->id, .model = answer->model, .created_s = answer->created_s};
     int rc = chat_send(sink, &start);
     for (size_t i = 0; rc == OK && i < answer->n_choices; i++)
         rc = replay_choice(&answer->choices[i], (int)i, sink);

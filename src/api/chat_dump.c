@@ -19,15 +19,15 @@ static void dump_i64(struct buf *out, const char *name, int64_t v)
 
 static const char *signer_name(enum dialect_id id)
 {
-    static const char *const names[DIALECT_COUNT] = {"none", "openai", "openai", "openai",
-                                                     "anthropic", "gemini"};
+    static const char *const names[DIALECT_COUNT] = {"none",   "openai",    "openai",
+                                                     "openai", "anthropic", "gemini"};
     return id < DIALECT_COUNT ? names[id] : "none";
 }
 
 static const char *part_name(enum chat_part_type t)
 {
-    static const char *const names[] = {"text",      "image",     "audio",         "video",
-                                        "document",  "search_result", "refusal",   "reasoning",
+    static const char *const names[] = {"text",      "image",         "audio",   "video",
+                                        "document",  "search_result", "refusal", "reasoning",
                                         "tool_call", "tool_result",   "other"};
     return names[t];
 }
@@ -179,8 +179,7 @@ static void dump_format(const struct chat_format *f, struct buf *out)
     buf_putc(out, '\n');
 }
 
-static void dump_prompts(const char *what, const struct chat_prompt *list, size_t n,
-                         struct buf *out)
+static void dump_prompts(const char *what, const struct chat_prompt *list, size_t n, struct buf *out)
 {
     for (size_t i = 0; i < n; i++) {
         buf_puts(out, what);
@@ -221,9 +220,9 @@ void chat_dump_request(const struct chat_request *r, struct buf *out)
 
 static const char *finish_name(enum chat_finish f)
 {
-    static const char *const names[] = {"none",       "stop",           "stop_sequence",
-                                        "length",     "tool_calls",     "content_filter",
-                                        "refusal",    "pause",          "bad_tool_call"};
+    static const char *const names[] = {"none",    "stop",       "stop_sequence",
+                                        "length",  "tool_calls", "content_filter",
+                                        "refusal", "pause",      "bad_tool_call"};
     return names[f];
 }
 
@@ -236,9 +235,8 @@ static void dump_usage(const struct token_account *t, struct buf *out)
 
 void chat_dump_event(const struct chat_event *ev, struct buf *out)
 {
-    static const char *const names[] = {"start",     "text",     "reasoning", "citation",
-                                        "refusal",   "tool_call", "logprobs", "media",
-                                        "usage",     "finish",   "error"};
+    static const char *const names[] = {"start",    "text",  "reasoning", "citation", "refusal", "tool_call",
+                                        "logprobs", "media", "usage",     "finish",   "error"};
     buf_printf(out, "%s", names[ev->type]);
     if (ev->choice)
         dump_i64(out, "choice", ev->choice);

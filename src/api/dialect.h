@@ -66,7 +66,7 @@ struct dialect_lacks {
         char field[LACK_FIELD_MAX]; /* path as the client would write it */
         bool is_hint;               /* dropped, and to be named in x-sluice-dropped */
     } items[LACKS_MAX];
-    size_t n;        /* kept in items; more are only counted */
+    size_t n; /* kept in items; more are only counted */
     size_t n_total;
     size_t n_refused; /* > 0: this target must be passed over; the body is not to be sent */
 };
@@ -78,8 +78,8 @@ void lacks_write_dropped(const struct dialect_lacks *l, struct buf *out);
 
 /* A request to a provider. */
 struct dialect_out {
-    struct buf *body;   /* appended to */
-    char path[512];     /* behind the base URL (which ends in /v1, /v1beta ...): "/messages" */
+    struct buf *body;              /* appended to */
+    char path[512];                /* behind the base URL (which ends in /v1, /v1beta ...): "/messages" */
     struct chat_header headers[4]; /* besides content-type and credentials; static or arena */
     size_t n_headers;
     struct dialect_lacks lacks;
@@ -110,8 +110,8 @@ struct rate_limits {
 };
 
 struct embed_vector {
-    struct str json;  /* the numbers as a JSON array, as they came; or */
-    struct str base64; /* little-endian f32, as they came; or */
+    struct str json;     /* the numbers as a JSON array, as they came; or */
+    struct str base64;   /* little-endian f32, as they came; or */
     const float *values; /* computed here */
     size_t n_values;
 };
@@ -132,9 +132,9 @@ struct model_entry {
 
 struct dialect {
     enum dialect_id id;
-    const char *name;             /* "openai", "anthropic", ...: in logs, metrics, recorded exchanges */
-    const char *auth_header;      /* provider side: carries the key... */
-    const char *auth_prefix;      /* ...after this */
+    const char *name;              /* "openai", "anthropic", ...: in logs, metrics, recorded exchanges */
+    const char *auth_header;       /* provider side: carries the key... */
+    const char *auth_prefix;       /* ...after this */
     const char *request_id_header; /* where this dialect's SDKs look for it */
 
     /* ---- facing clients ---- */
@@ -147,8 +147,7 @@ struct dialect {
     int (*write_answer)(const struct chat_request *req, const struct dialect_reply *reply,
                         const struct chat_answer *answer, struct buf *out, struct chat_error *e);
     /* A stream.  `req` and `reply` must outlive the writer.  NULL without memory. */
-    struct dialect_writer *(*writer_new)(const struct chat_request *req,
-                                         const struct dialect_reply *reply);
+    struct dialect_writer *(*writer_new)(const struct chat_request *req, const struct dialect_reply *reply);
     void (*writer_free)(struct dialect_writer *w); /* accepts NULL */
     /* Append the bytes of one event (perhaps none).  After an error event nothing more is
      * written.  ERR_NOMEM / ERR_LIMIT only. */
@@ -174,12 +173,12 @@ struct dialect {
 
     /* Returns OK with out->lacks filled (look at n_refused), or ERR_NOMEM / ERR_LIMIT.
      * `a` holds what out points at. */
-    int (*write_request)(const struct chat_request *req, const struct dialect_target *target,
-                         struct arena *a, struct dialect_out *out);
+    int (*write_request)(const struct chat_request *req, const struct dialect_target *target, struct arena *a,
+                         struct dialect_out *out);
     /* Same dialect: req->body with the model replaced, the output cap lowered and usage asked
      * for; everything else byte for byte. */
-    int (*pass_request)(const struct chat_request *req, const struct dialect_target *target,
-                        struct arena *a, struct dialect_out *out);
+    int (*pass_request)(const struct chat_request *req, const struct dialect_target *target, struct arena *a,
+                        struct dialect_out *out);
     /* A whole 200 body as events.  A body that is an error, empty or malformed gives one error
      * event.  Returns what the sink returned, or OK. */
     int (*read_answer)(const struct chat_request *req, struct str body, struct arena *a,
@@ -193,8 +192,8 @@ struct dialect {
     /* The body ended.  Sends an error event if the answer was not complete. */
     int (*reader_end)(struct dialect_reader *r, const struct chat_sink *sink);
     /* An answer with status >= 400 (or any other than 200). */
-    void (*read_error)(int status, const struct chat_header *headers, size_t n_headers,
-                       struct str body, int64_t now_ms, struct chat_error *e);
+    void (*read_error)(int status, const struct chat_header *headers, size_t n_headers, struct str body,
+                       int64_t now_ms, struct chat_error *e);
     void (*read_limits)(const struct chat_header *headers, size_t n_headers, int64_t now_ms,
                         struct rate_limits *l);
     int (*read_count)(struct str body, struct arena *a, int64_t *n_tokens, struct chat_error *e);

@@ -45,10 +45,8 @@ const struct dialect *dialect_of_path(struct str path)
         const char *path;
         enum dialect_id id;
     } exact[] = {
-        {"/v1/chat/completions", DIALECT_OPENAI_CHAT},
-        {"/v1/completions", DIALECT_OPENAI_COMPLETIONS},
-        {"/v1/embeddings", DIALECT_OPENAI_EMBEDDINGS},
-        {"/v1/messages", DIALECT_ANTHROPIC},
+        {"/v1/chat/completions", DIALECT_OPENAI_CHAT},    {"/v1/completions", DIALECT_OPENAI_COMPLETIONS},
+        {"/v1/embeddings", DIALECT_OPENAI_EMBEDDINGS},    {"/v1/messages", DIALECT_ANTHROPIC},
         {"/v1/messages/count_tokens", DIALECT_ANTHROPIC},
     };
     for (size_t i = 0; i < sizeof(exact) / sizeof(exact[0]); i++)
@@ -59,8 +57,8 @@ const struct dialect *dialect_of_path(struct str path)
                      str_find_char(path, ':', 0) != STR_NONE;
     if (!is_gemini)
         return NULL;
-    static const char *const actions[] = {":generateContent", ":streamGenerateContent",
-                                          ":countTokens", ":embedContent", ":batchEmbedContents"};
+    static const char *const actions[] = {":generateContent", ":streamGenerateContent", ":countTokens",
+                                          ":embedContent", ":batchEmbedContents"};
     for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
         if (str_ends(path, str_c(actions[i])))
             return dialect_get(DIALECT_GEMINI);

@@ -11,31 +11,21 @@ static const char *status_name(enum chat_error_kind kind)
     case CHAT_ERR_INVALID:
     case CHAT_ERR_CONTEXT_LENGTH:
     case CHAT_ERR_CONTENT_FILTER:
-    case CHAT_ERR_TOO_LARGE:
-        return "INVALID_ARGUMENT";
-    case CHAT_ERR_AUTH:
-        return "UNAUTHENTICATED";
-    case CHAT_ERR_PERMISSION:
-        return "PERMISSION_DENIED";
-    case CHAT_ERR_NOT_FOUND:
-        return "NOT_FOUND";
-    case CHAT_ERR_CONFLICT:
-        return "ABORTED";
+    case CHAT_ERR_TOO_LARGE: return "INVALID_ARGUMENT";
+    case CHAT_ERR_AUTH: return "UNAUTHENTICATED";
+    case CHAT_ERR_PERMISSION: return "PERMISSION_DENIED";
+    case CHAT_ERR_NOT_FOUND: return "NOT_FOUND";
+    case CHAT_ERR_CONFLICT: return "ABORTED";
     case CHAT_ERR_RATE_LIMIT:
-    case CHAT_ERR_QUOTA:
-        return "RESOURCE_EXHAUSTED";
+    case CHAT_ERR_QUOTA: return "RESOURCE_EXHAUSTED";
     case CHAT_ERR_OVERLOADED:
-    case CHAT_ERR_UNAVAILABLE:
-        return "UNAVAILABLE";
-    case CHAT_ERR_TIMEOUT:
-        return "DEADLINE_EXCEEDED";
-    case CHAT_ERR_CANCELLED:
-        return "CANCELLED";
+    case CHAT_ERR_UNAVAILABLE: return "UNAVAILABLE";
+    case CHAT_ERR_TIMEOUT: return "DEADLINE_EXCEEDED";
+    case CHAT_ERR_CANCELLED: return "CANCELLED";
     case CHAT_ERR_NONE:
     case CHAT_ERR_BILLING:
     case CHAT_ERR_SERVER:
-    case CHAT_ERR_BAD_ANSWER:
-        break;
+    case CHAT_ERR_BAD_ANSWER: break;
     }
     return "INTERNAL";
 }
@@ -147,8 +137,8 @@ void gemini_read_error_value(int status, struct json error, struct chat_error *e
     arena_deinit(&a);
 }
 
-static void read_error(int status, const struct chat_header *headers, size_t n_headers,
-                       struct str body, int64_t now_ms, struct chat_error *e)
+static void read_error(int status, const struct chat_header *headers, size_t n_headers, struct str body,
+                       int64_t now_ms, struct chat_error *e)
 {
     struct arena a;
     struct json_doc doc;

@@ -36,19 +36,15 @@ struct writer {
 static const char *finish_name(enum chat_finish f)
 {
     switch (f) {
-    case CHAT_FINISH_LENGTH:
-        return "MAX_TOKENS";
+    case CHAT_FINISH_LENGTH: return "MAX_TOKENS";
     case CHAT_FINISH_CONTENT_FILTER:
-    case CHAT_FINISH_REFUSAL:
-        return "SAFETY";
-    case CHAT_FINISH_BAD_TOOL_CALL:
-        return "MALFORMED_FUNCTION_CALL";
+    case CHAT_FINISH_REFUSAL: return "SAFETY";
+    case CHAT_FINISH_BAD_TOOL_CALL: return "MALFORMED_FUNCTION_CALL";
     case CHAT_FINISH_NONE:
     case CHAT_FINISH_STOP:
     case CHAT_FINISH_STOP_SEQUENCE:
     case CHAT_FINISH_TOOL_CALLS:
-    case CHAT_FINISH_PAUSE:
-        break;
+    case CHAT_FINISH_PAUSE: break;
     }
     return "STOP";
 }
@@ -78,8 +74,8 @@ static void write_signature(struct json_writer *w, struct str signature, enum di
     gemini_signature_write(w, signature, from, is_redacted);
 }
 
-static void write_text_part(struct json_writer *w, struct str text, bool is_thought,
-                            struct str signature, enum dialect_id from, bool is_redacted)
+static void write_text_part(struct json_writer *w, struct str text, bool is_thought, struct str signature,
+                            enum dialect_id from, bool is_redacted)
 {
     jw_begin_object(w);
     jw_kv_str(w, "text", text.p ? text : S(""));
@@ -105,8 +101,7 @@ static void write_call_part(struct json_writer *w, struct str id, struct str nam
     jw_end_object(w);
 }
 
-static void write_media_part(struct json_writer *w, const struct chat_media *m,
-                             enum chat_part_type type)
+static void write_media_part(struct json_writer *w, const struct chat_media *m, enum chat_part_type type)
 {
     const char *mime = type == CHAT_PART_AUDIO ? "audio/wav" : "image/png";
     jw_begin_object(w);
@@ -194,9 +189,7 @@ static bool write_part(struct json_writer *w, const struct chat_part *p, struct 
             return false;
         write_call_part(w, p->id, p->name, args, p->signature, p->signature_from);
         return true;
-    default:
-        write_media_part(w, &p->media, p->type);
-        return true;
+    default: write_media_part(w, &p->media, p->type); return true;
     }
 }
 
@@ -220,8 +213,7 @@ static void write_citations(struct json_writer *w, const struct chat_choice *c)
     jw_end_object(w);
 }
 
-static void write_candidate(struct json_writer *w, const struct chat_choice *c, size_t i,
-                            struct arena *a)
+static void write_candidate(struct json_writer *w, const struct chat_choice *c, size_t i, struct arena *a)
 {
     bool ok = true;
     jw_begin_object(w);
@@ -267,8 +259,7 @@ int gemini_write_answer(const struct chat_request *req, const struct dialect_rep
 
 /* ---- streams ---- */
 
-struct dialect_writer *gemini_writer_new(const struct chat_request *req,
-                                         const struct dialect_reply *reply)
+struct dialect_writer *gemini_writer_new(const struct chat_request *req, const struct dialect_reply *reply)
 {
     struct writer *w = calloc(1, sizeof(*w));
     if (!w)
@@ -349,8 +340,8 @@ static void write_content_event(struct writer *w, const struct chat_event *ev, s
     if (ev->type == CHAT_EV_MEDIA)
         write_media_part(&jw, ev->media, ev->media_type);
     else if (ev->type == CHAT_EV_TEXT || ev->type == CHAT_EV_REASONING || ev->type == CHAT_EV_REFUSAL)
-        write_text_part(&jw, ev->text, ev->type == CHAT_EV_REASONING, ev->signature,
-                        ev->signature_from, ev->is_redacted);
+        write_text_part(&jw, ev->text, ev->type == CHAT_EV_REASONING, ev->signature, ev->signature_from,
+                        ev->is_redacted);
     end_content(&jw);
     jw_kv_i64(&jw, "index", ev->choice);
     if (ev->type == CHAT_EV_CITATION) {
@@ -446,11 +437,8 @@ int gemini_writer_event(struct dialect_writer *base, const struct chat_event *ev
         w->usage = ev->usage;
         w->has_usage = true;
         return OK;
-    case CHAT_EV_ERROR:
-        write_stream_error(w, ev->error, out);
-        break;
-    case CHAT_EV_TOOL_CALL:
-        return gather_call(w, ev);
+    case CHAT_EV_ERROR: write_stream_error(w, ev->error, out); break;
+    case CHAT_EV_TOOL_CALL: return gather_call(w, ev);
     case CHAT_EV_FINISH:
         if (!get_candidate(w, ev->choice))
             return ERR_LIMIT;
@@ -481,8 +469,7 @@ static void write_last(struct writer *w, struct buf *out)
         else
             write_text_part(&jw, S(""), false, (struct str){0}, DIALECT_NONE, false);
         end_content(&jw);
-        jw_kv_z(&jw, "finishReason",
-                c->is_bad ? "MALFORMED_FUNCTION_CALL" : finish_name(c->finish));
+        jw_kv_z(&jw, "finishReason", c->is_bad ? "MALFORMED_FUNCTION_CALL" : finish_name(c->finish));
         jw_kv_i64(&jw, "index", i);
         jw_end_object(&jw);
     }

@@ -18,20 +18,18 @@ struct str gemini_schema_to_json(struct json schema, struct arena *a);
 /* thoughtSignature must be base64: a foreign signature is wrapped and encoded. */
 void gemini_signature_write(struct json_writer *w, struct str signature, enum dialect_id from,
                             bool is_redacted);
-struct str gemini_signature_read(struct str s, struct arena *a, enum dialect_id *from,
-                                 bool *is_redacted);
+struct str gemini_signature_read(struct str s, struct arena *a, enum dialect_id *from, bool *is_redacted);
 
 int gemini_read_request(const struct dialect_in *in, struct arena *a, struct chat_request **req,
                         struct chat_error *e);
-int gemini_write_request(const struct chat_request *req, const struct dialect_target *target,
-                         struct arena *a, struct dialect_out *out);
-int gemini_pass_request(const struct chat_request *req, const struct dialect_target *target,
-                        struct arena *a, struct dialect_out *out);
+int gemini_write_request(const struct chat_request *req, const struct dialect_target *target, struct arena *a,
+                         struct dialect_out *out);
+int gemini_pass_request(const struct chat_request *req, const struct dialect_target *target, struct arena *a,
+                        struct dialect_out *out);
 
 int gemini_write_answer(const struct chat_request *req, const struct dialect_reply *reply,
                         const struct chat_answer *answer, struct buf *out, struct chat_error *e);
-struct dialect_writer *gemini_writer_new(const struct chat_request *req,
-                                         const struct dialect_reply *reply);
+struct dialect_writer *gemini_writer_new(const struct chat_request *req, const struct dialect_reply *reply);
 void gemini_writer_free(struct dialect_writer *w);
 int gemini_writer_event(struct dialect_writer *w, const struct chat_event *ev, struct buf *out);
 int gemini_writer_end(struct dialect_writer *w, struct buf *out);

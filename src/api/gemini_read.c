@@ -156,10 +156,8 @@ static int read_part(struct reader *r, int i, struct json part)
 static int send_citation(struct reader *r, int i, struct chat_citation *c)
 {
     struct candidate *k = r->candidates[i];
-    struct chat_event ev = {.type = CHAT_EV_CITATION,
-                            .choice = i,
-                            .block = k->n_blocks ? k->n_blocks - 1 : 0,
-                            .citation = c};
+    struct chat_event ev = {
+        .type = CHAT_EV_CITATION, .choice = i, .block = k->n_blocks ? k->n_blocks - 1 : 0, .citation = c};
     return chat_send(r->sink, &ev);
 }
 
@@ -234,8 +232,7 @@ static int read_logprobs(struct reader *r, int i, struct json v)
         for (struct json_iter t = json_iter(list); json_next(&t);)
             read_token(r, t.value, &top[lp[it.i].n_top++]);
     }
-    struct chat_event ev = {
-        .type = CHAT_EV_LOGPROBS, .choice = i, .logprobs = lp, .n_logprobs = n};
+    struct chat_event ev = {.type = CHAT_EV_LOGPROBS, .choice = i, .logprobs = lp, .n_logprobs = n};
     return chat_send(r->sink, &ev);
 }
 
@@ -393,9 +390,9 @@ static int feed(struct reader *r, struct str data)
     if (json_is(root, JSON_OBJECT))
         return read_response(r, root);
     struct str head = str_trim(data);
-    return bad_answer(r, rc == ERR_NOMEM             ? "sent more than one event may hold"
+    return bad_answer(r, rc == ERR_NOMEM              ? "sent more than one event may hold"
                          : head.n && head.p[0] == '<' ? "answered with an HTML page instead of JSON"
-                                                     : "sent malformed JSON");
+                                                      : "sent malformed JSON");
 }
 
 int gemini_reader_event(struct dialect_reader *base, struct str name, struct str data,
@@ -423,8 +420,8 @@ int gemini_reader_end(struct dialect_reader *base, const struct chat_sink *sink)
         }
     if (any && all)
         return OK;
-    return bad_answer(r, any ? "closed the stream before the answer was complete"
-                             : "ended without an answer");
+    return bad_answer(r,
+                      any ? "closed the stream before the answer was complete" : "ended without an answer");
 }
 
 int gemini_read_answer(const struct chat_request *req, struct str body, struct arena *a,

@@ -12,17 +12,14 @@ struct json gemini_get(struct json obj, const char *camel, const char *snake)
     return json_exists(v) ? v : json_get(obj, snake);
 }
 
-struct str gemini_signature_read(struct str s, struct arena *a, enum dialect_id *from,
-                                 bool *is_redacted)
+struct str gemini_signature_read(struct str s, struct arena *a, enum dialect_id *from, bool *is_redacted)
 {
     static const char mark[] = "c2x1aWNlL"; /* base64 of "sluice." */
     *from = DIALECT_GEMINI;
     if (!str_starts(s, str_c(mark)))
         return s;
     struct str plain = base64_read(s, a);
-    return plain.p && str_is_utf8(plain)
-               ? signature_unwrap(plain, DIALECT_GEMINI, from, is_redacted)
-               : s;
+    return plain.p && str_is_utf8(plain) ? signature_unwrap(plain, DIALECT_GEMINI, from, is_redacted) : s;
 }
 
 /* ---- parts ---- */
@@ -112,10 +109,21 @@ static int read_response(struct rd *r, struct json v, struct chat_part *p)
 
 static int read_part(struct rd *r, struct json v, struct chat_part *p)
 {
-    static const char *const known[] = {
-        "text", "thought", "thoughtSignature", "thought_signature", "inlineData", "inline_data",
-        "fileData", "file_data", "functionCall", "function_call", "functionResponse",
-        "function_response", "executableCode", "codeExecutionResult", NULL};
+    static const char *const known[] = {"text",
+                                        "thought",
+                                        "thoughtSignature",
+                                        "thought_signature",
+                                        "inlineData",
+                                        "inline_data",
+                                        "fileData",
+                                        "file_data",
+                                        "functionCall",
+                                        "function_call",
+                                        "functionResponse",
+                                        "function_response",
+                                        "executableCode",
+                                        "codeExecutionResult",
+                                        NULL};
     bool is_thought = false;
     if (!json_is(v, JSON_OBJECT))
         return rd_wrong_type(r, NULL, v, "an object");
@@ -236,8 +244,7 @@ static int match_response(struct rd *r, struct builder *b, struct chat_part *p)
     }
     if (p->id.n)
         return OK;
-    return rd_fail(r, "functionResponse",
-                   "answers '%.*s', which the model has not called in the turn before",
+    return rd_fail(r, "functionResponse", "answers '%.*s', which the model has not called in the turn before",
                    p->name.n > 100 ? 100 : (int)p->name.n, p->name.p);
 }
 
@@ -257,8 +264,7 @@ static int append_part(struct rd *r, struct chat_message *m, const struct chat_p
     return OK;
 }
 
-static int read_parts(struct rd *r, struct json content, struct builder *b, enum chat_role role,
-                      int at)
+static int read_parts(struct rd *r, struct json content, struct builder *b, enum chat_role role, int at)
 {
     struct json parts = json_get(content, "parts");
     int rc = OK;
@@ -340,8 +346,8 @@ static int read_content(struct rd *r, struct json v, struct builder *b, int at)
         return rc;
     bool is_model = str_eq(role, S("model"));
     if (role.n && !is_model && !str_eq(role, S("user")) && !str_eq(role, S("function")))
-        return rd_fail(r, "role", "is '%.*s', and must be user or model",
-                       role.n > 40 ? 40 : (int)role.n, role.p);
+        return rd_fail(r, "role", "is '%.*s', and must be user or model", role.n > 40 ? 40 : (int)role.n,
+                       role.p);
     /* A new turn of the model: what it called before is answered or never will be. */
     if (is_model && b->n && b->list[b->n - 1].role != CHAT_ASSISTANT)
         b->n_calls = 0;
@@ -463,8 +469,7 @@ static int read_tool_config(struct rd *r, struct json v)
         q->tool_choice = CHAT_TOOLS_REQUIRED;
     else if (json_text_is(mode, "NONE") || json_text_is(mode, "none"))
         q->tool_choice = CHAT_TOOLS_NONE;
-    else if (json_text_is(mode, "AUTO") || json_text_is(mode, "auto") ||
-             json_text_is(mode, "VALIDATED"))
+    else if (json_text_is(mode, "AUTO") || json_text_is(mode, "auto") || json_text_is(mode, "VALIDATED"))
         q->tool_choice = CHAT_TOOLS_AUTO;
     else if (!json_is_none(mode) && !json_text_is(mode, "MODE_UNSPECIFIED"))
         return rd_fail(r, "functionCallingConfig.mode", "must be AUTO, ANY, NONE or VALIDATED");
@@ -472,8 +477,8 @@ static int read_tool_config(struct rd *r, struct json v)
         return OK;
     if (q->tool_choice != CHAT_TOOLS_REQUIRED)
         return rd_keep(r, S("functionCallingConfig.allowedFunctionNames"), names, CHAT_FIELD_MEANING);
-    rc = rd_texts(r, "functionCallingConfig.allowedFunctionNames", names, CHAT_TOOLS_MAX,
-                  &q->tool_names, &q->n_tool_names);
+    rc = rd_texts(r, "functionCallingConfig.allowedFunctionNames", names, CHAT_TOOLS_MAX, &q->tool_names,
+                  &q->n_tool_names);
     if (rc == OK && q->n_tool_names == 1)
         q->tool_choice = CHAT_TOOLS_NAMED;
     return rc;
@@ -508,11 +513,10 @@ static int read_thinking(struct rd *r, struct json v)
     struct str level = {0};
     if (!json_is(v, JSON_OBJECT))
         return rd_wrong_type(r, NULL, v, "an object");
-    int rc = rd_i64(r, "thinkingBudget", gemini_get(v, "thinkingBudget", "thinking_budget"), -1,
-                    INT32_MAX, &g->budget_tokens);
+    int rc = rd_i64(r, "thinkingBudget", gemini_get(v, "thinkingBudget", "thinking_budget"), -1, INT32_MAX,
+                    &g->budget_tokens);
     if (rc == OK)
-        rc = rd_tri(r, "includeThoughts", gemini_get(v, "includeThoughts", "include_thoughts"),
-                    &g->show);
+        rc = rd_tri(r, "includeThoughts", gemini_get(v, "includeThoughts", "include_thoughts"), &g->show);
     if (rc == OK)
         rc = rd_text(r, "thinkingLevel", gemini_get(v, "thinkingLevel", "thinking_level"), &level);
     if (rc != OK)
@@ -597,17 +601,17 @@ static int read_format(struct rd *r, struct json config)
     struct str mime = {0};
     if (!json_exists(schema))
         schema = json_get(config, "_responseJsonSchema");
-    int rc = rd_text(r, "responseMimeType",
-                     gemini_get(config, "responseMimeType", "response_mime_type"), &mime);
+    int rc =
+        rd_text(r, "responseMimeType", gemini_get(config, "responseMimeType", "response_mime_type"), &mime);
     if (rc != OK)
         return rc;
     if (str_eq(mime, S("text/x.enum")))
         return read_enum_format(r, json_is(own, JSON_OBJECT) ? own : schema);
     if (!str_eq(mime, S("application/json"))) {
         bool is_text = !mime.n || str_eq(mime, S("text/plain"));
-        return is_text ? OK
-                       : rd_fail(r, "responseMimeType",
-                                 "must be text/plain, application/json or text/x.enum");
+        return is_text
+                   ? OK
+                   : rd_fail(r, "responseMimeType", "must be text/plain, application/json or text/x.enum");
     }
     f->type = CHAT_FORMAT_JSON;
     f->field = S("generationConfig.responseMimeType");
@@ -671,14 +675,13 @@ static int read_embed_one(struct rd *r, struct json v, struct chat_prompt *p)
     p->text = text;
     struct chat_i64 size = {0};
     struct str task = {0};
-    int rc = rd_i64(r, "outputDimensionality",
-                    gemini_get(v, "outputDimensionality", "output_dimensionality"), 1, 1 << 20, &size);
+    int rc = rd_i64(r, "outputDimensionality", gemini_get(v, "outputDimensionality", "output_dimensionality"),
+                    1, 1 << 20, &size);
     if (rc == OK)
         rc = rd_text(r, "taskType", gemini_get(v, "taskType", "task_type"), &task);
     if (rc == OK)
         rc = rd_get_text(r, v, "title", false, &q->embed_title);
-    if (rc == OK && q->n_inputs > 0 &&
-        (size.v != q->dimensions.v || !str_eq(task, q->task_type)))
+    if (rc == OK && q->n_inputs > 0 && (size.v != q->dimensions.v || !str_eq(task, q->task_type)))
         return rd_fail(r, NULL, "differs from the first one in outputDimensionality or taskType");
     q->dimensions = size;
     q->task_type = task;

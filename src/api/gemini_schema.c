@@ -134,8 +134,8 @@ static void write_member(struct conv *c, struct str key, struct json v, bool is_
         jw_raw(w, json_span(v));
     } else if (str_eq(key, S("format")) && json_text_is(v, "enum")) {
         return; /* says again that there is an enum */
-    } else if (!key_is(key, "propertyOrdering", "property_ordering") &&
-               !str_eq(key, S("nullable")) && !str_eq(key, S("example"))) {
+    } else if (!key_is(key, "propertyOrdering", "property_ordering") && !str_eq(key, S("nullable")) &&
+               !str_eq(key, S("example"))) {
         jw_key_str(w, key);
         jw_raw(w, json_span(v));
     }
@@ -154,8 +154,7 @@ static void write_schema(struct conv *c, struct json v)
     for (struct json_iter it = json_iter(v); json_next(&it);) {
         char name[NAME_MAX_BYTES];
         struct str key = json_text(it.key_value, c->a);
-        bool is_snake = (is_count(key) || str_eq(key, S("any_of"))) &&
-                        str_find_char(key, '_', 0) != STR_NONE;
+        bool is_snake = (is_count(key) || str_eq(key, S("any_of"))) && str_find_char(key, '_', 0) != STR_NONE;
         /* Both spellings at once: the camelCase one counts. */
         if (is_snake && json_exists(json_get_str(v, camel_case(key, name))))
             continue;

@@ -182,8 +182,7 @@ static void write_response_value(struct wr *x, const struct chat_part *p)
     struct json_doc doc;
     bool is_one = p->n_parts == 1 && p->parts[0].type == CHAT_PART_TEXT;
     struct str only = is_one ? str_trim(p->parts[0].text) : S("");
-    if (is_one && !p->is_error && only.n && only.p[0] == '{' &&
-        json_parse(&doc, x->a, only, NULL) == OK) {
+    if (is_one && !p->is_error && only.n && only.p[0] == '{' && json_parse(&doc, x->a, only, NULL) == OK) {
         jw_kv_raw(&x->w, "response", only);
         return;
     }
@@ -262,27 +261,15 @@ static void write_part(struct wr *x, const struct chat_message *m, const struct 
         lack_hint(x->lacks, "cache_control");
     switch (p->type) {
     case CHAT_PART_TEXT:
-    case CHAT_PART_REFUSAL:
-        write_text(x, p);
-        return;
+    case CHAT_PART_REFUSAL: write_text(x, p); return;
     case CHAT_PART_IMAGE:
     case CHAT_PART_AUDIO:
-    case CHAT_PART_VIDEO:
-        write_media(x, p, path);
-        return;
+    case CHAT_PART_VIDEO: write_media(x, p, path); return;
     case CHAT_PART_DOCUMENT:
-    case CHAT_PART_SEARCH_RESULT:
-        write_document(x, p, path);
-        return;
-    case CHAT_PART_REASONING:
-        write_reasoning(x, p);
-        return;
-    case CHAT_PART_TOOL_CALL:
-        write_call(x, p, path);
-        return;
-    case CHAT_PART_TOOL_RESULT:
-        write_response(x, p, path);
-        return;
+    case CHAT_PART_SEARCH_RESULT: write_document(x, p, path); return;
+    case CHAT_PART_REASONING: write_reasoning(x, p); return;
+    case CHAT_PART_TOOL_CALL: write_call(x, p, path); return;
+    case CHAT_PART_TOOL_RESULT: write_response(x, p, path); return;
     case CHAT_PART_OTHER:
         if (p->from == DIALECT_GEMINI)
             jw_raw(&x->w, p->raw_json);
@@ -551,14 +538,9 @@ static void write_format(struct wr *x)
 {
     const struct chat_format *f = &x->req->format;
     switch (f->type) {
-    case CHAT_FORMAT_TEXT:
-        return;
-    case CHAT_FORMAT_CHOICE:
-        write_choice_format(x);
-        return;
-    case CHAT_FORMAT_JSON:
-        jw_kv_z(&x->w, "responseMimeType", "application/json");
-        return;
+    case CHAT_FORMAT_TEXT: return;
+    case CHAT_FORMAT_CHOICE: write_choice_format(x); return;
+    case CHAT_FORMAT_JSON: jw_kv_z(&x->w, "responseMimeType", "application/json"); return;
     case CHAT_FORMAT_SCHEMA:
         if (x->t->quirks & QUIRK_NO_SCHEMA) {
             lack_refuse(x->lacks, "%.*s", STR(f->field));
@@ -568,9 +550,7 @@ static void write_format(struct wr *x)
         jw_kv_raw(&x->w, "responseJsonSchema", f->schema_json);
         return;
     case CHAT_FORMAT_REGEX:
-    case CHAT_FORMAT_GRAMMAR:
-        lack_refuse(x->lacks, "%.*s", STR(f->field));
-        return;
+    case CHAT_FORMAT_GRAMMAR: lack_refuse(x->lacks, "%.*s", STR(f->field)); return;
     }
 }
 
@@ -656,8 +636,8 @@ static bool write_path(char *to, size_t size, struct str model, const char *acti
     size_t n = (size_t)snprintf(to, size, "/models/");
     for (size_t i = 0; i < model.n; i++) {
         unsigned char c = (unsigned char)model.p[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '-' || c == '.' || c == '_' || c == '~' || c == '/';
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                     c == '.' || c == '_' || c == '~' || c == '/';
         if (n + 4 > size)
             return false;
         n += (size_t)snprintf(to + n, size - n, plain ? "%c" : "%%%02X", c);
@@ -672,12 +652,9 @@ static bool write_path(char *to, size_t size, struct str model, const char *acti
 static const char *action_of(const struct chat_request *req)
 {
     switch (req->op) {
-    case CHAT_OP_COUNT_TOKENS:
-        return ":countTokens";
-    case CHAT_OP_EMBED:
-        return req->n_inputs > 1 || req->is_batch ? ":batchEmbedContents" : ":embedContent";
-    default:
-        return req->is_stream ? ":streamGenerateContent?alt=sse" : ":generateContent";
+    case CHAT_OP_COUNT_TOKENS: return ":countTokens";
+    case CHAT_OP_EMBED: return req->n_inputs > 1 || req->is_batch ? ":batchEmbedContents" : ":embedContent";
+    default: return req->is_stream ? ":streamGenerateContent?alt=sse" : ":generateContent";
     }
 }
 
@@ -763,8 +740,8 @@ static void write_generate(struct wr *x)
         jw_end_object(&x->w);
 }
 
-int gemini_write_request(const struct chat_request *req, const struct dialect_target *target,
-                         struct arena *a, struct dialect_out *out)
+int gemini_write_request(const struct chat_request *req, const struct dialect_target *target, struct arena *a,
+                         struct dialect_out *out)
 {
     struct wr x = {.w = json_writer(out->body),
                    .req = req,
@@ -785,8 +762,8 @@ int gemini_write_request(const struct chat_request *req, const struct dialect_ta
     return buf_ok(out->body) ? OK : ERR_LIMIT;
 }
 
-int gemini_pass_request(const struct chat_request *req, const struct dialect_target *target,
-                        struct arena *a, struct dialect_out *out)
+int gemini_pass_request(const struct chat_request *req, const struct dialect_target *target, struct arena *a,
+                        struct dialect_out *out)
 {
     struct splice edits[1];
     size_t n = 0;
@@ -800,17 +777,14 @@ int gemini_pass_request(const struct chat_request *req, const struct dialect_tar
     if (has_inner_model)
         return gemini_write_request(req, target, a, out);
     int64_t cap = capped_max_tokens(req, target);
-    if (req->op == CHAT_OP_GENERATE && cap > 0 &&
-        (!req->max_tokens.is_set || cap < req->max_tokens.v)) {
+    if (req->op == CHAT_OP_GENERATE && cap > 0 && (!req->max_tokens.is_set || cap < req->max_tokens.v)) {
         struct str v = arena_printf(a, "%lld", (long long)cap);
         if (!v.p)
             return ERR_NOMEM;
         bool is_snake = json_exists(json_get(root, "generation_config"));
         const char *config = is_snake ? "generation_config" : "generationConfig";
-        bool has_snake_key =
-            json_exists(json_get(json_get(root, config), "max_output_tokens"));
-        edits[n++] = (struct splice){
-            config, has_snake_key ? "max_output_tokens" : "maxOutputTokens", v};
+        bool has_snake_key = json_exists(json_get(json_get(root, config), "max_output_tokens"));
+        edits[n++] = (struct splice){config, has_snake_key ? "max_output_tokens" : "maxOutputTokens", v};
     }
     splice_write(req->doc, edits, n, out->body);
     return buf_ok(out->body) ? OK : ERR_LIMIT;

@@ -35,8 +35,8 @@ void lack_hint(struct dialect_lacks *l, const char *fmt, ...)
     va_end(args);
 }
 
-void part_path(char path[PART_PATH_MAX], const struct chat_request *req,
-               const struct chat_message *m, const struct chat_part *p)
+void part_path(char path[PART_PATH_MAX], const struct chat_request *req, const struct chat_message *m,
+               const struct chat_part *p)
 {
     bool is_gemini = req->from == DIALECT_GEMINI;
     if (m->at < 0)

@@ -132,9 +132,8 @@ static void describe(const struct chat_answer *a, struct buf *out)
     for (size_t i = 0; i < c->n_parts; i++)
         if (c->parts[i].type == CHAT_PART_TOOL_CALL)
             buf_printf(out, "\ncall %.*s %.*s", STR(c->parts[i].name), STR(c->parts[i].args_json));
-    buf_printf(out, "\nfinish %d usage %lld %lld %lld %lld", c->finish,
-               (long long)a->usage.input_fresh, (long long)a->usage.cache_read,
-               (long long)a->usage.output, (long long)a->usage.reasoning);
+    buf_printf(out, "\nfinish %d usage %lld %lld %lld %lld", c->finish, (long long)a->usage.input_fresh,
+               (long long)a->usage.cache_read, (long long)a->usage.output, (long long)a->usage.reasoning);
 }
 
 static void play(const struct script *s, const struct chat_sink *sink)
@@ -172,8 +171,8 @@ static int on_write(void *ctx, const struct chat_event *ev)
     return x->d->writer_event(x->w, ev, x->out);
 }
 
-static void compare(const struct dialect *d, const char *how, const struct chat_answer *got,
-                    struct str want, uint64_t seed)
+static void compare(const struct dialect *d, const char *how, const struct chat_answer *got, struct str want,
+                    uint64_t seed)
 {
     struct buf b;
     buf_init(&b, BYTES);
@@ -189,8 +188,7 @@ static void compare(const struct dialect *d, const char *how, const struct chat_
 
 static void one_round(struct script *s, const struct dialect *d, uint64_t seed)
 {
-    struct chat_request req = {
-        .op = CHAT_OP_GENERATE, .n = 1, .is_stream = true, .include_usage = true};
+    struct chat_request req = {.op = CHAT_OP_GENERATE, .n = 1, .is_stream = true, .include_usage = true};
     struct chat_collector *direct = chat_collector_new(BYTES);
     struct chat_collector *streamed = chat_collector_new(BYTES), *whole = chat_collector_new(BYTES);
     struct buf out, want;

@@ -8,31 +8,24 @@
 static const char *error_type(enum chat_error_kind kind)
 {
     switch (kind) {
-    case CHAT_ERR_AUTH:
-        return "authentication_error";
-    case CHAT_ERR_PERMISSION:
-        return "permission_error";
+    case CHAT_ERR_AUTH: return "authentication_error";
+    case CHAT_ERR_PERMISSION: return "permission_error";
     case CHAT_ERR_NOT_FOUND:
     case CHAT_ERR_INVALID:
     case CHAT_ERR_CONTEXT_LENGTH:
     case CHAT_ERR_CONTENT_FILTER:
     case CHAT_ERR_TOO_LARGE:
-    case CHAT_ERR_CONFLICT:
-        return "invalid_request_error";
-    case CHAT_ERR_RATE_LIMIT:
-        return "rate_limit_error";
+    case CHAT_ERR_CONFLICT: return "invalid_request_error";
+    case CHAT_ERR_RATE_LIMIT: return "rate_limit_error";
     case CHAT_ERR_QUOTA:
-    case CHAT_ERR_BILLING:
-        return "insufficient_quota";
+    case CHAT_ERR_BILLING: return "insufficient_quota";
     case CHAT_ERR_OVERLOADED:
-    case CHAT_ERR_UNAVAILABLE:
-        return "service_unavailable_error";
+    case CHAT_ERR_UNAVAILABLE: return "service_unavailable_error";
     case CHAT_ERR_NONE:
     case CHAT_ERR_SERVER:
     case CHAT_ERR_BAD_ANSWER:
     case CHAT_ERR_TIMEOUT:
-    case CHAT_ERR_CANCELLED:
-        break;
+    case CHAT_ERR_CANCELLED: break;
     }
     return "server_error";
 }
@@ -41,23 +34,15 @@ static const char *error_type(enum chat_error_kind kind)
 static const char *error_code(enum chat_error_kind kind)
 {
     switch (kind) {
-    case CHAT_ERR_AUTH:
-        return "invalid_api_key";
-    case CHAT_ERR_NOT_FOUND:
-        return "model_not_found";
-    case CHAT_ERR_CONTEXT_LENGTH:
-        return "context_length_exceeded";
-    case CHAT_ERR_CONTENT_FILTER:
-        return "content_filter";
-    case CHAT_ERR_RATE_LIMIT:
-        return "rate_limit_exceeded";
+    case CHAT_ERR_AUTH: return "invalid_api_key";
+    case CHAT_ERR_NOT_FOUND: return "model_not_found";
+    case CHAT_ERR_CONTEXT_LENGTH: return "context_length_exceeded";
+    case CHAT_ERR_CONTENT_FILTER: return "content_filter";
+    case CHAT_ERR_RATE_LIMIT: return "rate_limit_exceeded";
     case CHAT_ERR_QUOTA:
-    case CHAT_ERR_BILLING:
-        return "insufficient_quota";
-    case CHAT_ERR_TIMEOUT:
-        return "timeout";
-    default:
-        return NULL;
+    case CHAT_ERR_BILLING: return "insufficient_quota";
+    case CHAT_ERR_TIMEOUT: return "timeout";
+    default: return NULL;
     }
 }
 
@@ -104,8 +89,8 @@ static enum chat_error_kind kind_by_code(struct str s)
                                           "billing_not_active",
                                           "account_deactivated",
                                           NULL};
-    static const char *const overloaded[] = {"slow_down", "server_is_overloaded",
-                                             "overloaded_error", "engine_overloaded_error", NULL};
+    static const char *const overloaded[] = {"slow_down", "server_is_overloaded", "overloaded_error",
+                                             "engine_overloaded_error", NULL};
     static const char *const length[] = {"context_length_exceeded", "string_above_max_length",
                                          "exceed_context_size_error", NULL};
     static const char *const filter[] = {"content_filter", "content_policy_violation",
@@ -161,8 +146,8 @@ void openai_read_error_value(int status, struct json error, struct chat_error *e
     arena_deinit(&a);
 }
 
-void openai_read_error(int status, const struct chat_header *headers, size_t n_headers,
-                       struct str body, int64_t now_ms, struct chat_error *e)
+void openai_read_error(int status, const struct chat_header *headers, size_t n_headers, struct str body,
+                       int64_t now_ms, struct chat_error *e)
 {
     struct arena a;
     struct json_doc doc;
@@ -215,8 +200,8 @@ void openai_read_limits(const struct chat_header *headers, size_t n_headers, int
     };
 }
 
-static int pass_request(const struct chat_request *req, const struct dialect_target *target,
-                        struct arena *a, struct dialect_out *out)
+static int pass_request(const struct chat_request *req, const struct dialect_target *target, struct arena *a,
+                        struct dialect_out *out)
 {
     snprintf(out->path, sizeof(out->path), "/chat/completions");
     bool is_old = (target->quirks & QUIRK_MAX_TOKENS_OLD) != 0;

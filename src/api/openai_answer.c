@@ -28,25 +28,20 @@ const char *openai_finish_name(enum chat_finish f, bool has_refusal)
     if (f == CHAT_FINISH_REFUSAL && has_refusal)
         return "stop";
     switch (f) {
-    case CHAT_FINISH_LENGTH:
-        return "length";
-    case CHAT_FINISH_TOOL_CALLS:
-        return "tool_calls";
+    case CHAT_FINISH_LENGTH: return "length";
+    case CHAT_FINISH_TOOL_CALLS: return "tool_calls";
     case CHAT_FINISH_CONTENT_FILTER:
-    case CHAT_FINISH_REFUSAL:
-        return "content_filter";
+    case CHAT_FINISH_REFUSAL: return "content_filter";
     case CHAT_FINISH_NONE:
     case CHAT_FINISH_STOP:
     case CHAT_FINISH_STOP_SEQUENCE:
     case CHAT_FINISH_PAUSE:
-    case CHAT_FINISH_BAD_TOOL_CALL:
-        break;
+    case CHAT_FINISH_BAD_TOOL_CALL: break;
     }
     return "stop";
 }
 
-struct str openai_answer_id(struct arena *a, const char *prefix, struct str given,
-                            struct str request_id)
+struct str openai_answer_id(struct arena *a, const char *prefix, struct str given, struct str request_id)
 {
     if (given.n && str_starts(given, str_c(prefix)))
         return given;
@@ -83,8 +78,8 @@ static const char *signer_format(enum dialect_id from)
 }
 
 /* One entry of reasoning_details: the form in which OpenRouter's clients carry signatures. */
-static void write_detail(struct json_writer *w, struct str text, struct str signature,
-                         enum dialect_id from, bool is_encrypted, int index)
+static void write_detail(struct json_writer *w, struct str text, struct str signature, enum dialect_id from,
+                         bool is_encrypted, int index)
 {
     jw_begin_object(w);
     jw_kv_z(w, "type", is_encrypted ? "reasoning.encrypted" : "reasoning.text");
@@ -153,8 +148,8 @@ static void write_token(struct json_writer *w, const struct chat_top_logprob *t,
     jw_kv_f64(w, "logprob", t->logprob);
 }
 
-static void write_logprob_list(struct json_writer *w, const char *key,
-                               const struct chat_logprob *lp, size_t n, bool refusals, bool as_id)
+static void write_logprob_list(struct json_writer *w, const char *key, const struct chat_logprob *lp,
+                               size_t n, bool refusals, bool as_id)
 {
     jw_key(w, key);
     jw_begin_array(w);
@@ -176,8 +171,7 @@ static void write_logprob_list(struct json_writer *w, const char *key,
     jw_end_array(w);
 }
 
-static void write_chat_logprobs(struct json_writer *w, const struct chat_logprob *lp, size_t n,
-                                bool as_id)
+static void write_chat_logprobs(struct json_writer *w, const struct chat_logprob *lp, size_t n, bool as_id)
 {
     bool has_refusal = false;
     for (size_t i = 0; i < n; i++)
@@ -192,8 +186,7 @@ static void write_chat_logprobs(struct json_writer *w, const struct chat_logprob
 }
 
 /* Legacy completions: parallel lists, the alternatives as one object per token. */
-static void write_old_logprobs(struct json_writer *w, const struct chat_logprob *lp, size_t n,
-                               bool as_id)
+static void write_old_logprobs(struct json_writer *w, const struct chat_logprob *lp, size_t n, bool as_id)
 {
     jw_begin_object(w);
     jw_key(w, "text_offset");
@@ -232,8 +225,8 @@ static void write_old_logprobs(struct json_writer *w, const struct chat_logprob 
     jw_end_object(w);
 }
 
-static void write_call(struct json_writer *w, int index, struct str id, struct str name,
-                       struct str args, struct str signature)
+static void write_call(struct json_writer *w, int index, struct str id, struct str name, struct str args,
+                       struct str signature)
 {
     jw_begin_object(w);
     if (index >= 0)
@@ -336,8 +329,7 @@ static void write_reasoning(struct json_writer *w, const struct chat_choice *c)
             jw_begin_array(w);
         }
         has_details = true;
-        write_detail(w, p->text, p->signature, p->signature_from, p->is_redacted || is_signed_text,
-                     index++);
+        write_detail(w, p->text, p->signature, p->signature_from, p->is_redacted || is_signed_text, index++);
     }
     if (has_details)
         jw_end_array(w);
@@ -368,8 +360,7 @@ static void write_calls(struct json_writer *w, const struct chat_choice *c)
     for (size_t i = 0; i < c->n_parts; i++) {
         const struct chat_part *p = &c->parts[i];
         if (p->type == CHAT_PART_TOOL_CALL)
-            write_call(w, -1, p->id, p->name, p->args_json.n ? p->args_json : S("{}"),
-                       p->signature);
+            write_call(w, -1, p->id, p->name, p->args_json.n ? p->args_json : S("{}"), p->signature);
     }
     jw_end_array(w);
 }
@@ -404,8 +395,8 @@ static void write_message(struct json_writer *w, const struct chat_choice *c)
     jw_end_object(w);
 }
 
-static void write_choice(struct json_writer *w, const struct chat_request *req,
-                         const struct chat_choice *c, size_t i, bool is_completion)
+static void write_choice(struct json_writer *w, const struct chat_request *req, const struct chat_choice *c,
+                         size_t i, bool is_completion)
 {
     jw_begin_object(w);
     jw_kv_i64(w, "index", (int64_t)i);
@@ -459,8 +450,7 @@ int openai_write_answer(const struct chat_request *req, const struct dialect_rep
 
 /* ---- streams ---- */
 
-struct dialect_writer *openai_writer_new(const struct chat_request *req,
-                                         const struct dialect_reply *reply)
+struct dialect_writer *openai_writer_new(const struct chat_request *req, const struct dialect_reply *reply)
 {
     struct writer *w = calloc(1, sizeof(*w));
     if (!w)
@@ -507,8 +497,7 @@ static void begin_chunk(struct writer *w, int choice, struct buf *out)
 }
 
 /* Everything behind the delta. */
-static void end_chunk(struct writer *w, const struct chat_event *ev, const char *finish,
-                      struct buf *out)
+static void end_chunk(struct writer *w, const struct chat_event *ev, const char *finish, struct buf *out)
 {
     buf_puts(out, ",\"logprobs\":");
     if (ev->n_logprobs == 0) {
@@ -547,8 +536,8 @@ static void write_reasoning_delta(struct json_writer *jw, const struct chat_even
         return;
     jw_key(jw, "reasoning_details");
     jw_begin_array(jw);
-    write_detail(jw, ev->text.p ? ev->text : S(""), ev->signature, ev->signature_from,
-                 ev->is_redacted, ev->block);
+    write_detail(jw, ev->text.p ? ev->text : S(""), ev->signature, ev->signature_from, ev->is_redacted,
+                 ev->block);
     jw_end_array(jw);
 }
 
@@ -566,15 +555,9 @@ static void write_text_delta(struct json_writer *jw, const struct chat_event *ev
 static void write_delta(struct json_writer *jw, const struct chat_event *ev)
 {
     switch (ev->type) {
-    case CHAT_EV_TEXT:
-        write_text_delta(jw, ev);
-        return;
-    case CHAT_EV_REASONING:
-        write_reasoning_delta(jw, ev);
-        return;
-    case CHAT_EV_REFUSAL:
-        jw_kv_str(jw, "refusal", ev->text);
-        return;
+    case CHAT_EV_TEXT: write_text_delta(jw, ev); return;
+    case CHAT_EV_REASONING: write_reasoning_delta(jw, ev); return;
+    case CHAT_EV_REFUSAL: jw_kv_str(jw, "refusal", ev->text); return;
     case CHAT_EV_CITATION:
         jw_key(jw, "annotations");
         jw_begin_array(jw);
@@ -597,8 +580,7 @@ static void write_delta(struct json_writer *jw, const struct chat_event *ev)
         write_image_part(jw, ev->media);
         jw_end_array(jw);
         return;
-    default:
-        return;
+    default: return;
     }
 }
 
@@ -643,9 +625,7 @@ int openai_writer_event(struct dialect_writer *base, const struct chat_event *ev
         w->usage = ev->usage;
         w->has_usage = true;
         return OK;
-    case CHAT_EV_ERROR:
-        write_stream_error(w, ev->error, out);
-        break;
+    case CHAT_EV_ERROR: write_stream_error(w, ev->error, out); break;
     case CHAT_EV_FINISH:
         if (w->is_finished[ev->choice])
             return OK;
@@ -663,9 +643,7 @@ int openai_writer_event(struct dialect_writer *base, const struct chat_event *ev
         break;
     case CHAT_EV_TEXT:
     case CHAT_EV_REFUSAL:
-    case CHAT_EV_LOGPROBS:
-        write_chunk(w, ev, out);
-        break;
+    case CHAT_EV_LOGPROBS: write_chunk(w, ev, out); break;
     }
     return buf_ok(out) && buf_ok(&w->prefix) ? OK : ERR_LIMIT;
 }

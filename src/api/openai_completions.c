@@ -14,9 +14,8 @@ static int read_tokens(struct rd *r, struct json list, struct chat_prompt *p)
     for (struct json_iter it = json_iter(list); json_next(&it);) {
         struct chat_i64 id = {0};
         size_t at = rd_idx(r, it.i);
-        int rc = json_is(it.value, JSON_NUMBER)
-                     ? rd_i64(r, NULL, it.value, 0, INT32_MAX, &id)
-                     : rd_wrong_type(r, NULL, it.value, "a token id");
+        int rc = json_is(it.value, JSON_NUMBER) ? rd_i64(r, NULL, it.value, 0, INT32_MAX, &id)
+                                                : rd_wrong_type(r, NULL, it.value, "a token id");
         if (rc != OK)
             return rc;
         rd_up(r, at);
@@ -36,8 +35,8 @@ static int read_one(struct rd *r, struct json v, struct chat_prompt *p)
 }
 
 /* A string, a list of strings, a list of token ids, or a list of lists of token ids. */
-int openai_read_prompts(struct rd *r, struct json v, uint32_t max, struct chat_prompt **out,
-                        size_t *n, bool *is_array)
+int openai_read_prompts(struct rd *r, struct json v, uint32_t max, struct chat_prompt **out, size_t *n,
+                        bool *is_array)
 {
     bool is_many = json_is(v, JSON_ARRAY) && !json_is(json_at(v, 0), JSON_NUMBER);
     uint32_t count = is_many ? json_count(v) : 1;
@@ -67,8 +66,7 @@ int openai_read_prompts(struct rd *r, struct json v, uint32_t max, struct chat_p
 static int read_prompt(struct rd *r, struct json v)
 {
     struct chat_request *q = r->req;
-    return openai_read_prompts(r, v, CHAT_PROMPTS_MAX, &q->prompts, &q->n_prompts,
-                               &q->is_prompt_array);
+    return openai_read_prompts(r, v, CHAT_PROMPTS_MAX, &q->prompts, &q->n_prompts, &q->is_prompt_array);
 }
 
 static int read_logprobs(struct rd *r, struct json v)
@@ -109,8 +107,8 @@ static const struct field_row own_rows[] = {
 };
 
 /* Fields of chat that mean nothing here. */
-static const char *const not_here[] = {"messages",    "tools",       "tool_choice",
-                                       "parallel_tool_calls", "max_completion_tokens", NULL};
+static const char *const not_here[] = {
+    "messages", "tools", "tool_choice", "parallel_tool_calls", "max_completion_tokens", NULL};
 
 static int read_request(const struct dialect_in *in, struct arena *a, struct chat_request **req,
                         struct chat_error *e)
@@ -163,8 +161,8 @@ static void write_prompt(struct json_writer *w, const struct chat_prompt *p)
     jw_end_array(w);
 }
 
-void openai_write_prompts(struct json_writer *w, const char *key, const struct chat_prompt *list,
-                          size_t n, bool is_array)
+void openai_write_prompts(struct json_writer *w, const char *key, const struct chat_prompt *list, size_t n,
+                          bool is_array)
 {
     jw_key(w, key);
     if (!is_array) {
@@ -177,8 +175,8 @@ void openai_write_prompts(struct json_writer *w, const char *key, const struct c
     jw_end_array(w);
 }
 
-static int write_request(const struct chat_request *req, const struct dialect_target *target,
-                         struct arena *a, struct dialect_out *out)
+static int write_request(const struct chat_request *req, const struct dialect_target *target, struct arena *a,
+                         struct dialect_out *out)
 {
     struct json_writer w = json_writer(out->body);
     (void)a;
@@ -215,8 +213,8 @@ static int write_request(const struct chat_request *req, const struct dialect_ta
     return buf_ok(out->body) ? OK : ERR_LIMIT;
 }
 
-static int pass_request(const struct chat_request *req, const struct dialect_target *target,
-                        struct arena *a, struct dialect_out *out)
+static int pass_request(const struct chat_request *req, const struct dialect_target *target, struct arena *a,
+                        struct dialect_out *out)
 {
     snprintf(out->path, sizeof(out->path), "/completions");
     return openai_pass_body(req, target, "max_tokens", a, out);

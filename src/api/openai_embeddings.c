@@ -11,8 +11,7 @@
 static int read_input(struct rd *r, struct json v)
 {
     struct chat_request *q = r->req;
-    return openai_read_prompts(r, v, CHAT_INPUTS_MAX, &q->inputs, &q->n_inputs,
-                               &q->is_prompt_array);
+    return openai_read_prompts(r, v, CHAT_INPUTS_MAX, &q->inputs, &q->n_inputs, &q->is_prompt_array);
 }
 
 static int read_encoding(struct rd *r, struct json v)
@@ -83,8 +82,7 @@ static void write_base64(struct buf *out, const float *v, size_t n)
     buf_putc(out, '"');
 }
 
-static int vector_floats(const struct embed_vector *v, struct arena *a, const float **out,
-                         size_t *n)
+static int vector_floats(const struct embed_vector *v, struct arena *a, const float **out, size_t *n)
 {
     if (v->values) {
         *out = v->values;
@@ -169,8 +167,8 @@ static int write_embeddings(const struct chat_request *req, const struct embed_a
 
 /* ---- provider side ---- */
 
-static int write_request(const struct chat_request *req, const struct dialect_target *target,
-                         struct arena *a, struct dialect_out *out)
+static int write_request(const struct chat_request *req, const struct dialect_target *target, struct arena *a,
+                         struct dialect_out *out)
 {
     struct json_writer w = json_writer(out->body);
     (void)a;
@@ -204,8 +202,8 @@ static int write_request(const struct chat_request *req, const struct dialect_ta
     return buf_ok(out->body) ? OK : ERR_LIMIT;
 }
 
-static int pass_request(const struct chat_request *req, const struct dialect_target *target,
-                        struct arena *a, struct dialect_out *out)
+static int pass_request(const struct chat_request *req, const struct dialect_target *target, struct arena *a,
+                        struct dialect_out *out)
 {
     snprintf(out->path, sizeof(out->path), "/embeddings");
     return openai_pass_body(req, target, "max_tokens", a, out);

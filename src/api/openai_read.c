@@ -197,8 +197,7 @@ static int read_annotations(struct reader *r, int i, struct json list)
 
 static int send_media(struct reader *r, int i, struct chat_media *m, enum chat_part_type type)
 {
-    struct chat_event ev = {
-        .type = CHAT_EV_MEDIA, .choice = i, .media = m, .media_type = type};
+    struct chat_event ev = {.type = CHAT_EV_MEDIA, .choice = i, .media = m, .media_type = type};
     r->choices[i]->last = LAST_OTHER;
     r->base.has_content = true;
     return chat_send(r->sink, &ev);
@@ -251,8 +250,8 @@ static int add_tool(struct reader *r, struct choice *c, int64_t wire_idx, struct
 /* Which call a fragment belongs to; *is_new when it begins one.  The index decides, unless the
  * fragment brings an id that the call at this index does not have: some hosts number every call
  * 0.  Without any index, an id or a name begins a call and everything else continues the last. */
-static int find_tool(struct reader *r, struct choice *c, struct json call, struct str id,
-                     bool has_name, bool *is_new)
+static int find_tool(struct reader *r, struct choice *c, struct json call, struct str id, bool has_name,
+                     bool *is_new)
 {
     int64_t idx = get_i64(call, "index", -1);
     *is_new = false;
@@ -276,8 +275,8 @@ static struct str made_id(struct reader *r, int choice, int tool)
     return call_id_make(&r->scratch, "call_", r->answer_id, r->req, choice, tool);
 }
 
-static int send_call(struct reader *r, int i, int tool, bool is_new, struct str id,
-                     struct json fn, struct json google)
+static int send_call(struct reader *r, int i, int tool, bool is_new, struct str id, struct json fn,
+                     struct json google)
 {
     struct chat_event ev = {.type = CHAT_EV_TOOL_CALL, .choice = i, .tool_idx = tool};
     struct json args = json_get(fn, "arguments");
@@ -310,8 +309,7 @@ static int complete_calls(struct reader *r, int i)
     struct choice *c = r->choices[i];
     int rc = OK;
     for (int k = 0; k < c->n_tools && rc == OK; k++) {
-        struct chat_event ev = {
-            .type = CHAT_EV_TOOL_CALL, .choice = i, .tool_idx = k, .text = S("{}")};
+        struct chat_event ev = {.type = CHAT_EV_TOOL_CALL, .choice = i, .tool_idx = k, .text = S("{}")};
         if (!c->tools[k].has_args)
             rc = chat_send(r->sink, &ev);
     }
@@ -324,8 +322,7 @@ static int read_calls(struct reader *r, int i, struct json list)
     for (struct json_iter it = json_iter(list); json_next(&it);) {
         struct json fn = json_get(it.value, "function");
         struct str id = json_text(json_get(it.value, "id"), &r->scratch);
-        bool has_name = json_is(json_get(fn, "name"), JSON_STRING) &&
-                        json_span(json_get(fn, "name")).n > 2;
+        bool has_name = json_is(json_get(fn, "name"), JSON_STRING) && json_span(json_get(fn, "name")).n > 2;
         bool is_new;
         int tool = find_tool(r, c, it.value, id, has_name, &is_new);
         if (tool < 0)
@@ -400,8 +397,7 @@ static int send_logprobs(struct reader *r, int i, struct json list, bool is_refu
         for (struct json_iter t = json_iter(top); json_next(&t);)
             read_token(r, t.value, &alts[one->n_top++]);
     }
-    struct chat_event ev = {
-        .type = CHAT_EV_LOGPROBS, .choice = i, .logprobs = lp, .n_logprobs = n};
+    struct chat_event ev = {.type = CHAT_EV_LOGPROBS, .choice = i, .logprobs = lp, .n_logprobs = n};
     return chat_send(r->sink, &ev);
 }
 
@@ -430,8 +426,8 @@ static int read_old_logprobs(struct reader *r, int i, struct json v)
             json_i64(o.value, &one->text_offset);
         if (!json_next(&tops))
             continue;
-        struct chat_top_logprob *alts = arena_new_array(&r->scratch, struct chat_top_logprob,
-                                                        json_count(tops.value) + 1);
+        struct chat_top_logprob *alts =
+            arena_new_array(&r->scratch, struct chat_top_logprob, json_count(tops.value) + 1);
         if (!alts)
             return no_memory(r);
         one->top = alts;
@@ -441,8 +437,7 @@ static int read_old_logprobs(struct reader *r, int i, struct json v)
             json_f64(m.value, &alts[one->n_top++].logprob);
         }
     }
-    struct chat_event ev = {
-        .type = CHAT_EV_LOGPROBS, .choice = i, .logprobs = lp, .n_logprobs = n};
+    struct chat_event ev = {.type = CHAT_EV_LOGPROBS, .choice = i, .logprobs = lp, .n_logprobs = n};
     return chat_send(r->sink, &ev);
 }
 
@@ -530,8 +525,7 @@ static int send_finish(struct reader *r, int i, enum chat_finish finish, struct 
     int rc = complete_calls(r, i);
     if (rc != OK)
         return rc;
-    struct chat_event ev = {
-        .type = CHAT_EV_FINISH, .choice = i, .finish = finish, .text = stop};
+    struct chat_event ev = {.type = CHAT_EV_FINISH, .choice = i, .finish = finish, .text = stop};
     return chat_send(r->sink, &ev);
 }
 

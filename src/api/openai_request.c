@@ -113,8 +113,8 @@ static const struct {
     const char *type;
     int (*read)(struct rd *r, struct json v, struct chat_part *p);
 } part_types[] = {
-    {"text", read_text_part},   {"image_url", read_image}, {"input_audio", read_audio},
-    {"file", read_file},        {"video_url", read_video}, {"refusal", read_refusal_part},
+    {"text", read_text_part}, {"image_url", read_image}, {"input_audio", read_audio},
+    {"file", read_file},      {"video_url", read_video}, {"refusal", read_refusal_part},
 };
 
 static int read_part(struct rd *r, struct json v, struct chat_part *p)
@@ -390,16 +390,26 @@ static int read_tool_message(struct rd *r, struct json msg, struct chat_message 
 
 static int read_message(struct rd *r, struct json msg, struct chat_message *m)
 {
-    static const char *const known[] = {
-        "role",          "content",     "name",   "tool_calls",        "tool_call_id",
-        "function_call", "refusal",     "audio",  "reasoning_content", "reasoning",
-        "reasoning_details", "thinking_blocks", "annotations", "cache_control", NULL};
+    static const char *const known[] = {"role",
+                                        "content",
+                                        "name",
+                                        "tool_calls",
+                                        "tool_call_id",
+                                        "function_call",
+                                        "refusal",
+                                        "audio",
+                                        "reasoning_content",
+                                        "reasoning",
+                                        "reasoning_details",
+                                        "thinking_blocks",
+                                        "annotations",
+                                        "cache_control",
+                                        NULL};
     static const struct {
         const char *name;
         enum chat_role role;
-    } roles[] = {{"system", CHAT_SYSTEM},       {"developer", CHAT_DEVELOPER},
-                 {"user", CHAT_USER},           {"assistant", CHAT_ASSISTANT},
-                 {"tool", CHAT_TOOL},           {"function", CHAT_TOOL}};
+    } roles[] = {{"system", CHAT_SYSTEM},       {"developer", CHAT_DEVELOPER}, {"user", CHAT_USER},
+                 {"assistant", CHAT_ASSISTANT}, {"tool", CHAT_TOOL},           {"function", CHAT_TOOL}};
     struct str role = {0};
     if (!json_is(msg, JSON_OBJECT))
         return rd_wrong_type(r, NULL, msg, "an object");
@@ -410,13 +420,11 @@ static int read_message(struct rd *r, struct json msg, struct chat_message *m)
     while (k < n_roles && !str_eq(role, str_c(roles[k].name)))
         k++;
     if (k == n_roles)
-        return rd_fail(r, "role",
-                       "is '%.*s', and must be system, developer, user, assistant or tool",
+        return rd_fail(r, "role", "is '%.*s', and must be system, developer, user, assistant or tool",
                        role.n > 40 ? 40 : (int)role.n, role.p);
     m->role = roles[k].role;
     struct json content = json_get(msg, "content");
-    if (json_is(content, JSON_ARRAY) &&
-        (rc = rd_check_array(r, "content", content, CHAT_PARTS_MAX)) != OK)
+    if (json_is(content, JSON_ARRAY) && (rc = rd_check_array(r, "content", content, CHAT_PARTS_MAX)) != OK)
         return rc;
     if (json_is_none(content) && m->role != CHAT_ASSISTANT)
         return rd_wrong_type(r, "content", content, "a string or an array of parts");
@@ -652,8 +660,7 @@ static int read_schema_field(struct rd *r, struct json v, const char *field)
     return OK;
 }
 
-static int read_text_format(struct rd *r, struct json v, const char *field,
-                            enum chat_format_type type)
+static int read_text_format(struct rd *r, struct json v, const char *field, enum chat_format_type type)
 {
     int rc = set_format(r, field, type);
     if (rc == OK && !json_is(v, JSON_STRING))
@@ -665,8 +672,7 @@ static int read_choice_format(struct rd *r, struct json v, const char *field)
 {
     int rc = set_format(r, field, CHAT_FORMAT_CHOICE);
     if (rc == OK)
-        rc = rd_texts(r, NULL, v, CHAT_TOOLS_MAX, &r->req->format.choices,
-                      &r->req->format.n_choices);
+        rc = rd_texts(r, NULL, v, CHAT_TOOLS_MAX, &r->req->format.choices, &r->req->format.n_choices);
     if (rc == OK && r->req->format.n_choices == 0)
         return rd_fail(r, NULL, "must hold at least one choice");
     return rc;
@@ -788,8 +794,7 @@ static int read_logit_bias(struct rd *r, struct json v)
     if (!json_is(v, JSON_OBJECT))
         return rd_wrong_type(r, NULL, v, "an object of token id to bias");
     if (json_count(v) > CHAT_BIAS_MAX)
-        return rd_fail(r, NULL, "has %u tokens, at most %d are possible", json_count(v),
-                       (int)CHAT_BIAS_MAX);
+        return rd_fail(r, NULL, "has %u tokens, at most %d are possible", json_count(v), (int)CHAT_BIAS_MAX);
     s->bias = arena_new_array(r->a, struct chat_bias, json_count(v) + 1);
     if (!s->bias)
         return rd_nomem(r);
@@ -819,8 +824,7 @@ static int set_effort(struct rd *r, const char *key, struct json v)
     if (rc != OK || !s.p)
         return rc;
     if (!effort_by_name(s, &g->effort))
-        return rd_fail(r, key,
-                       "is '%.*s', and must be none, minimal, low, medium, high, xhigh or max",
+        return rd_fail(r, key, "is '%.*s', and must be none, minimal, low, medium, high, xhigh or max",
                        s.n > 40 ? 40 : (int)s.n, s.p);
     g->is_off = g->effort == CHAT_EFFORT_NONE;
     return OK;
@@ -841,8 +845,7 @@ static int read_reasoning_field(struct rd *r, struct json v)
         return rd_wrong_type(r, NULL, v, "an object");
     int rc;
     if ((rc = set_effort(r, "effort", json_get(v, "effort"))) != OK ||
-        (rc = rd_i64(r, "max_tokens", json_get(v, "max_tokens"), 0, INT32_MAX,
-                     &g->budget_tokens)) != OK ||
+        (rc = rd_i64(r, "max_tokens", json_get(v, "max_tokens"), 0, INT32_MAX, &g->budget_tokens)) != OK ||
         (rc = rd_tri(r, "exclude", json_get(v, "exclude"), &exclude)) != OK ||
         (rc = rd_tri(r, "enabled", json_get(v, "enabled"), &enabled)) != OK)
         return rc;

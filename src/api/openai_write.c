@@ -18,8 +18,7 @@ struct wr {
 
 bool openai_is_family(enum dialect_id id)
 {
-    return id == DIALECT_OPENAI_CHAT || id == DIALECT_OPENAI_COMPLETIONS ||
-           id == DIALECT_OPENAI_EMBEDDINGS;
+    return id == DIALECT_OPENAI_CHAT || id == DIALECT_OPENAI_COMPLETIONS || id == DIALECT_OPENAI_EMBEDDINGS;
 }
 
 static bool has_quirk(const struct wr *x, enum dialect_quirk q)
@@ -150,11 +149,10 @@ static void write_document(struct wr *x, const struct chat_part *p, const char *
     if (p->media.context.n)
         lack_hint(x->lacks, "%s.context", path);
     if (p->type == CHAT_PART_SEARCH_RESULT)
-        write_source_text(x, "search_result", p->media.name, p->source, S(""), p->parts,
-                          p->n_parts);
+        write_source_text(x, "search_result", p->media.name, p->source, S(""), p->parts, p->n_parts);
     else if (p->media.text.p || (p->n_parts && all_text(p->parts, p->n_parts)))
-        write_source_text(x, "document", p->media.name, S(""),
-                          p->media.text.p ? p->media.text : S(""), p->parts, p->n_parts);
+        write_source_text(x, "document", p->media.name, S(""), p->media.text.p ? p->media.text : S(""),
+                          p->parts, p->n_parts);
     else if (p->media.data.p || (p->media.file_id.p && x->is_native))
         write_file(x, p);
     else
@@ -181,16 +179,10 @@ static void write_part(struct wr *x, const struct chat_part *p, const char *path
         jw_kv_str(&x->w, "refusal", p->text);
         jw_end_object(&x->w);
         return;
-    case CHAT_PART_IMAGE:
-        write_image(x, p, path);
-        return;
-    case CHAT_PART_AUDIO:
-        write_audio(x, p, path);
-        return;
+    case CHAT_PART_IMAGE: write_image(x, p, path); return;
+    case CHAT_PART_AUDIO: write_audio(x, p, path); return;
     case CHAT_PART_DOCUMENT:
-    case CHAT_PART_SEARCH_RESULT:
-        write_document(x, p, path);
-        return;
+    case CHAT_PART_SEARCH_RESULT: write_document(x, p, path); return;
     case CHAT_PART_OTHER:
         if (openai_is_family(p->from))
             jw_raw(&x->w, p->raw_json);
@@ -200,9 +192,7 @@ static void write_part(struct wr *x, const struct chat_part *p, const char *path
     case CHAT_PART_VIDEO:
     case CHAT_PART_REASONING:
     case CHAT_PART_TOOL_CALL:
-    case CHAT_PART_TOOL_RESULT:
-        lack_refuse(x->lacks, "%s", path);
-        return;
+    case CHAT_PART_TOOL_RESULT: lack_refuse(x->lacks, "%s", path); return;
     }
 }
 
@@ -555,8 +545,7 @@ void openai_write_format(struct json_writer *w, const struct chat_request *req,
 {
     const struct chat_format *f = &req->format;
     switch (f->type) {
-    case CHAT_FORMAT_TEXT:
-        return;
+    case CHAT_FORMAT_TEXT: return;
     case CHAT_FORMAT_JSON:
         if (t->quirks & QUIRK_NO_JSON_MODE)
             lack_refuse(l, "%.*s", STR(f->field));
@@ -611,15 +600,12 @@ static void write_engine_fields(struct json_writer *w, const struct chat_request
     const struct {
         const char *key;
         const struct chat_f64 *v;
-    } reals[] = {{"min_p", &s->min_p},
-                 {"typical_p", &s->typical_p},
-                 {"repetition_penalty", &s->repeat_penalty}};
+    } reals[] = {
+        {"min_p", &s->min_p}, {"typical_p", &s->typical_p}, {"repetition_penalty", &s->repeat_penalty}};
     const struct {
         const char *key;
         const struct chat_i64 *v;
-    } ints[] = {{"top_k", &s->top_k},
-                {"min_tokens", &s->min_tokens},
-                {"repeat_last_n", &s->repeat_last_n}};
+    } ints[] = {{"top_k", &s->top_k}, {"min_tokens", &s->min_tokens}, {"repeat_last_n", &s->repeat_last_n}};
     for (size_t i = 0; i < 3; i++) {
         if (reals[i].v->is_set && ok)
             jw_kv_f64(w, reals[i].key, reals[i].v->v);
@@ -696,8 +682,7 @@ static void write_reasoning(struct wr *x)
 {
     const struct chat_reasoning *g = &x->req->reasoning;
     /* "Off" is the default of models that can be without; only OpenAI's own word for it is sent. */
-    enum chat_effort effort = g->is_off && g->effort == CHAT_EFFORT_UNSET ? CHAT_EFFORT_UNSET
-                                                                         : effort_of(g);
+    enum chat_effort effort = g->is_off && g->effort == CHAT_EFFORT_UNSET ? CHAT_EFFORT_UNSET : effort_of(g);
     if (effort == CHAT_EFFORT_UNSET)
         return;
     if (has_quirk(x, QUIRK_NO_EFFORT)) {
@@ -741,8 +726,8 @@ static void write_kept(struct wr *x)
         jw_kv_raw(&x->w, "metadata", x->req->metadata_json);
 }
 
-int openai_write_request(const struct chat_request *req, const struct dialect_target *target,
-                         struct arena *a, struct dialect_out *out)
+int openai_write_request(const struct chat_request *req, const struct dialect_target *target, struct arena *a,
+                         struct dialect_out *out)
 {
     struct wr x = {.w = json_writer(out->body),
                    .req = req,
@@ -784,8 +769,8 @@ int openai_write_request(const struct chat_request *req, const struct dialect_ta
     return buf_ok(out->body) ? OK : ERR_LIMIT;
 }
 
-int openai_pass_body(const struct chat_request *req, const struct dialect_target *target,
-                     const char *cap_key, struct arena *a, struct dialect_out *out)
+int openai_pass_body(const struct chat_request *req, const struct dialect_target *target, const char *cap_key,
+                     struct arena *a, struct dialect_out *out)
 {
     struct splice edits[4];
     size_t n = 0;
@@ -813,9 +798,8 @@ int openai_pass_body(const struct chat_request *req, const struct dialect_target
     }
     if (req->is_stream && !(target->quirks & QUIRK_NO_STREAM_OPTIONS) && !req->include_usage) {
         bool has_options = json_is(json_get(root, "stream_options"), JSON_OBJECT);
-        edits[n++] = has_options
-                         ? (struct splice){"stream_options", "include_usage", S("true")}
-                         : (struct splice){"stream_options", NULL, S("{\"include_usage\":true}")};
+        edits[n++] = has_options ? (struct splice){"stream_options", "include_usage", S("true")}
+                                 : (struct splice){"stream_options", NULL, S("{\"include_usage\":true}")};
     } else if (req->is_stream && (target->quirks & QUIRK_NO_STREAM_OPTIONS)) {
         edits[n++] = (struct splice){"stream_options", NULL, {0}};
     }

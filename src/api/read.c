@@ -59,16 +59,15 @@ int rd_fail(struct rd *r, const char *key, const char *fmt, ...)
     va_end(args);
     char path[sizeof(r->e->param)];
     copy_path(path, sizeof(path), r->path);
-    chat_error_set(r->e, CHAT_ERR_INVALID, path, "%s%s%s", path[0] ? path : "the request",
-                   text[0] ? " " : "", text);
+    chat_error_set(r->e, CHAT_ERR_INVALID, path, "%s%s%s", path[0] ? path : "the request", text[0] ? " " : "",
+                   text);
     rd_up(r, mark);
     return ERR_ARG;
 }
 
 int rd_nomem(struct rd *r)
 {
-    chat_error_set(r->e, CHAT_ERR_TOO_LARGE, "",
-                   "the request needs more memory than one request may have");
+    chat_error_set(r->e, CHAT_ERR_TOO_LARGE, "", "the request needs more memory than one request may have");
     return ERR_NOMEM;
 }
 
@@ -106,8 +105,7 @@ int rd_f64(struct rd *r, const char *key, struct json v, double lo, double hi, s
     return OK;
 }
 
-int rd_i64(struct rd *r, const char *key, struct json v, int64_t lo, int64_t hi,
-           struct chat_i64 *out)
+int rd_i64(struct rd *r, const char *key, struct json v, int64_t lo, int64_t hi, struct chat_i64 *out)
 {
     if (json_is_none(v))
         return OK;
@@ -116,8 +114,8 @@ int rd_i64(struct rd *r, const char *key, struct json v, int64_t lo, int64_t hi,
         return json_is(v, JSON_NUMBER) ? rd_fail(r, key, "must be a whole number")
                                        : rd_wrong_type(r, key, v, "a whole number");
     if (x < lo || x > hi)
-        return rd_fail(r, key, "is %lld, and must be between %lld and %lld", (long long)x,
-                       (long long)lo, (long long)hi);
+        return rd_fail(r, key, "is %lld, and must be between %lld and %lld", (long long)x, (long long)lo,
+                       (long long)hi);
     *out = (struct chat_i64){x, true};
     return OK;
 }
@@ -170,8 +168,7 @@ int rd_check_array(struct rd *r, const char *key, struct json v, uint32_t max)
     return OK;
 }
 
-int rd_texts(struct rd *r, const char *key, struct json v, uint32_t max, struct str **out,
-             size_t *n)
+int rd_texts(struct rd *r, const char *key, struct json v, uint32_t max, struct str **out, size_t *n)
 {
     int rc = rd_check_array(r, key, v, max);
     if (rc != OK)
@@ -258,25 +255,18 @@ static int read_row(struct rd *r, const struct field_row *row, struct json v)
 {
     void *at = (char *)r->req + row->offset;
     switch (row->type) {
-    case FIELD_F64:
-        return rd_f64(r, row->key, v, row->lo, row->hi, at);
-    case FIELD_I64:
-        return rd_i64(r, row->key, v, (int64_t)row->lo, (int64_t)row->hi, at);
-    case FIELD_TRI:
-        return rd_tri(r, row->key, v, at);
-    case FIELD_BOOL:
-        return rd_bool(r, row->key, v, at);
-    case FIELD_STR:
-        return rd_text(r, row->key, v, at);
+    case FIELD_F64: return rd_f64(r, row->key, v, row->lo, row->hi, at);
+    case FIELD_I64: return rd_i64(r, row->key, v, (int64_t)row->lo, (int64_t)row->hi, at);
+    case FIELD_TRI: return rd_tri(r, row->key, v, at);
+    case FIELD_BOOL: return rd_bool(r, row->key, v, at);
+    case FIELD_STR: return rd_text(r, row->key, v, at);
     case FIELD_SPAN:
         if (!json_is(v, JSON_OBJECT))
             return rd_wrong_type(r, row->key, v, "an object");
         *(struct str *)at = json_span(v);
         return OK;
-    case FIELD_HINT:
-        return rd_keep(r, str_c(row->key), v, CHAT_FIELD_HINT);
-    case FIELD_MEANING:
-        return rd_keep(r, str_c(row->key), v, CHAT_FIELD_MEANING);
+    case FIELD_HINT: return rd_keep(r, str_c(row->key), v, CHAT_FIELD_HINT);
+    case FIELD_MEANING: return rd_keep(r, str_c(row->key), v, CHAT_FIELD_MEANING);
     case FIELD_CALL: {
         size_t mark = rd_key(r, str_c(row->key));
         int rc = row->call(r, v);
@@ -293,16 +283,14 @@ int rd_fields(struct rd *r, struct json obj, const struct field_row *rows, size_
         if (json_is_none(it.value))
             continue;
         const struct field_row *row = find_row(it.key, rows, n_rows);
-        int rc = row ? read_row(r, row, it.value)
-                     : rd_keep(r, it.key, it.value, CHAT_FIELD_UNKNOWN);
+        int rc = row ? read_row(r, row, it.value) : rd_keep(r, it.key, it.value, CHAT_FIELD_UNKNOWN);
         if (rc != OK)
             return rc;
     }
     return OK;
 }
 
-int rd_begin(struct rd *r, struct arena *a, struct chat_error *e, struct str body,
-             struct json *root)
+int rd_begin(struct rd *r, struct arena *a, struct chat_error *e, struct str body, struct json *root)
 {
     memset(r, 0, sizeof(*r));
     memset(e, 0, sizeof(*e));
@@ -322,8 +310,7 @@ int rd_begin(struct rd *r, struct arena *a, struct chat_error *e, struct str bod
     }
     *root = json_root(doc);
     if (!json_is(*root, JSON_OBJECT))
-        return chat_error_set(e, CHAT_ERR_INVALID, "",
-                              "the request body must be a JSON object, not %s",
+        return chat_error_set(e, CHAT_ERR_INVALID, "", "the request body must be a JSON object, not %s",
                               type_words(json_type(*root)));
     r->req->body = body;
     r->req->doc = doc;
@@ -360,8 +347,7 @@ int rd_cache_control(struct rd *r, struct json obj, enum chat_cache_mark *out)
 }
 
 /* The latest call with this id before the result; NULL if there is none. */
-static const struct chat_part *find_call(const struct chat_request *req, size_t before,
-                                         struct str id)
+static const struct chat_part *find_call(const struct chat_request *req, size_t before, struct str id)
 {
     for (size_t m = before; m-- > 0;) {
         const struct chat_message *msg = &req->messages[m];

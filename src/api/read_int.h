@@ -24,8 +24,7 @@ size_t rd_idx(struct rd *r, uint32_t i);
 void rd_up(struct rd *r, size_t mark);
 
 /* Errors at the current path, or at its member `key` (NULL: here). */
-int rd_fail(struct rd *r, const char *key, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+int rd_fail(struct rd *r, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int rd_nomem(struct rd *r);
 /* "must be WANTED, not a number" */
 int rd_wrong_type(struct rd *r, const char *key, struct json v, const char *wanted);
@@ -33,8 +32,7 @@ int rd_wrong_type(struct rd *r, const char *key, struct json v, const char *want
 /* Values at the current path.  `v` absent or null: *out unchanged, OK. */
 int rd_text(struct rd *r, const char *key, struct json v, struct str *out);
 int rd_f64(struct rd *r, const char *key, struct json v, double lo, double hi, struct chat_f64 *out);
-int rd_i64(struct rd *r, const char *key, struct json v, int64_t lo, int64_t hi,
-           struct chat_i64 *out);
+int rd_i64(struct rd *r, const char *key, struct json v, int64_t lo, int64_t hi, struct chat_i64 *out);
 int rd_bool(struct rd *r, const char *key, struct json v, bool *out);
 int rd_tri(struct rd *r, const char *key, struct json v, enum chat_tri *out);
 /* Members of the object `obj`; `need` makes an absent one an error. */
@@ -44,8 +42,7 @@ int rd_get_object_span(struct rd *r, struct json obj, const char *key, struct st
 /* OK when v is an array with at most max items; else the error. */
 int rd_check_array(struct rd *r, const char *key, struct json v, uint32_t max);
 /* A list of texts in the arena. */
-int rd_texts(struct rd *r, const char *key, struct json v, uint32_t max, struct str **out,
-             size_t *n);
+int rd_texts(struct rd *r, const char *key, struct json v, uint32_t max, struct str **out, size_t *n);
 
 /* Keep a field that the canonical form does not know. */
 int rd_keep(struct rd *r, struct str key, struct json v, enum chat_field_kind kind);
@@ -77,8 +74,7 @@ int rd_fields(struct rd *r, struct json obj, const struct field_row *rows, size_
 
 /* Start: parse `body`, which must hold an object.  On OK *root is set and r->req is a new
  * request with defaults. */
-int rd_begin(struct rd *r, struct arena *a, struct chat_error *e, struct str body,
-             struct json *root);
+int rd_begin(struct rd *r, struct arena *a, struct chat_error *e, struct str body, struct json *root);
 
 /* "data:image/png;base64,AAAA" -> mime and data; false if it is not of that form. */
 bool rd_data_url(struct str url, struct chat_media *m);

@@ -8,8 +8,8 @@
 #include "api/write_int.h"
 
 struct cut {
-    size_t at, end; /* bytes of the source to leave out */
-    struct str put; /* instead */
+    size_t at, end;                      /* bytes of the source to leave out */
+    struct str put;                      /* instead */
     const char *new_key, *new_inner_key; /* written before `put` */
 };
 
@@ -71,17 +71,12 @@ static struct cut plan(const struct json_doc *doc, const struct splice *e)
     if (json_exists(v)) {
         struct str span = json_span(v);
         size_t at = (size_t)(span.p - src.p);
-        return (struct cut){
-            .at = at, .end = at + span.n, .put = e->json, .new_inner_key = inner};
+        return (struct cut){.at = at, .end = at + span.n, .put = e->json, .new_inner_key = inner};
     }
     if (!e->json.p)
         return (struct cut){0};
     size_t at = end_of_members(src, obj);
-    return (struct cut){.at = at,
-                        .end = at,
-                        .put = e->json,
-                        .new_key = missing,
-                        .new_inner_key = inner};
+    return (struct cut){.at = at, .end = at, .put = e->json, .new_key = missing, .new_inner_key = inner};
 }
 
 static void write_cut(const struct cut *c, bool comma, struct buf *out)

@@ -46,20 +46,19 @@ static int64_t http_date_ms(struct str s)
     int century = two(s.p + 12), year = two(s.p + 14);
     if (century < 0 || year < 0)
         return -1;
-    return civil_ms(century * 100 + year, month, two(s.p + 5), two(s.p + 17), two(s.p + 20),
-                    two(s.p + 23));
+    return civil_ms(century * 100 + year, month, two(s.p + 5), two(s.p + 17), two(s.p + 20), two(s.p + 23));
 }
 
 int64_t rfc3339_ms(struct str s)
 {
-    if (s.n < 20 || s.p[4] != '-' || s.p[7] != '-' || (s.p[10] != 'T' && s.p[10] != 't') ||
-        s.p[13] != ':' || s.p[16] != ':')
+    if (s.n < 20 || s.p[4] != '-' || s.p[7] != '-' || (s.p[10] != 'T' && s.p[10] != 't') || s.p[13] != ':' ||
+        s.p[16] != ':')
         return -1;
     int century = two(s.p), year = two(s.p + 2);
     if (century < 0 || year < 0)
         return -1;
-    int64_t ms = civil_ms(century * 100 + year, two(s.p + 5), two(s.p + 8), two(s.p + 11),
-                          two(s.p + 14), two(s.p + 17));
+    int64_t ms = civil_ms(century * 100 + year, two(s.p + 5), two(s.p + 8), two(s.p + 11), two(s.p + 14),
+                          two(s.p + 17));
     if (ms < 0)
         return -1;
     size_t i = 19;
@@ -155,8 +154,7 @@ static void duration_line(struct buf *out, const char *name, int64_t ms)
     else if (ms < 60000)
         buf_printf(out, "%s: %.5gs\r\n", name, (double)ms / 1e3);
     else
-        buf_printf(out, "%s: %lldm%llds\r\n", name, (long long)(ms / 60000),
-                   (long long)(ms % 60000 / 1000));
+        buf_printf(out, "%s: %lldm%llds\r\n", name, (long long)(ms / 60000), (long long)(ms % 60000 / 1000));
 }
 
 void limits_write_openai(const struct rate_limits *l, int64_t now_ms, struct buf *out)
@@ -182,12 +180,9 @@ static const struct {
     enum dialect_id from;
     bool is_redacted;
 } wraps[] = {
-    {"sluice.anthropic.", DIALECT_ANTHROPIC, false},
-    {"sluice.anthropic-redacted.", DIALECT_ANTHROPIC, true},
-    {"sluice.gemini.", DIALECT_GEMINI, false},
-    {"sluice.gemini-redacted.", DIALECT_GEMINI, true},
-    {"sluice.openai.", DIALECT_OPENAI_CHAT, false},
-    {"sluice.openai-redacted.", DIALECT_OPENAI_CHAT, true},
+    {"sluice.anthropic.", DIALECT_ANTHROPIC, false}, {"sluice.anthropic-redacted.", DIALECT_ANTHROPIC, true},
+    {"sluice.gemini.", DIALECT_GEMINI, false},       {"sluice.gemini-redacted.", DIALECT_GEMINI, true},
+    {"sluice.openai.", DIALECT_OPENAI_CHAT, false},  {"sluice.openai-redacted.", DIALECT_OPENAI_CHAT, true},
 };
 #define N_WRAPS (sizeof(wraps) / sizeof(wraps[0]))
 
@@ -234,8 +229,7 @@ void base64_write(struct buf *out, struct str s)
             v |= (uint32_t)(uint8_t)s.p[i + 1] << 8;
         if (i + 2 < s.n)
             v |= (uint8_t)s.p[i + 2];
-        char four[4] = {alphabet[v >> 18], alphabet[v >> 12 & 63],
-                        i + 1 < s.n ? alphabet[v >> 6 & 63] : '=',
+        char four[4] = {alphabet[v >> 18], alphabet[v >> 12 & 63], i + 1 < s.n ? alphabet[v >> 6 & 63] : '=',
                         i + 2 < s.n ? alphabet[v & 63] : '='};
         buf_add(out, four, 4);
     }
@@ -283,34 +277,22 @@ struct str base64_read(struct str s, struct arena *a)
 enum chat_error_kind error_kind_by_status(int status)
 {
     switch (status) {
-    case 401:
-        return CHAT_ERR_AUTH;
-    case 402:
-        return CHAT_ERR_BILLING;
-    case 403:
-        return CHAT_ERR_PERMISSION;
+    case 401: return CHAT_ERR_AUTH;
+    case 402: return CHAT_ERR_BILLING;
+    case 403: return CHAT_ERR_PERMISSION;
     case 404:
     case 405:
-    case 410:
-        return CHAT_ERR_NOT_FOUND;
+    case 410: return CHAT_ERR_NOT_FOUND;
     case 408:
     case 504:
-    case 524:
-        return CHAT_ERR_TIMEOUT;
-    case 409:
-        return CHAT_ERR_CONFLICT;
-    case 413:
-        return CHAT_ERR_TOO_LARGE;
-    case 429:
-        return CHAT_ERR_RATE_LIMIT;
-    case 502:
-        return CHAT_ERR_BAD_ANSWER;
-    case 503:
-        return CHAT_ERR_UNAVAILABLE;
-    case 529:
-        return CHAT_ERR_OVERLOADED;
-    default:
-        break;
+    case 524: return CHAT_ERR_TIMEOUT;
+    case 409: return CHAT_ERR_CONFLICT;
+    case 413: return CHAT_ERR_TOO_LARGE;
+    case 429: return CHAT_ERR_RATE_LIMIT;
+    case 502: return CHAT_ERR_BAD_ANSWER;
+    case 503: return CHAT_ERR_UNAVAILABLE;
+    case 529: return CHAT_ERR_OVERLOADED;
+    default: break;
     }
     if (status >= 400 && status < 500)
         return CHAT_ERR_INVALID;
@@ -329,15 +311,22 @@ static bool contains_nocase(struct str s, const char *word)
 enum chat_error_kind error_kind_by_words(struct str message)
 {
     static const char *const billing[] = {
-        "credit balance", "spend limit", "spending limit", "insufficient_quota",
-        "insufficient quota", "insufficient balance", "insufficient credit",
-        "billing hard limit", "exceeded your current quota", "arrearage", "usage limits", "enable billing",
+        "credit balance",      "spend limit",        "spending limit",
+        "insufficient_quota",  "insufficient quota", "insufficient balance",
+        "insufficient credit", "billing hard limit", "exceeded your current quota",
+        "arrearage",           "usage limits",       "enable billing",
     };
     static const char *const auth[] = {"api key not valid", "incorrect api key", "invalid api key"};
     static const char *const length[] = {
-        "context_length_exceeded", "maximum context length", "prompt is too long",
-        "context length", "context window", "exceeds the maximum number of tokens",
-        "input token count", "exceed context limit", "too many tokens in prompt",
+        "context_length_exceeded",
+        "maximum context length",
+        "prompt is too long",
+        "context length",
+        "context window",
+        "exceeds the maximum number of tokens",
+        "input token count",
+        "exceed context limit",
+        "too many tokens in prompt",
         "context size",
     };
     for (size_t i = 0; i < sizeof(billing) / sizeof(billing[0]); i++)

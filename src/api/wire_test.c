@@ -93,8 +93,7 @@ TEST(splicing_leaves_every_other_byte_alone)
     const struct splice model = {"model", NULL, S("\"x\"")}, add = {"b", NULL, S("1")};
     const struct splice inner = {"o", "i", S("true")}, gone = {"model", NULL, {0}};
     const struct splice both[] = {model, add}, swap[] = {add, gone};
-    check_splice("{ \"model\" : \"long name\", \"z\":1.50 }", &model, 1,
-                 "{ \"model\" : \"x\", \"z\":1.50 }");
+    check_splice("{ \"model\" : \"long name\", \"z\":1.50 }", &model, 1, "{ \"model\" : \"x\", \"z\":1.50 }");
     check_splice("{\"a\":1,\"\\u006dodel\":2}", &model, 1, "{\"a\":1,\"\\u006dodel\":\"x\"}");
     check_splice("{}", both, 2, "{\"model\":\"x\",\"b\":1}");
     check_splice("{ }", &add, 1, "{\"b\":1 }");

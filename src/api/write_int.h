@@ -7,13 +7,12 @@
 #include "base/json.h"
 
 /* Note a field the target cannot express.  The same field is noted once. */
-void lack_refuse(struct dialect_lacks *l, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
+void lack_refuse(struct dialect_lacks *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void lack_hint(struct dialect_lacks *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Path of a part as the client knows it: "messages[2].content[0]", "contents[2].parts[0]". */
 enum { PART_PATH_MAX = 64 };
-void part_path(char path[PART_PATH_MAX], const struct chat_request *req,
-               const struct chat_message *m, const struct chat_part *p);
+void part_path(char path[PART_PATH_MAX], const struct chat_request *req, const struct chat_message *m,
+               const struct chat_part *p);
 /* How the client's dialect calls a field that OpenAI calls `name`. */
 const char *wire_field(const struct chat_request *req, const char *name);
 /* The request's kept fields towards a target of another dialect. */
@@ -35,8 +34,7 @@ struct splice {
 /* doc's source with the edits made, everything else byte for byte, into out.  At most
  * SPLICES_MAX edits, at most one of them a removal. */
 enum { SPLICES_MAX = 8 };
-void splice_write(const struct json_doc *doc, const struct splice *edits, size_t n,
-                  struct buf *out);
+void splice_write(const struct json_doc *doc, const struct splice *edits, size_t n, struct buf *out);
 
 /* A signature of provider dialect `from` as text that survives a client of another dialect:
  * "sluice.gemini." + signature.  Unchanged when from == shown_in. */
