@@ -170,6 +170,10 @@ static void after_answer(struct sconn *c)
     }
     c->phase = HEAD;
     c->is_head_timed = false;
+    if (c->out.cap) { /* an idle connection holds no buffer */
+        buf_deinit(&c->out);
+        buf_init(&c->out, OUT_BYTES_MAX);
+    }
     timer_start(&c->timer, (uint64_t)c->server->opt.idle_timeout_ms);
     update_watch(c);
     if (c->in_n || conn_has_pending(&c->io))
@@ -498,20 +502,15 @@ static void shake_hands(struct sconn *c)
 /* Sends what is held; then goes on with whatever waited for that. */
 static void flush_and_go_on(struct sconn *c)
 {
-    bool was_blocked = c->is_blocked;
     if (c->is_broken || !sconn_flush(c)) {
         sconn_close(c);
         return;
     }
-    if (c->is_blocked) {
-        if (!was_blocked)
-            update_watch(c);
-    } else if (c->phase == FLUSHING) {
+    if (!c->is_blocked && c->phase == FLUSHING) {
         after_answer(c);
         return;
-    } else if (was_blocked) {
-        update_watch(c);
     }
+    update_watch(c); /* for WRITABLE, or not any more */
     struct served *r = c->req;
     if (c->phase == BUSY && r && r->is_full && sconn_held(c) <= c->server->opt.held_bytes_low) {
         r->is_full = false;

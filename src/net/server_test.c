@@ -400,6 +400,33 @@ TEST(a_slow_reader_is_told_to_the_writer_and_holds_little)
     rig_close();
 }
 
+/* More in one turn than the socket takes: the rest follows without another write. */
+TEST(a_burst_larger_than_the_socket_arrives)
+{
+    rig_open(plain);
+    int fd = raw_connect(rig.port);
+    CHECK(talk(fd, S("GET /stream" HEAD_END "\r\n"), "first"));
+    static char piece[1000000];
+    memset(piece, 'x', sizeof piece);
+    for (int i = 0; i < 12; i++)
+        request_write(rig.held, str_of(piece, sizeof piece));
+    request_end(rig.held);
+    size_t n = 0;
+    char sink[65536], last[5] = "";
+    while (memcmp(last, "0\r\n\r\n", 5) != 0 && n < 20000000) {
+        ssize_t got = recv(fd, sink, sizeof sink, MSG_DONTWAIT);
+        if (got >= 5)
+            memcpy(last, sink + got - 5, 5);
+        n += got > 0 ? (size_t)got : 0;
+        loop_run_once(rig.loop, got > 0 ? 0 : 1);
+        if (got == 0)
+            break;
+    }
+    CHECK(n > 12000000 && n < 12001000);
+    close(fd);
+    rig_close();
+}
+
 TEST(a_reader_that_takes_nothing_is_cut_off)
 {
     struct http_server_options o = {.send_timeout_ms = 60, .held_bytes_high = 10000};

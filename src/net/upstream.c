@@ -123,7 +123,11 @@ void upstream_release(struct upstream *up, bool is_complete)
         upstream_close(up);
         return;
     }
-    buf_clear(&up->in);
+    if (up->in.cap) { /* a kept connection holds no buffer */
+        size_t max = up->in.max;
+        buf_deinit(&up->in);
+        buf_init(&up->in, max);
+    }
     up->was_used = true;
     up->phase = UP_IDLE;
     timer_start(&up->idle_timer, (uint64_t)client->opt.idle_timeout_ms);

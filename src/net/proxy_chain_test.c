@@ -1,0 +1,209 @@
+/* proxy_chain_test.c - Server and client in a row, as a gateway uses them: what a slow or leaving
+ * client does to the upstream, and how much is held in between. */
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/client.h"
+#include "net/server.h"
+#include "net/testrig_int.h"
+
+struct relay {
+    struct request *req;
+    struct http_call *call;
+    bool is_started;
+};
+
+static struct loop *loop;
+static struct http_client *client;
+static struct http_server *server;
+static uint16_t port, upstream_port;
+static int upstream_listener, n_closed, n_done, n_full;
+static size_t most_held;
+static enum call_result last_result;
+
+static void on_response(struct http_call *call, const struct http_head *head)
+{
+    struct relay *x = http_call_user(call);
+    x->is_started = true;
+    request_start(x->req, head->status, NULL, 0);
+}
+
+static void on_data(struct http_call *call, struct str data)
+{
+    struct relay *x = http_call_user(call);
+    if (request_write(x->req, data) == REQUEST_FULL) {
+        n_full++;
+        http_call_pause(call);
+    }
+    size_t held = request_held_bytes(x->req);
+    most_held = held > most_held ? held : most_held;
+}
+
+static void on_done(struct http_call *call, enum call_result result, const char *why)
+{
+    struct relay *x = http_call_user(call);
+    n_done++;
+    last_result = result;
+    if (result == CALL_OK)
+        request_end(x->req);
+    else if (x->is_started)
+        request_abort(x->req);
+    else
+        request_respond(x->req, 502, NULL, 0, str_c(why));
+}
+
+static void on_closed(struct request *req)
+{
+    struct relay *x = req->user;
+    n_closed++;
+    http_call_cancel(x->call);
+}
+
+static void on_drain(struct request *req)
+{
+    http_call_resume(((struct relay *)req->user)->call);
+}
+
+static void on_request(struct request *req, void *arg)
+{
+    (void)arg;
+    struct relay *x = arena_new(req->arena, struct relay);
+    REQUIRE(x);
+    x->req = req;
+    req->user = x;
+    req->on_closed = on_closed;
+    req->on_drain = on_drain;
+    struct http_call_options o = {.host = S("127.0.0.1"),
+                                  .port = upstream_port,
+                                  .method = req->head->method_name,
+                                  .target = req->head->target,
+                                  .body = req->body,
+                                  .callbacks = {on_response, on_data, on_done},
+                                  .user = x};
+    x->call = http_call_start(client, &o);
+    REQUIRE(x->call);
+}
+
+static void open_chain(void)
+{
+    struct err err;
+    loop = loop_create(&err);
+    struct http_server_options so = {.handler.on_request = on_request};
+    server = http_server_create(loop, &so, &err);
+    client = http_client_create(loop, NULL, &err);
+    REQUIRE(loop && server && client);
+    REQUIRE(http_server_listen(server, raw_listen(&port), NULL, &err) == OK);
+    upstream_listener = raw_listen(&upstream_port);
+}
+
+static void close_chain(void)
+{
+    close(upstream_listener);
+    http_server_free(server);
+    http_client_free(client);
+    loop_free(loop);
+}
+
+/* One request on its way: the client's and the upstream's ends. */
+static void begin(int *near, int *far, struct buf *got)
+{
+    *near = raw_connect(port);
+    raw_send(loop, *near, S("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    *far = raw_accept(loop, upstream_listener);
+    buf_init(got, 64u << 20);
+    CHECK(raw_read(loop, *far, got, "\r\n\r\n"));
+    buf_clear(got);
+}
+
+TEST(a_leaving_client_ends_the_upstream_call_at_once)
+{
+    open_chain();
+    int near, far;
+    struct buf got;
+    begin(&near, &far, &got);
+    uint64_t left_ms = loop_now_ms(loop);
+    close(near);
+    CHECK(raw_read(loop, far, &got, NULL)); /* before its first byte */
+    CHECK(loop_now_ms(loop) - left_ms < 100);
+    CHECK_INT(n_closed, 1);
+    close(far);
+    buf_deinit(&got);
+    begin(&near, &far, &got);
+    raw_send(loop, far, S("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"));
+    CHECK(raw_read(loop, near, &got, "1\r\na\r\n"));
+    close(near);
+    CHECK(raw_read(loop, far, &got, NULL)); /* in mid-stream */
+    CHECK_INT(n_closed, 2);
+    CHECK_INT(n_done, 0);
+    close(far);
+    buf_deinit(&got);
+    close_chain();
+}
+
+TEST(a_broken_upstream_is_an_error_for_the_client)
+{
+    open_chain();
+    int near, far;
+    struct buf got;
+    begin(&near, &far, &got);
+    raw_send(loop, far, S("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"));
+    close(far);
+    CHECK(raw_read(loop, near, &got, NULL));
+    CHECK(str_find(buf_str(&got), S("hello"), 0) != STR_NONE);
+    CHECK(!str_ends(buf_str(&got), S("0\r\n\r\n")));
+    CHECK_INT(last_result, CALL_TRUNCATED);
+    close(near);
+    buf_deinit(&got);
+    begin(&near, &far, &got);
+    close(far);
+    CHECK(raw_read(loop, near, &got, "HTTP/1.1 502"));
+    close(near);
+    buf_deinit(&got);
+    close_chain();
+}
+
+TEST(a_slow_client_slows_the_upstream_and_little_is_held)
+{
+#ifdef SLUICE_HOSTILE
+    test_skip("30 MB one byte at a time take minutes");
+#endif
+    enum { TOTAL = 30000000 };
+    open_chain();
+    int near, far;
+    struct buf got;
+    begin(&near, &far, &got);
+    raw_send(loop, far, S("HTTP/1.1 200 OK\r\nContent-Length: 30000000\r\n\r\n"));
+    static char piece[60000];
+    memset(piece, 'x', sizeof piece);
+    size_t sent = 0;
+    for (int idle = 0; idle < 50 && sent < TOTAL;) {
+        size_t n = TOTAL - sent < sizeof piece ? TOTAL - sent : sizeof piece;
+        ssize_t k = send(far, piece, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent += k > 0 ? (size_t)k : 0;
+        idle = k > 0 ? 0 : idle + 1;
+        loop_run_once(loop, k > 0 ? 0 : 1);
+    }
+    CHECK(sent < TOTAL);              /* the upstream feels it */
+    CHECK(most_held <= 1024 * 1024);  /* and this is all that is held for it */
+    CHECK(n_full > 0);
+    size_t taken = 0;
+    while (taken < TOTAL + 200 && n_done == 0) {
+        char sink[65536];
+        ssize_t k = recv(near, sink, sizeof sink, MSG_DONTWAIT);
+        taken += k > 0 ? (size_t)k : 0;
+        if (sent < TOTAL) {
+            size_t n = TOTAL - sent < sizeof piece ? TOTAL - sent : sizeof piece;
+            ssize_t m = send(far, piece, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+            sent += m > 0 ? (size_t)m : 0;
+        }
+        loop_run_once(loop, k > 0 ? 0 : 1);
+    }
+    CHECK_INT(last_result, CALL_OK);
+    CHECK(raw_read(loop, near, &got, "\r\n0\r\n\r\n"));
+    CHECK(most_held <= 1024 * 1024);
+    close(near);
+    close(far);
+    buf_deinit(&got);
+    close_chain();
+}
