@@ -72,7 +72,7 @@ static void cut_strip(const struct cpu_matrix *m, const uint8_t *strip, const st
                       bool add)
 {
     float y[PORTION_ROWS][KERN_STRIP];
-    struct kern_row rows[PORTION_ROWS];
+    struct kern_row rows[PORTION_ROWS] = {{0}};
     int valid = m->n_out - s * KERN_STRIP;
     for (int i = 0; i < n; i++)
         rows[i] = (struct kern_row){pairs[i].act, y[i]};
