@@ -37,4 +37,8 @@ struct gguf {
 /* The number of the item with that name, or -1. */
 int64_t gguf_index_find(const struct gguf_index *ix, struct str name);
 
+/* Parse the header of a part whose descriptor and size are known.  Part 0 fixes the metadata and
+ * *n_parts; later parts add their tensors and must fit. */
+int gguf_parse_part(struct gguf *g, uint32_t part, uint32_t *n_parts, struct err *err);
+
 #endif
