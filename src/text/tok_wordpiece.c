@@ -78,6 +78,9 @@ static void word_add(struct word *w, uint32_t c)
 static size_t longest_part(const struct vocab *v, const struct word *w, size_t start, size_t from_char,
                            int32_t *id)
 {
+    /* A U+2581 of the text itself must not pass for the mark of a word's beginning. */
+    if (from_char > 0 && str_starts(str_of(w->text + start, w->n - start), S(SPACE_MARK)))
+        return 0;
     for (size_t end = w->n_chars; end > from_char; end--) {
         *id = vocab_find_plain(v, str_of(w->text + start, w->char_end[end - 1] - start));
         if (*id >= 0)

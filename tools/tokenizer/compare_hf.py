@@ -117,10 +117,28 @@ def compare(name, vocab, lib, n, seed):
     return bad
 
 
+def compare_code_points(pre, lib):
+    """Every code point between letters, digits, capitals, marks, spaces: are the pieces equal?"""
+    theirs = reference.build(train(pre, 1, size=300, lines=5)).pre_tokenizer
+    nfc, bad = reference.FAMILIES[pre][2], 0
+    for base in range(0, 0x110000, 64):
+        text = "".join("x%cy 1%c2 %c%c\u0301A%cb'S%c'%c\n%c /" % ((chr(c),) * 8)
+                       for c in range(base, base + 64) if not 0xD800 <= c < 0xE000)
+        if nfc:
+            text = unicodedata.normalize("NFC", text)
+        cuts = binding.pieces(lib, pre, text.encode())
+        if cuts != [text_of(p) for p, _ in theirs.pre_tokenize_str(text)]:
+            bad += 1
+            print("  %s: pieces differ in U+%04X and following" % (pre, base))
+    print("%-16s all code points, %d blocks of 64 differ" % (pre, bad))
+    return bad
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("-n", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--code-points", action="store_true", help="also every code point")
     parser.add_argument("--vocab", nargs="*", default=[])
     parser.add_argument("family", nargs="*")
     args = parser.parse_args()
@@ -130,6 +148,8 @@ def main():
         bad += compare(path.split("/")[-1], binding.vocab_from_gguf(path), lib, args.n, args.seed)
     for pre in args.family or ([] if args.vocab else reference.FAMILIES):
         bad += compare(pre, train(pre, args.seed), lib, args.n, args.seed)
+        if args.code_points:
+            bad += compare_code_points(pre, lib)
     sys.exit(bad > 0)
 
 
