@@ -253,6 +253,7 @@ TEST(safetensors_headers_are_checked)
          "impossible shape"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", "impossible shape"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0]}}", "no data_offsets"},
+        {"{}", "the tensors end at byte 100"},
         {"[]", "does not begin"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -122,7 +122,8 @@ static int check_cover(struct safetensors_tensor *t, uint32_t n, uint64_t data_s
                        struct err *err)
 {
     uint64_t at = data_start;
-    qsort(t, n, sizeof *t, by_offset);
+    if (n)
+        qsort(t, n, sizeof *t, by_offset);
     for (uint32_t i = 0; i < n; i++) {
         if (t[i].offset != at)
             return fail(err, ERR_FORMAT, "tensor '%.*s' begins at byte %llu, expected %llu", STR(t[i].name),
@@ -162,6 +163,8 @@ static int parse_header(struct safetensors *st, uint32_t file, struct str json, 
             return rc;
         st->n_tensors++;
     }
+    if (st->n_tensors == 0) /* nothing has been allocated yet */
+        return check_cover(NULL, 0, data_start, n_bytes, err);
     return check_cover(st->tensors + first, st->n_tensors - first, data_start, n_bytes, err);
 }
 
@@ -283,7 +286,8 @@ static int open_all(struct safetensors *st, const char *folder, struct err *err)
     buf_deinit(&index);
     if (rc != OK)
         return rc;
-    qsort(st->tensors, st->n_tensors, sizeof *st->tensors, by_name);
+    if (st->n_tensors)
+        qsort(st->tensors, st->n_tensors, sizeof *st->tensors, by_name);
     for (uint32_t i = 1; i < st->n_tensors; i++)
         if (str_eq(st->tensors[i].name, st->tensors[i - 1].name))
             return fail(err, ERR_FORMAT, "%s: tensor '%.*s' is in two files", folder,
