@@ -3,7 +3,7 @@
  * A tokenizer is made once from a vocabulary (the caller reads the tokenizer.ggml.* keys of a
  * model file into a struct vocab_def) and is then constant: any number of threads may use one
  * at the same time.  Its reference in all that follows is the Hugging Face `tokenizers`
- * library with the model's own tokenizer.json; the README of this folder names the exceptions.
+ * library with the model's own tokenizer.json; tokenizer.md names the exceptions.
  *
  * The rule that must never break: only text that the caller marks `allow_special` (what a
  * chat template wrote) can become a control token.  Text that came from people cannot,
