@@ -1,0 +1,195 @@
+/* convert_plan.c - Which GGUF tensor comes from which tensors of a Hugging Face folder.
+ *
+ * Every source must be used exactly once: a name that is not in the maps below is an error, never
+ * dropped.  Start reading at convert_make_plan(). */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "model/convert_int.h"
+
+static struct planned *add_planned(struct converter *c, uint32_t n_parts, struct err *err)
+{
+    if (c->n_planned == c->plan_cap) {
+        uint32_t cap = c->plan_cap ? 2 * c->plan_cap : 256;
+        struct planned *more = realloc(c->plan, cap * sizeof *more);
+        if (!more) {
+            fail(err, ERR_NOMEM, "no memory for the list of tensors");
+            return NULL;
+        }
+        c->plan = more;
+        c->plan_cap = cap;
+    }
+    struct planned *p = &c->plan[c->n_planned];
+    *p = (struct planned){.n_parts = n_parts};
+    p->parts = arena_array(&c->arena, n_parts, sizeof(const struct safetensors_tensor *));
+    if (!p->parts) {
+        fail(err, ERR_NOMEM, "no memory for the list of tensors");
+        return NULL;
+    }
+    c->n_planned++;
+    return p;
+}
+
+/* The source of that name, marked as used. */
+static const struct safetensors_tensor *use(struct converter *c, const char *name)
+{
+    const struct safetensors_tensor *t = safetensors_find(c->st, str_c(name));
+    if (t)
+        c->used[t - safetensors_at(c->st, 0)] = true;
+    return t;
+}
+
+/* Plans one tensor from one source.  A missing source is an error only if `required`. */
+static int plan_one(struct converter *c, const char *from, const char *to, uint32_t permute_heads,
+                    bool required, struct err *err)
+{
+    const struct safetensors_tensor *t = use(c, from);
+    if (!t && required)
+        return fail(err, ERR_FORMAT, "the folder has no tensor '%s'", from);
+    if (!t)
+        return OK;
+    if (t->n_dims < 1 || t->n_dims > 2 || t->n_elems == 0)
+        return fail(err, ERR_FORMAT, "tensor '%s' has %u dimensions, expected one or two", from, t->n_dims);
+    if (permute_heads && t->shape[0] != (uint64_t)permute_heads * c->head_dim)
+        return fail(err, ERR_FORMAT, "tensor '%s' has %llu rows, expected %u heads of %u", from,
+                    (unsigned long long)t->shape[0], permute_heads, c->head_dim);
+    struct planned *p = add_planned(c, 1, err);
+    if (!p)
+        return ERR_NOMEM;
+    snprintf(p->name, sizeof p->name, "%s", to);
+    p->parts[0] = t;
+    p->permute_heads = permute_heads;
+    bool is_router = str_ends(str_c(to), S("ffn_gate_inp.weight"));
+    p->type = t->n_dims == 1 || is_router ? QUANT_F32 : c->matrix_type;
+    return OK;
+}
+
+/* Plans the stack of one matrix of all experts of a layer. */
+static int plan_experts(struct converter *c, uint32_t layer, const char *from, const char *to,
+                        struct err *err)
+{
+    struct planned *p = add_planned(c, c->n_experts, err);
+    if (!p)
+        return ERR_NOMEM;
+    snprintf(p->name, sizeof p->name, "blk.%u.%s", layer, to);
+    p->type = c->matrix_type;
+    for (uint32_t e = 0; e < c->n_experts; e++) {
+        char name[192];
+        snprintf(name, sizeof name, from, layer, e);
+        const struct safetensors_tensor *t = use(c, name);
+        if (!t || t->n_dims != 2 || t->n_elems == 0)
+            return fail(err, ERR_FORMAT, "the folder has no matrix '%s'", name);
+        if (e && (t->shape[0] != p->parts[0]->shape[0] || t->shape[1] != p->parts[0]->shape[1]))
+            return fail(err, ERR_FORMAT, "matrix '%s' has another shape than the expert before", name);
+        p->parts[e] = t;
+    }
+    return OK;
+}
+
+enum heads { NO_HEADS, Q_HEADS, K_HEADS };
+
+/* Parts of a layer; what is not required may be absent (biases, norms of some architectures). */
+static const struct {
+    const char *from, *to;
+    enum heads heads;
+    bool required;
+} layer_map[] = {
+    {"input_layernorm.weight", "attn_norm.weight", NO_HEADS, true},
+    {"self_attn.q_proj.weight", "attn_q.weight", Q_HEADS, true},
+    {"self_attn.k_proj.weight", "attn_k.weight", K_HEADS, true},
+    {"self_attn.v_proj.weight", "attn_v.weight", NO_HEADS, true},
+    {"self_attn.o_proj.weight", "attn_output.weight", NO_HEADS, true},
+    {"self_attn.q_proj.bias", "attn_q.bias", Q_HEADS, false},
+    {"self_attn.k_proj.bias", "attn_k.bias", K_HEADS, false},
+    {"self_attn.v_proj.bias", "attn_v.bias", NO_HEADS, false},
+    {"self_attn.o_proj.bias", "attn_output.bias", NO_HEADS, false},
+    {"self_attn.q_norm.weight", "attn_q_norm.weight", NO_HEADS, false},
+    {"self_attn.k_norm.weight", "attn_k_norm.weight", NO_HEADS, false},
+    {"post_attention_layernorm.weight", "ffn_norm.weight", NO_HEADS, true},
+};
+
+static const struct {
+    const char *from, *to;
+} dense_map[] = {{"mlp.gate_proj.weight", "ffn_gate.weight"},
+                 {"mlp.up_proj.weight", "ffn_up.weight"},
+                 {"mlp.down_proj.weight", "ffn_down.weight"}};
+
+/* Experts under the two names that the field uses: Mixtral's and Qwen's. */
+static const struct {
+    const char *mixtral, *qwen, *to;
+} expert_map[] = {
+    {"model.layers.%u.block_sparse_moe.experts.%u.w1.weight",
+     "model.layers.%u.mlp.experts.%u.gate_proj.weight", "ffn_gate_exps.weight"},
+    {"model.layers.%u.block_sparse_moe.experts.%u.w3.weight", "model.layers.%u.mlp.experts.%u.up_proj.weight",
+     "ffn_up_exps.weight"},
+    {"model.layers.%u.block_sparse_moe.experts.%u.w2.weight",
+     "model.layers.%u.mlp.experts.%u.down_proj.weight", "ffn_down_exps.weight"},
+};
+
+static int plan_layer_tensor(struct converter *c, uint32_t layer, const char *from, const char *to,
+                             uint32_t permute_heads, bool required, struct err *err)
+{
+    char source[160], target[GGUF_NAME_MAX + 1];
+    snprintf(source, sizeof source, "model.layers.%u.%s", layer, from);
+    snprintf(target, sizeof target, "blk.%u.%s", layer, to);
+    return plan_one(c, source, target, permute_heads, required, err);
+}
+
+static int plan_ffn(struct converter *c, uint32_t layer, struct err *err)
+{
+    int rc = OK;
+    if (!c->n_experts) {
+        for (size_t i = 0; rc == OK && i < sizeof dense_map / sizeof dense_map[0]; i++)
+            rc = plan_layer_tensor(c, layer, dense_map[i].from, dense_map[i].to, 0, true, err);
+        return rc;
+    }
+    bool mixtral = strcmp(c->family->arch, "llama") == 0;
+    rc = plan_layer_tensor(c, layer, mixtral ? "block_sparse_moe.gate.weight" : "mlp.gate.weight",
+                           "ffn_gate_inp.weight", 0, true, err);
+    for (size_t i = 0; rc == OK && i < sizeof expert_map / sizeof expert_map[0]; i++)
+        rc = plan_experts(c, layer, mixtral ? expert_map[i].mixtral : expert_map[i].qwen, expert_map[i].to,
+                          err);
+    return rc;
+}
+
+static int plan_layer(struct converter *c, uint32_t layer, struct err *err)
+{
+    int rc = OK;
+    for (size_t i = 0; rc == OK && i < sizeof layer_map / sizeof layer_map[0]; i++) {
+        uint32_t heads = layer_map[i].heads == Q_HEADS   ? c->n_heads
+                         : layer_map[i].heads == K_HEADS ? c->n_kv_heads
+                                                         : 0;
+        rc = plan_layer_tensor(c, layer, layer_map[i].from, layer_map[i].to, c->family->permutes ? heads : 0,
+                               layer_map[i].required, err);
+    }
+    return rc == OK ? plan_ffn(c, layer, err) : rc;
+}
+
+/* Every source must have a place, except those that say nothing of their own. */
+static int check_all_used(struct converter *c, struct err *err)
+{
+    for (uint32_t i = 0; i < safetensors_n(c->st); i++) {
+        struct str name = safetensors_at(c->st, i)->name;
+        bool says_nothing =
+            str_ends(name, S("rotary_emb.inv_freq")) || (c->is_tied && str_eq(name, S("lm_head.weight")));
+        if (!c->used[i] && !says_nothing)
+            return fail(err, ERR_UNSUPPORTED, "tensor '%.*s' has no place in a model of type %s", STR(name),
+                        c->family->model_type);
+    }
+    return OK;
+}
+
+int convert_make_plan(struct converter *c, struct err *err)
+{
+    c->used = arena_new_array(&c->arena, bool, safetensors_n(c->st));
+    if (!c->used)
+        return fail(err, ERR_NOMEM, "no memory for the list of tensors");
+    int rc = plan_one(c, "model.embed_tokens.weight", "token_embd.weight", 0, true, err);
+    for (uint32_t i = 0; rc == OK && i < c->n_layers; i++)
+        rc = plan_layer(c, i, err);
+    if (rc == OK)
+        rc = plan_one(c, "model.norm.weight", "output_norm.weight", 0, true, err);
+    if (rc == OK && !c->is_tied)
+        rc = plan_one(c, "lm_head.weight", "output.weight", 0, true, err);
+    return rc == OK ? check_all_used(c, err) : rc;
+}
