@@ -380,9 +380,13 @@ static bool add_sequences(struct jj *j, struct jj_value a, struct jj_value b, st
 {
     struct jj_text t = {0};
     if (jj_is(a, JJ_STR)) {
+        bool is_markup = a.is_markup || b.is_markup;
+        if (is_markup && (!jj_escape(j, a, &a) || !jj_escape(j, b, &b)))
+            return false;
         if (!jj_text_add_str(j, &t, a) || !jj_text_add_str(j, &t, b))
             return false;
         *out = jj_text_value(&t);
+        out->is_markup = is_markup;
         return true;
     }
     if ((uint64_t)a.list->n + b.list->n > UINT32_MAX / 2)

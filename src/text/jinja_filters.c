@@ -262,16 +262,13 @@ static bool do_format(struct jj *j, struct jj_value v, const struct jj_args *arg
     return l && jj_percent_format(j, v, jj_of_list(l, JJ_TUPLE), out);
 }
 
-FILTER(do_escape)
+static bool escape_all(struct jj *j, struct jj_value v, struct jj_value *out)
 {
-    (void)a;
     struct jj_text t = {0};
     static const struct {
         char c;
         const char *to;
     } pairs[] = {{'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'\'', "&#39;"}, {'"', "&#34;"}};
-    if (!jj_str_of(j, v, &v))
-        return false;
     for (size_t at = 0; at < v.s.n; at++) {
         const char *to = NULL;
         for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
@@ -281,6 +278,34 @@ FILTER(do_escape)
             return false;
     }
     *out = jj_text_value(&t);
+    out->is_markup = true;
+    return true;
+}
+
+bool jj_escape(struct jj *j, struct jj_value s, struct jj_value *out)
+{
+    *out = s;
+    return s.is_markup || escape_all(j, s, out);
+}
+
+FILTER(do_escape)
+{
+    (void)a;
+    return jj_str_of(j, v, &v) && jj_escape(j, v, out);
+}
+
+FILTER(do_forceescape)
+{
+    (void)a;
+    return jj_str_of(j, v, &v) && escape_all(j, v, out);
+}
+
+FILTER(do_safe)
+{
+    (void)a;
+    if (!jj_str_of(j, v, out))
+        return false;
+    out->is_markup = true;
     return true;
 }
 
@@ -298,7 +323,7 @@ FILTER(do_tojson)
         how.item_separator = jj_str(S(","));
         if (!jj_is(indent, JJ_STR) && (!jj_need_int(j, indent, "indent", &n) || !spaces(j, n, &indent)))
             return false;
-        how.indent = indent.s;
+        how.indent = indent;
     }
     if (!jj_is(a[2], JJ_MISSING) && !jj_is(a[2], JJ_NONE)) {
         struct jj_list *l;
@@ -473,6 +498,7 @@ FILTER(do_abs)
         if (i == INT64_MIN)
             return jj_fail(j, "a result is beyond 64 bits");
         *out = jj_int(i < 0 ? -i : i);
+        out->mark = v.mark;
         return true;
     }
     if (!jj_is(v, JJ_FLOAT))
@@ -513,6 +539,7 @@ FILTER(do_round)
             *out = jj_int((int64_t)round_to(f, precision));
         else
             *out = jj_float(round_to(f, precision));
+        out->mark = v.mark;
         return true;
     }
     bool is_ceil = str_eq(method, S("ceil"));
@@ -535,7 +562,7 @@ const struct jj_builtin jj_text_filters[] = {
     {"tojson", "ensure_ascii? indent? separators? sort_keys?", do_tojson, NULL},
     {"trim", "chars?", do_trim, NULL},
     {"string", "", do_string, NULL},
-    {"safe", "", do_string, NULL},
+    {"safe", "", do_safe, NULL},
     {"default", "default_value? boolean?", do_default, NULL},
     {"d", "default_value? boolean?", do_default, NULL},
     {"upper", "", do_upper, NULL},
@@ -550,7 +577,7 @@ const struct jj_builtin jj_text_filters[] = {
     {"format", NULL, NULL, do_format},
     {"escape", "", do_escape, NULL},
     {"e", "", do_escape, NULL},
-    {"forceescape", "", do_escape, NULL},
+    {"forceescape", "", do_forceescape, NULL},
     {"from_json", "", do_from_json, NULL},
     {"fromjson", "", do_from_json, NULL},
     {"int", "default? base?", do_int, NULL},

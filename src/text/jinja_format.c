@@ -22,6 +22,17 @@ struct conversion {
     int precision; /* -1: none */
 };
 
+/* What was made by a format that is data is data: padding and signs are the format's choice. */
+static struct jj_value formatted(const struct jj_text *t, struct jj_value format)
+{
+    struct jj_value v = jj_text_value(t);
+    if (format.mark != JJ_TEMPLATE) {
+        v.mark = JJ_DATA;
+        v.marks = NULL;
+    }
+    return v;
+}
+
 /* Text made by snprintf, whose decimal point may be the locale's. */
 static void fix_point(char *p)
 {
@@ -280,12 +291,13 @@ bool jj_percent_format(struct jj *j, struct jj_value format, struct jj_value arg
         if (next != STR_NONE && (p.at++, !percent_one(&p, &t)))
             return false;
     }
-    bool is_left_over = jj_is(args, JJ_TUPLE) ? p.next < args.list->n
-                                              : !p.has_used && !jj_is(args, JJ_DICT) &&
-                                                    !jj_is(args, JJ_LIST) && !jj_is(args, JJ_ITER);
+    bool is_left_over = jj_is(args, JJ_TUPLE)
+                            ? p.next < args.list->n
+                            : !p.has_used && !jj_is(args, JJ_DICT) && !jj_is(args, JJ_LIST) &&
+                                  !jj_is(args, JJ_ITER) && !jj_is(args, JJ_UNDEFINED);
     if (is_left_over)
         return jj_fail(j, "not all values were used by the format");
-    *out = jj_text_value(&t);
+    *out = formatted(&t, format);
     return true;
 }
 
@@ -482,6 +494,6 @@ bool jj_brace_format(struct jj *j, struct jj_value format, const struct jj_args 
             at++;
         }
     }
-    *out = jj_text_value(&t);
+    *out = formatted(&t, format);
     return true;
 }

@@ -127,6 +127,8 @@ bool jj_need_int(struct jj *j, struct jj_value v, const char *what, int64_t *out
 bool jj_percent_format(struct jj *j, struct jj_value format, struct jj_value args, struct jj_value *out);
 bool jj_brace_format(struct jj *j, struct jj_value format, const struct jj_args *args, struct jj_value *out);
 bool jj_strftime(struct jj *j, struct jj_value format, struct jj_value *out);
+/* For HTML; markup is left as it is.  The result is markup. */
+bool jj_escape(struct jj *j, struct jj_value s, struct jj_value *out);
 bool jj_str_replace(struct jj *j, struct jj_value s, struct jj_value old, struct jj_value new_text,
                     int64_t count, struct jj_value *out);
 bool jj_str_strip(struct jj *j, struct jj_value s, struct jj_value chars, bool left, bool right,

@@ -33,7 +33,7 @@ SIMPLE(is_sequence, jj_is(v, JJ_STR) || jj_is(v, JJ_LIST) || jj_is(v, JJ_TUPLE) 
                         jj_is(v, JJ_UNDEFINED) || (jj_is(v, JJ_ITER) && v.iter->kind == JJ_RANGE))
 SIMPLE(is_callable, jj_is(v, JJ_MACRO) || jj_is(v, JJ_FUNCTION) || jj_is(v, JJ_METHOD) || jj_is(v, JJ_LOOP) ||
                         jj_is(v, JJ_JOINER) || jj_is(v, JJ_UNDEFINED))
-SIMPLE(is_escaped, ((void)v, false))
+SIMPLE(is_escaped, v.is_markup)
 SIMPLE(is_filter, jj_is(v, JJ_STR) && jj_find_filter(v.s) != NULL)
 SIMPLE(is_test, jj_is(v, JJ_STR) && jj_is_test_name(v.s))
 

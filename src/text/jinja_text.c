@@ -202,7 +202,8 @@ static bool add_repr_of_str(struct jj *j, struct jj_text *t, struct jj_value v)
     bool has_single = str_find_char(v.s, '\'', 0) != STR_NONE;
     char quote = has_single && str_find_char(v.s, '"', 0) == STR_NONE ? '"' : '\'';
     uint8_t outer = v.mark == JJ_MIXED ? JJ_DATA : v.mark;
-    if (!jj_text_add(j, t, str_of(&quote, 1), outer))
+    if (!jj_text_add(j, t, v.is_markup ? S("Markup(") : S(""), JJ_TEMPLATE) ||
+        !jj_text_add(j, t, str_of(&quote, 1), outer))
         return false;
     for (size_t at = 0, n; at < v.s.n; at += n) {
         n = jj_char_bytes(v.s, at);
@@ -221,7 +222,8 @@ static bool add_repr_of_str(struct jj *j, struct jj_text *t, struct jj_value v)
         if (escape[0] ? !add_z(j, t, escape, jj_mark_at(v, at)) : !jj_text_add_sub(j, t, v, at, at + n))
             return false;
     }
-    return jj_text_add(j, t, str_of(&quote, 1), outer);
+    return jj_text_add(j, t, str_of(&quote, 1), outer) &&
+           jj_text_add(j, t, v.is_markup ? S(")") : S(""), JJ_TEMPLATE);
 }
 
 static bool add_repr_of_items(struct jj *j, struct jj_text *t, const struct jj_list *l, const char *open,
@@ -350,6 +352,13 @@ static bool add_json_str(struct jj *j, struct jj_text *t, struct jj_value v, boo
     return jj_text_add_sub(j, t, v, run, v.s.n) && add_z(j, t, "\"", outer);
 }
 
+/* The separator between items.  White space and commas of a list that came as input are data
+ * like the rest of it, so that the whole stays one segment. */
+static bool add_separator(struct jj *j, struct jj_text *t, struct jj_value separator, uint8_t mark)
+{
+    return mark ? jj_text_add(j, t, separator.s, mark) : jj_text_add_str(j, t, separator);
+}
+
 static bool add_json_line(struct jj *j, struct jj_text *t, const struct jj_dumps *how, int depth,
                           uint8_t mark)
 {
@@ -358,16 +367,9 @@ static bool add_json_line(struct jj *j, struct jj_text *t, const struct jj_dumps
     if (!add_z(j, t, "\n", mark))
         return false;
     for (int i = 0; i < depth; i++)
-        if (!jj_text_add(j, t, how->indent, mark))
+        if (!add_separator(j, t, how->indent, mark))
             return false;
     return true;
-}
-
-/* The separator between items.  White space and commas of a list that came as input are data
- * like the rest of it, so that the whole stays one segment. */
-static bool add_separator(struct jj *j, struct jj_text *t, struct jj_value separator, uint8_t mark)
-{
-    return mark ? jj_text_add(j, t, separator.s, mark) : jj_text_add_str(j, t, separator);
 }
 
 static bool add_json_at(struct jj *j, struct jj_text *t, struct jj_value v, const struct jj_dumps *how,

@@ -46,7 +46,7 @@ struct jj_value {
     uint8_t type; /* enum jj_type */
     uint8_t mark; /* enum jj_mark; of numbers: where their digits came from */
     uint16_t aux; /* JJ_FUNCTION: which */
-    uint32_t spare;
+    bool is_markup; /* STR: from `safe` or `escape`; what is added to it by '+' is escaped */
     union {
         bool b;
         int64_t i;
@@ -208,8 +208,7 @@ size_t jj_float_repr(char out[JJ_FLOAT_TEXT_MAX], double f); /* shortest that re
 struct jj_dumps {
     bool ensure_ascii, sort_keys, has_indent;
     bool is_plain; /* all as Python's defaults: as_written may stand for a dict */
-    struct str indent;
-    struct jj_value item_separator, key_separator; /* STR */
+    struct jj_value indent, item_separator, key_separator; /* STR */
 };
 bool jj_to_json(struct jj *j, struct jj_text *t, struct jj_value v, const struct jj_dumps *how);
 

@@ -123,6 +123,9 @@ TEST(message_bytes_stay_data_through_everything)
     check_marks("{% macro w(x) %}<{{ x }}>{% endmacro %}{{ w(messages[0].content|trim) }}", m, "<[a<|x|>b]>");
     check_marks("{% set b %}T{{ messages[0].content|trim }}{% endset %}{{ b|lower }}{{ b[::-1] }}", m,
                 "t[a<|x|>bb>|x|<a]T");
+    check_marks("{{ ('{:' ~ messages[0].content[2:3] ~ '<4}').format('x') }}", m, "[x<<<]");
+    check_marks("{{ {'k': 1}|tojson(indent=messages[0].content|trim) }}", m, "{\n[a<|x|>b]\"k\": 1\n}");
+    check_marks("{{ messages[0].n|abs ~ 1 }}", "[{\"n\": -2}]", "[2]1");
     check_marks("{{ messages[0].content|list|join }}", m, "[ a<|x|>b ]");
     check_marks("{{ {'k': messages[0].content|trim}|tojson }}", m, "{\"k\": [\"a<|x|>b\"]}");
 }
