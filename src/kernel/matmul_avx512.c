@@ -30,7 +30,7 @@
 #define UNROLL _Pragma("GCC unroll 64")
 #endif
 
-enum { LINE = 64, TILE_ROWS = 6, AHEAD = 4096 /* bytes that a single row prefetches ahead */ };
+enum { LINE = 64, TILE_ROWS = 6, AHEAD = 4096 /* bytes that the first tile of a strip prefetches ahead */ };
 
 #define DOT_BYTES(acc, codes, act) __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(codes), "v"(act))
 #define DOT_WORDS(acc, a, b) __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b))
@@ -144,7 +144,7 @@ INLINE void finish(const __m512 f[][2], const struct kern_row *rows, int n, int 
 }
 
 INLINE void tile32(enum quant_type t, int n, const uint8_t *w, int n_blocks, const struct kern_row *rows, int col,
-                   bool add)
+                   bool add, bool ahead)
 {
     const int half = half32(t), groups = t == QUANT_NVFP4 ? 2 : 1;
     const int bytes = 2 * half + LINE * (groups == 2 || has_min32(t) ? 2 : 1);
@@ -157,7 +157,7 @@ INLINE void tile32(enum quant_type t, int n, const uint8_t *w, int n_blocks, con
     }
     size_t end = (size_t)n_blocks * sizeof(struct kern_act32);
     for (size_t at = 0; at < end; at += sizeof(struct kern_act32), w += bytes) {
-        if (n <= 2)
+        if (ahead)
             UNROLL for (int p = 0; p < bytes; p += LINE) _mm_prefetch((const char *)w + p + AHEAD, _MM_HINT_T0);
         UNROLL for (int g = 0; g < groups; g++)
         {
@@ -318,7 +318,7 @@ INLINE void group256(enum quant_type t, int n, __m512i (*s)[2], const uint8_t *w
 }
 
 INLINE void tile256(enum quant_type t, int n, const uint8_t *w, int n_blocks, const struct kern_row *rows, int col,
-                    bool add)
+                    bool add, bool ahead)
 {
     const int half = LINE * (code_lines(t) + scale_lines(t)), tail = 2 * half;
     const int bytes = tail + LINE * (has_min256(t) ? 2 : 1);
@@ -345,7 +345,7 @@ INLINE void tile256(enum quant_type t, int n, const uint8_t *w, int n_blocks, co
             UNROLL for (int g = 0; g < 2; g++)
             {
                 FORGET_MEMORY();
-                if (n <= 2)
+                if (ahead)
                     UNROLL for (int p = 0; p < bytes / 8; p += LINE)
                         _mm_prefetch((const char *)w + (2 * pair + g) * (bytes / 8) + p + AHEAD, _MM_HINT_T0);
                 UNROLL for (int k = 0; k < 8; k += per_scale)
@@ -394,7 +394,7 @@ INLINE void tile256(enum quant_type t, int n, const uint8_t *w, int n_blocks, co
 /* --- floats ---------------------------------------------------------------------------------- */
 
 INLINE void tile_float(enum quant_type t, int n, const uint8_t *w, int n_blocks, const struct kern_row *rows, int col,
-                       bool add)
+                       bool add, bool ahead)
 {
     const int bytes = t == QUANT_F32 ? 128 : 64;
     const uint8_t *x[TILE_ROWS];
@@ -406,9 +406,9 @@ INLINE void tile_float(enum quant_type t, int n, const uint8_t *w, int n_blocks,
     }
     for (size_t at = 0, end = (size_t)n_blocks * 4; at < end; at += 4, w += bytes) {
         __m512 w0, w1;
-        if (n <= 2)
+        if (ahead)
             _mm_prefetch((const char *)w + AHEAD, _MM_HINT_T0);
-        if (n <= 2 && t == QUANT_F32)
+        if (ahead && t == QUANT_F32)
             _mm_prefetch((const char *)w + AHEAD + LINE, _MM_HINT_T0);
         if (t == QUANT_F32) {
             w0 = _mm512_load_ps((const float *)w);
@@ -429,15 +429,18 @@ INLINE void tile_float(enum quant_type t, int n, const uint8_t *w, int n_blocks,
 
 /* --- the table ------------------------------------------------------------------------------- */
 
-typedef void tile_fn(const uint8_t *w, int n_blocks, const struct kern_row *rows, int col, bool add);
+/* ahead: prefetch the strip, which nobody has read yet. */
+typedef void tile_fn(const uint8_t *w, int n_blocks, const struct kern_row *rows, int col, bool add, bool ahead);
 
 /* n rows as tiles of nearly equal height. */
 INLINE void all_rows(tile_fn *const tiles[TILE_ROWS], const void *strip, int n_blocks, const struct kern_row *rows,
                      int n, int col, bool add)
 {
+    bool ahead = true;
     for (int left = (n + TILE_ROWS - 1) / TILE_ROWS; left > 0; left--) {
         int now = (n + left - 1) / left;
-        tiles[now - 1](strip, n_blocks, rows, col, add);
+        tiles[now - 1](strip, n_blocks, rows, col, add, ahead);
+        ahead = false;
         rows += now;
         n -= now;
     }
@@ -445,9 +448,9 @@ INLINE void all_rows(tile_fn *const tiles[TILE_ROWS], const void *strip, int n_b
 
 #define TILE(KIND, TYPE, N)                                                                                  \
     static __attribute__((noinline, NO_SANITIZE)) void TYPE##_##N(const uint8_t *w, int nb, const struct kern_row *rows,  \
-                                                     int col, bool add)                                      \
+                                                     int col, bool add, bool ahead)                          \
     {                                                                                                        \
-        KIND(QUANT_##TYPE, N, w, nb, rows, col, add);                                                        \
+        KIND(QUANT_##TYPE, N, w, nb, rows, col, add, ahead);                                                        \
     }
 #define TILES(KIND, TYPE)                                                                                    \
     TILE(KIND, TYPE, 1)                                                                                      \
