@@ -91,18 +91,6 @@ static void end_all(struct engine *e, struct engine_end end)
 
 /* ---- the thread ---- */
 
-static void count_seqs(struct engine *e)
-{
-    int32_t n_running = 0;
-    for (int32_t i = 0; i < e->n_seqs; i++)
-        n_running += e->seqs[i]->is_running;
-    atomic_store_explicit(&e->counts.n_running, n_running, memory_order_relaxed);
-    atomic_store_explicit(&e->counts.n_waiting, e->n_seqs - n_running, memory_order_relaxed);
-    atomic_store_explicit(&e->counts.pages_cached, e->prefix.n_idle, memory_order_relaxed);
-    atomic_store_explicit(&e->counts.pages_used, e->kv.n_pages - e->kv.n_free - e->prefix.n_idle,
-                          memory_order_relaxed);
-}
-
 bool engine_turn(struct engine *e)
 {
     bool any = take_inbox(e);
@@ -111,7 +99,7 @@ bool engine_turn(struct engine *e)
         end_all(e, (struct engine_end){SLUICE_FINISH_ERROR, -1, -1, ERR_STATE,
                                        "the engine has stopped because of a fault of its own"});
     any |= engine_step(e);
-    count_seqs(e);
+    engine_count_seqs(e);
     return any;
 }
 
@@ -229,6 +217,18 @@ void engine_poison(struct engine *e, const char *why)
 }
 
 /* ---- numbers ---- */
+
+void engine_count_seqs(struct engine *e)
+{
+    int32_t n_running = 0;
+    for (int32_t i = 0; i < e->n_seqs; i++)
+        n_running += e->seqs[i]->is_running;
+    atomic_store_explicit(&e->counts.n_running, n_running, memory_order_relaxed);
+    atomic_store_explicit(&e->counts.n_waiting, e->n_seqs - n_running, memory_order_relaxed);
+    atomic_store_explicit(&e->counts.pages_cached, e->prefix.n_idle, memory_order_relaxed);
+    atomic_store_explicit(&e->counts.pages_used, e->kv.n_pages - e->kv.n_free - e->prefix.n_idle,
+                          memory_order_relaxed);
+}
 
 void engine_get_stats(struct engine *e, struct sluice_stats *s)
 {

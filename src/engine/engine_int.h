@@ -46,6 +46,9 @@ struct engine {
     struct model_seq *batch_seqs;
 };
 
+/* Bring the counts of sequences and pages up to date. */
+void engine_count_seqs(struct engine *e);
+
 /* step.c */
 
 /* One step, if there is anything to compute. */

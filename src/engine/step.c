@@ -113,6 +113,7 @@ void engine_finish(struct engine *e, struct seq *s, struct engine_end end)
     e->n_seqs--;
     atomic_fetch_add_explicit(&e->counts.n_requests, 1, memory_order_relaxed);
     atomic_fetch_sub(&e->n_requests, 1);
+    engine_count_seqs(e); /* whoever hears of the end finds the pages given back */
     tell_done(s, &end);
     seq_free(s);
 }
