@@ -57,19 +57,19 @@ static struct str spell(char out[8], int b, bool bytewise)
         return str_of(out, (size_t)n);
     }
     bool plain = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
-    uint32_t c = plain        ? (uint32_t)b
-                 : b < 33     ? 256 + (uint32_t)b
-                 : b < 161    ? 256 + 33 + (uint32_t)(b - 127)
-                              : 256 + 67;
+    uint32_t c = plain     ? (uint32_t)b
+                 : b < 33  ? 256 + (uint32_t)b
+                 : b < 161 ? 256 + 33 + (uint32_t)(b - 127)
+                           : 256 + 67;
     return str_of(out, unicode_encode(c, (uint8_t *)out));
 }
 
 static void read_vocab(struct input *in, struct case_memory *m, struct vocab_def *def)
 {
     static const char *const models[] = {"gpt2", "llama", "gemma4", "bert"};
-    static const char *const pres[] = {"llama-bpe", "qwen2",       "qwen35",         "gpt-4o", "tekken",
-                                       "gpt-2",     "deepseek-v3", "deepseek-llm",   "bloom",  "viking",
-                                       "starcoder", "falcon",      "deepseek-coder", "youtu",  "default",
+    static const char *const pres[] = {"llama-bpe", "qwen2",       "qwen35",         "gpt-4o",    "tekken",
+                                       "gpt-2",     "deepseek-v3", "deepseek-llm",   "bloom",     "viking",
+                                       "starcoder", "falcon",      "deepseek-coder", "youtu",     "default",
                                        "laguna",    "command-r",   "minicpm5",       "seed-coder"};
     vocab_def_init(def);
     def->model = str_c(models[next_byte(in) % 4]);
@@ -156,8 +156,7 @@ static void check_text(const struct tokenizer *t, struct str text, bool is_bytew
     for (size_t i = 0; i < whole.n; i++) {
         assert(whole.ids[i] >= 0 && whole.ids[i] < tokenizer_n_vocab(t));
         /* Nothing special comes out of plain text, but for what stands for unknown words. */
-        assert(!tokenizer_is_special(t, whole.ids[i]) ||
-               whole.ids[i] == tokenizer_role(t, ROLE_UNK));
+        assert(!tokenizer_is_special(t, whole.ids[i]) || whole.ids[i] == tokenizer_role(t, ROLE_UNK));
     }
     bool has_unk = tokenizer_role(t, ROLE_UNK) >= 0;
     if (rc == OK)
@@ -189,8 +188,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (tokenizer_create(&t, &def, &err) == OK) {
         size_t cut = next_byte(&in);
         const struct pretok_family *family = pretok_find(def.pre);
-        check_text(t, str_of((const char *)in.p, in.n),
-                   str_eq(def.model, S("gpt2")) && !family->nfc, cut < in.n ? cut : in.n);
+        check_text(t, str_of((const char *)in.p, in.n), str_eq(def.model, S("gpt2")) && !family->nfc,
+                   cut < in.n ? cut : in.n);
         tokenizer_free(t);
     } else {
         assert(err.code != OK && err.text[0] != '\0');

@@ -78,8 +78,8 @@ int bpe_init(struct bpe *b, const struct vocab *v, const char *keys, const uint3
     for (int i = 0; i < 256; i++)
         b->byte_id[i] = TOKEN_NONE;
     if (n_merges >= UINT32_MAX)
-        return fail(err, ERR_LIMIT, "the vocabulary has %zu merges, fewer than %u are possible",
-                    n_merges, UINT32_MAX);
+        return fail(err, ERR_LIMIT, "the vocabulary has %zu merges, fewer than %u are possible", n_merges,
+                    UINT32_MAX);
     if (build_pairs(b, merges, n_merges) != OK || build_slots(b, v) != OK)
         return fail(err, ERR_NOMEM, "no memory for %d tokens and %zu merges", v->n, n_merges);
     return OK;

@@ -16,7 +16,7 @@
 #include "text/unicode.h"
 
 #define SHORT_SYMBOLS 64
-#define SYMBOLS_MAX ((size_t)1 << 30)
+#define SYMBOLS_MAX   ((size_t)1 << 30)
 
 void bpe_scratch_deinit(struct bpe_scratch *s)
 {
@@ -75,8 +75,7 @@ static size_t add_char(const struct bpe *b, const uint8_t *p, unsigned len, int3
 }
 
 /* The symbols that a piece begins with, at most one per byte; their number, or 0 with *bad set. */
-static size_t make_symbols(const struct bpe *b, const uint8_t *p, size_t n_bytes, int32_t *id,
-                           uint8_t *bad)
+static size_t make_symbols(const struct bpe *b, const uint8_t *p, size_t n_bytes, int32_t *id, uint8_t *bad)
 {
     size_t n = 0;
     if (!b->by_char) {
@@ -286,8 +285,8 @@ static void cache_store(struct cached_piece *line, const uint8_t *p, size_t n, c
     memcpy(line->ids, id, n_ids * sizeof *id);
 }
 
-static int encode_short(const struct bpe *b, struct bpe_scratch *s, const uint8_t *p, size_t n,
-                        int32_t whole, struct token_list *out)
+static int encode_short(const struct bpe *b, struct bpe_scratch *s, const uint8_t *p, size_t n, int32_t whole,
+                        struct token_list *out)
 {
     struct cached_piece *line = cache_line(s, p, n);
     if (line && line->n_bytes == n && memcmp(line->bytes, p, n) == 0)
@@ -298,22 +297,19 @@ static int encode_short(const struct bpe *b, struct bpe_scratch *s, const uint8_
         return BPE_NO_TOKEN;
     n_ids = merge_short(b, id, n_ids);
     if (whole >= 0)
-        atomic_store_explicit(&b->whole[whole],
-                              n_ids == 1 && id[0] == whole ? WHOLE_ITSELF : WHOLE_OTHER,
+        atomic_store_explicit(&b->whole[whole], n_ids == 1 && id[0] == whole ? WHOLE_ITSELF : WHOLE_OTHER,
                               memory_order_relaxed);
     if (line)
         cache_store(line, p, n, id, n_ids);
     return push_all(out, id, n_ids);
 }
 
-int bpe_encode(const struct bpe *b, struct bpe_scratch *s, const uint8_t *p, size_t n,
-               struct token_list *out)
+int bpe_encode(const struct bpe *b, struct bpe_scratch *s, const uint8_t *p, size_t n, struct token_list *out)
 {
     assert(n > 0);
     int32_t whole = n <= b->key_bytes_max ? bpe_find(b, p, n) : TOKEN_NONE;
     if (whole >= 0 &&
-        (b->ignore_merges ||
-         atomic_load_explicit(&b->whole[whole], memory_order_relaxed) == WHOLE_ITSELF))
+        (b->ignore_merges || atomic_load_explicit(&b->whole[whole], memory_order_relaxed) == WHOLE_ITSELF))
         return token_list_push(out, whole);
     if (n <= SHORT_SYMBOLS)
         return encode_short(b, s, p, n, whole, out);

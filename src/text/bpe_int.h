@@ -38,12 +38,12 @@ struct bpe {
     uint32_t slots_mask;
     const char *keys; /* the bytes of token i are keys[key_at[i], key_at[i + 1]); the vocabulary's */
     const uint32_t *key_at;
-    size_t key_bytes_max;  /* no token is longer */
+    size_t key_bytes_max;   /* no token is longer */
     _Atomic uint8_t *whole; /* enum bpe_whole per token */
-    int32_t byte_id[256];  /* the token of a single byte, or TOKEN_NONE */
-    int32_t unk;           /* stands for what has no token, or TOKEN_NONE */
-    bool by_char;          /* symbols begin as characters, else as bytes */
-    bool ignore_merges;    /* a piece that is a token is that token */
+    int32_t byte_id[256];   /* the token of a single byte, or TOKEN_NONE */
+    int32_t unk;            /* stands for what has no token, or TOKEN_NONE */
+    bool by_char;           /* symbols begin as characters, else as bytes */
+    bool ignore_merges;     /* a piece that is a token is that token */
 };
 
 static inline uint64_t bpe_pair_hash(uint64_t key)
@@ -65,9 +65,9 @@ void bpe_deinit(struct bpe *b);
 /* The token with exactly these bytes, or TOKEN_NONE. */
 int32_t bpe_find(const struct bpe *b, const uint8_t *p, size_t n);
 
-#define PIECE_CACHE_LEN 2048
+#define PIECE_CACHE_LEN  2048
 #define CACHED_BYTES_MAX 24
-#define CACHED_IDS_MAX 7
+#define CACHED_IDS_MAX   7
 
 struct cached_piece {
     uint8_t n_bytes, n_ids;

@@ -9,9 +9,9 @@
 
 /* What p[0, n) is the beginning of. */
 enum utf8_state {
-    UTF8_WHOLE,  /* a character, *len bytes long */
-    UTF8_PART,   /* all n bytes begin a character that more bytes may complete */
-    UTF8_BROKEN  /* *len bytes can never be part of one */
+    UTF8_WHOLE, /* a character, *len bytes long */
+    UTF8_PART,  /* all n bytes begin a character that more bytes may complete */
+    UTF8_BROKEN /* *len bytes can never be part of one */
 };
 
 /* The second byte decides about overlong forms, surrogates and the end of Unicode. */
@@ -99,8 +99,8 @@ bool utf8_stream_push(uint8_t held[4], uint8_t *n_held, struct str bytes, struct
 
 void detok_init(struct detok *d, const struct tokenizer *t, bool at_text_start, bool show_special)
 {
-    *d = (struct detok){.t = t, .show_special = show_special,
-                        .strip_space = at_text_start && t->add_space_prefix};
+    *d = (struct detok){
+        .t = t, .show_special = show_special, .strip_space = at_text_start && t->add_space_prefix};
 }
 
 bool detok_push(struct detok *d, int32_t id, struct buf *out)

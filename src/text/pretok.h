@@ -19,12 +19,12 @@
 struct pretok_rule;
 
 struct pretok_family {
-    const char *names;       /* values of tokenizer.ggml.pre, space-separated */
+    const char *names;                                 /* values of tokenizer.ggml.pre, space-separated */
     const struct pretok_rule *rules[PRETOK_RULES_MAX]; /* ended by NULL if fewer */
-    bool ignore_merges;      /* a piece that is in the vocabulary is one token, whatever the merges say */
-    bool nfc;                /* the text is brought into normal form C first */
-    bool add_bos;            /* where the file does not say */
-    bool add_sep;            /* where the file does not say */
+    bool ignore_merges; /* a piece that is in the vocabulary is one token, whatever the merges say */
+    bool nfc;           /* the text is brought into normal form C first */
+    bool add_bos;       /* where the file does not say */
+    bool add_sep;       /* where the file does not say */
 };
 
 /* The family of this name, or NULL. */

@@ -26,8 +26,8 @@ static inline bool is_line_end(uint8_t c)
 
 /* ---- parts that several families share ---- */
 
-/* (?i:'s|'t|'re|'ve|'m|'ll|'d) at p, whose first byte is the apostrophe; 0 if none.  Ignoring case, the long s
- * (U+017F) is an s as well. */
+/* (?i:'s|'t|'re|'ve|'m|'ll|'d) at p, whose first byte is the apostrophe; 0 if none.  Ignoring case, the long
+ * s (U+017F) is an s as well. */
 static size_t contraction_any_case(const uint8_t *p, const uint8_t *end)
 {
     size_t left = (size_t)(end - p);
@@ -52,8 +52,8 @@ static size_t contraction_lower(const uint8_t *p, const uint8_t *end)
         return 0;
     if (p[1] == 's' || p[1] == 't' || p[1] == 'm' || p[1] == 'd')
         return 2;
-    if (left > 2 && ((p[1] == 'r' && p[2] == 'e') || (p[1] == 'v' && p[2] == 'e') ||
-                     (p[1] == 'l' && p[2] == 'l')))
+    if (left > 2 &&
+        ((p[1] == 'r' && p[2] == 'e') || (p[1] == 'v' && p[2] == 'e') || (p[1] == 'l' && p[2] == 'l')))
         return 3;
     return 0;
 }
@@ -115,8 +115,7 @@ static inline bool is_word_lead(uint8_t byte, unsigned classes)
 
 /* (?i:'s|...)|[^\r\n\p{L}\p{N}]?X+|\p{N}{1,k}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
  * with X = rule->classes, k = rule->count_max. */
-static size_t match_words(const struct pretok_rule *rule, const uint8_t *p, const uint8_t *end,
-                          size_t *gap)
+static size_t match_words(const struct pretok_rule *rule, const uint8_t *p, const uint8_t *end, size_t *gap)
 {
     unsigned n;
     unsigned first = class_at(p, end, &n);
@@ -161,8 +160,8 @@ static const uint8_t *match_capital_word(const uint8_t *p, const uint8_t *end)
 /* [^\r\n\p{L}\p{N}]?U*W+C?|[^\r\n\p{L}\p{N}]?U+W*C?|\p{N}{1,k}| ?[^\s\p{L}\p{N}]+[\r\n/]*|(white space)
  * with C the contractions, if the rule has them.  A mark may be the leading character or part of
  * the word: the engine tries it as the first, then as the second. */
-static size_t match_cased_words(const struct pretok_rule *rule, const uint8_t *p,
-                                const uint8_t *end, size_t *gap)
+static size_t match_cased_words(const struct pretok_rule *rule, const uint8_t *p, const uint8_t *end,
+                                size_t *gap)
 {
     unsigned n;
     unsigned first = class_at(p, end, &n);
@@ -194,8 +193,7 @@ static size_t match_cased_words(const struct pretok_rule *rule, const uint8_t *p
 }
 
 /* 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+ */
-static size_t match_gpt2(const struct pretok_rule *rule, const uint8_t *p, const uint8_t *end,
-                         size_t *gap)
+static size_t match_gpt2(const struct pretok_rule *rule, const uint8_t *p, const uint8_t *end, size_t *gap)
 {
     *gap = 1;
     size_t len = contraction_lower(p, end);
@@ -276,8 +274,7 @@ static size_t match_bare_run(const struct pretok_rule *rule, const uint8_t *p, c
 }
 
 /* lead? X{count_min,count_max} */
-static size_t match_run(const struct pretok_rule *rule, const uint8_t *p, const uint8_t *end,
-                        size_t *gap)
+static size_t match_run(const struct pretok_rule *rule, const uint8_t *p, const uint8_t *end, size_t *gap)
 {
     unsigned n;
     unsigned first = class_at(p, end, &n);
@@ -292,8 +289,8 @@ static size_t match_run(const struct pretok_rule *rule, const uint8_t *p, const 
 }
 
 /* \s+$: white space up to the end.  A run that stops earlier is skipped as a whole. */
-static size_t match_trailing_space(const struct pretok_rule *rule, const uint8_t *p,
-                                   const uint8_t *end, size_t *gap)
+static size_t match_trailing_space(const struct pretok_rule *rule, const uint8_t *p, const uint8_t *end,
+                                   size_t *gap)
 {
     (void)rule;
     const uint8_t *stop = skip_class(p, end, UC_SPACE);
@@ -306,8 +303,8 @@ static size_t match_trailing_space(const struct pretok_rule *rule, const uint8_t
 }
 
 /* [^\n]+|[\n]+ */
-static size_t match_line_or_ends(const struct pretok_rule *rule, const uint8_t *p,
-                                 const uint8_t *end, size_t *gap)
+static size_t match_line_or_ends(const struct pretok_rule *rule, const uint8_t *p, const uint8_t *end,
+                                 size_t *gap)
 {
     (void)rule;
     *gap = 1;
@@ -319,20 +316,21 @@ static size_t match_line_or_ends(const struct pretok_rule *rule, const uint8_t *
 
 #define RANGES(r) .ranges = (r), .n_ranges = (int)(sizeof(r) / sizeof((r)[0]))
 
-/* [가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ヿ]+ : four kinds of runs, the first that has p. */
-static size_t match_youtu(const struct pretok_rule *rule, const uint8_t *p, const uint8_t *end,
-                          size_t *gap)
+/* [가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ヿ]+ : four kinds of runs, the first that has
+ * p. */
+static size_t match_youtu(const struct pretok_rule *rule, const uint8_t *p, const uint8_t *end, size_t *gap)
 {
     (void)rule;
     static const struct code_range hangul[] = {{0x3131, 0x318E}, {0xAC00, 0xD7A3}};
-    static const struct code_range punct[] = {
-        {0x2014, 0x2014}, {0x2018, 0x2019}, {0x201C, 0x201D}, {0x2026, 0x2026}, {0x3001, 0x303F},
-        {0xFE30, 0xFE4F}, {0xFF01, 0xFF01}, {0xFF0C, 0xFF0C}, {0xFF1A, 0xFF1B}};
+    static const struct code_range punct[] = {{0x2014, 0x2014}, {0x2018, 0x2019}, {0x201C, 0x201D},
+                                              {0x2026, 0x2026}, {0x3001, 0x303F}, {0xFE30, 0xFE4F},
+                                              {0xFF01, 0xFF01}, {0xFF0C, 0xFF0C}, {0xFF1A, 0xFF1B}};
     static const struct code_range bopomofo[] = {{0x3105, 0x312F}};
     static const struct code_range cjk[] = {{0x3040, 0x30FF}, {0x4E00, 0x9FA5}};
-    static const struct pretok_rule kinds[] = {
-        {.match = match_run, RANGES(hangul)}, {.match = match_run, RANGES(punct)},
-        {.match = match_run, RANGES(bopomofo)}, {.match = match_run, RANGES(cjk)}};
+    static const struct pretok_rule kinds[] = {{.match = match_run, RANGES(hangul)},
+                                               {.match = match_run, RANGES(punct)},
+                                               {.match = match_run, RANGES(bopomofo)},
+                                               {.match = match_run, RANGES(cjk)}};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         size_t len = match_run(&kinds[i], p, end, gap);
         if (len)
@@ -352,13 +350,14 @@ const struct pretok_rule rule_number_run_words = {WORDS, .count_max = 0};
 /* Symbols take no line ends at all, neither as tail nor in the run (they are white space). */
 const struct pretok_rule rule_seed_coder = {WORDS, .count_max = 1, .no_tail = true};
 /* As qwen2, but marks belong to words. */
-const struct pretok_rule rule_qwen35 = {.match = match_words, .classes = UC_LETTER | UC_MARK,
+const struct pretok_rule rule_qwen35 = {.match = match_words,
+                                        .classes = UC_LETTER | UC_MARK,
                                         .not_symbol = UC_LETTER | UC_MARK | UC_NUMBER,
                                         .count_max = 1};
 const struct pretok_rule rule_gpt4o = {CASED, .count_max = 3, .has_contractions = true};
 const struct pretok_rule rule_tekken = {CASED, .count_max = 1};
-const struct pretok_rule rule_gpt2 = {.match = match_gpt2, .not_symbol = UC_LETTER | UC_NUMBER,
-                                      .no_tail = true};
+const struct pretok_rule rule_gpt2 = {
+    .match = match_gpt2, .not_symbol = UC_LETTER | UC_NUMBER, .no_tail = true};
 const struct pretok_rule rule_deepseek3 = {.match = match_deepseek3};
 const struct pretok_rule rule_youtu = {.match = match_youtu};
 const struct pretok_rule rule_trailing_space = {.match = match_trailing_space};
@@ -369,8 +368,8 @@ const struct pretok_rule rule_digit = {.match = match_run, .classes = UC_NUMBER,
 const struct pretok_rule rule_digits_3 = {.match = match_run, .classes = UC_NUMBER, .count_max = 3};
 const struct pretok_rule rule_digit_run = {.match = match_run, .classes = UC_NUMBER};
 static const struct code_range ascii_digits[] = {{'0', '9'}};
-const struct pretok_rule rule_ascii_3_digits = {.match = match_run, RANGES(ascii_digits),
-                                                .count_min = 3, .count_max = 3};
+const struct pretok_rule rule_ascii_3_digits = {
+    .match = match_run, RANGES(ascii_digits), .count_min = 3, .count_max = 3};
 static const struct code_range line_ends[] = {{'\n', '\n'}, {'\r', '\r'}};
 const struct pretok_rule rule_line_end = {.match = match_run, RANGES(line_ends), .count_max = 1};
 
@@ -382,53 +381,48 @@ static const struct code_range cjk[] = {{0x800, 0x9FA5}, {0xAC00, 0xD7FF}};
 const struct pretok_rule rule_cjk = {.match = match_run, RANGES(cjk)};
 
 /* \s?\p{L}+   \s?\p{P}+ */
-const struct pretok_rule rule_spaced_letters = {.match = match_run, .classes = UC_LETTER,
-                                                .lead = 's'};
-const struct pretok_rule rule_spaced_punct = {.match = match_run, .classes = UC_PUNCT,
-                                              .lead = 's'};
+const struct pretok_rule rule_spaced_letters = {.match = match_run, .classes = UC_LETTER, .lead = 's'};
+const struct pretok_rule rule_spaced_punct = {.match = match_run, .classes = UC_PUNCT, .lead = 's'};
 
 /* \s?[!-/:-~！-／：-～‘-‟　-。]+ (the second range holds the ASCII letters) */
-static const struct code_range deepseek_punct[] = {{'!', '/'},       {':', '~'},
-                                                   {0x2018, 0x201F}, {0x3000, 0x3002},
-                                                   {0xFF01, 0xFF0F}, {0xFF1A, 0xFF5E}};
-const struct pretok_rule rule_deepseek_punct = {.match = match_run, RANGES(deepseek_punct),
-                                                .lead = 's'};
+static const struct code_range deepseek_punct[] = {{'!', '/'},       {':', '~'},       {0x2018, 0x201F},
+                                                   {0x3000, 0x3002}, {0xFF01, 0xFF0F}, {0xFF1A, 0xFF5E}};
+const struct pretok_rule rule_deepseek_punct = {.match = match_run, RANGES(deepseek_punct), .lead = 's'};
 
 /* \s?(the cased letters, as ranges of an older Unicode version, just as the tokenizer lists them)+ */
 static const struct code_range deepseek_letters[] = {
-    {0x41, 0x5A}, {0x61, 0x7A}, {0xB5, 0xB5}, {0xC0, 0xD6}, {0xD8, 0xF6}, {0xF8, 0x1BA},
-    {0x1BC, 0x1BF}, {0x1C4, 0x293}, {0x295, 0x2AF}, {0x370, 0x373}, {0x376, 0x377},
-    {0x37B, 0x37D}, {0x37F, 0x37F}, {0x386, 0x386}, {0x388, 0x38A}, {0x38C, 0x38C},
-    {0x38E, 0x3A1}, {0x3A3, 0x3F5}, {0x3F7, 0x481}, {0x48A, 0x52F}, {0x531, 0x556},
-    {0x10A0, 0x10C5}, {0x13A0, 0x13F5}, {0x13F8, 0x13FD}, {0x1C90, 0x1CBA}, {0x1CBD, 0x1CBF},
-    {0x1D00, 0x1D2B}, {0x1D6B, 0x1D77}, {0x1D79, 0x1D9A}, {0x1E00, 0x1F15}, {0x1F18, 0x1F1D},
-    {0x1F20, 0x1F45}, {0x1F48, 0x1F4D}, {0x1F50, 0x1F57}, {0x1F59, 0x1F59}, {0x1F5B, 0x1F5B},
-    {0x1F5D, 0x1F5D}, {0x1F5F, 0x1F7D}, {0x1F80, 0x1FB4}, {0x1FB6, 0x1FBC}, {0x1FBE, 0x1FBE},
-    {0x1FC2, 0x1FC4}, {0x1FC6, 0x1FCC}, {0x1FD0, 0x1FD3}, {0x1FD6, 0x1FDB}, {0x1FE0, 0x1FEC},
-    {0x1FF2, 0x1FF4}, {0x1FF6, 0x1FFC}, {0x2102, 0x2102}, {0x2107, 0x2107}, {0x210A, 0x2113},
-    {0x2115, 0x2115}, {0x2119, 0x211D}, {0x2124, 0x2124}, {0x2126, 0x2126}, {0x2128, 0x2128},
-    {0x212A, 0x212D}, {0x212F, 0x2134}, {0x2139, 0x2139}, {0x213C, 0x213F}, {0x2145, 0x2149},
-    {0x214E, 0x214E}, {0x2183, 0x2184}, {0x2C00, 0x2C7B}, {0x2C7E, 0x2CE4}, {0x2CEB, 0x2CEE},
-    {0x2CF2, 0x2CF3}, {0xA640, 0xA66D}, {0xA680, 0xA69B}, {0xA722, 0xA76F}, {0xA771, 0xA787},
-    {0xA78B, 0xA78E}, {0xAB70, 0xABBF}, {0xFB00, 0xFB06}, {0xFB13, 0xFB17}, {0xFF21, 0xFF3A},
-    {0xFF41, 0xFF5A}, {0x10400, 0x1044F}, {0x104B0, 0x104D3}, {0x104D8, 0x104FB},
+    {0x41, 0x5A},       {0x61, 0x7A},       {0xB5, 0xB5},       {0xC0, 0xD6},       {0xD8, 0xF6},
+    {0xF8, 0x1BA},      {0x1BC, 0x1BF},     {0x1C4, 0x293},     {0x295, 0x2AF},     {0x370, 0x373},
+    {0x376, 0x377},     {0x37B, 0x37D},     {0x37F, 0x37F},     {0x386, 0x386},     {0x388, 0x38A},
+    {0x38C, 0x38C},     {0x38E, 0x3A1},     {0x3A3, 0x3F5},     {0x3F7, 0x481},     {0x48A, 0x52F},
+    {0x531, 0x556},     {0x10A0, 0x10C5},   {0x13A0, 0x13F5},   {0x13F8, 0x13FD},   {0x1C90, 0x1CBA},
+    {0x1CBD, 0x1CBF},   {0x1D00, 0x1D2B},   {0x1D6B, 0x1D77},   {0x1D79, 0x1D9A},   {0x1E00, 0x1F15},
+    {0x1F18, 0x1F1D},   {0x1F20, 0x1F45},   {0x1F48, 0x1F4D},   {0x1F50, 0x1F57},   {0x1F59, 0x1F59},
+    {0x1F5B, 0x1F5B},   {0x1F5D, 0x1F5D},   {0x1F5F, 0x1F7D},   {0x1F80, 0x1FB4},   {0x1FB6, 0x1FBC},
+    {0x1FBE, 0x1FBE},   {0x1FC2, 0x1FC4},   {0x1FC6, 0x1FCC},   {0x1FD0, 0x1FD3},   {0x1FD6, 0x1FDB},
+    {0x1FE0, 0x1FEC},   {0x1FF2, 0x1FF4},   {0x1FF6, 0x1FFC},   {0x2102, 0x2102},   {0x2107, 0x2107},
+    {0x210A, 0x2113},   {0x2115, 0x2115},   {0x2119, 0x211D},   {0x2124, 0x2124},   {0x2126, 0x2126},
+    {0x2128, 0x2128},   {0x212A, 0x212D},   {0x212F, 0x2134},   {0x2139, 0x2139},   {0x213C, 0x213F},
+    {0x2145, 0x2149},   {0x214E, 0x214E},   {0x2183, 0x2184},   {0x2C00, 0x2C7B},   {0x2C7E, 0x2CE4},
+    {0x2CEB, 0x2CEE},   {0x2CF2, 0x2CF3},   {0xA640, 0xA66D},   {0xA680, 0xA69B},   {0xA722, 0xA76F},
+    {0xA771, 0xA787},   {0xA78B, 0xA78E},   {0xAB70, 0xABBF},   {0xFB00, 0xFB06},   {0xFB13, 0xFB17},
+    {0xFF21, 0xFF3A},   {0xFF41, 0xFF5A},   {0x10400, 0x1044F}, {0x104B0, 0x104D3}, {0x104D8, 0x104FB},
     {0x10C80, 0x10CB2}, {0x10CC0, 0x10CF2}, {0x118A0, 0x118DF}, {0x1E900, 0x1E943}};
-const struct pretok_rule rule_deepseek_letters = {.match = match_run, RANGES(deepseek_letters),
-                                                  .lead = 's'};
+const struct pretok_rule rule_deepseek_letters = {.match = match_run, RANGES(deepseek_letters), .lead = 's'};
 
 /* [\p{P}\$\+<=>\^~\|`]+   [\p{P}\$\+<=>\^~\|]+ */
-static const struct code_range falcon_symbols[] = {{'$', '$'}, {'+', '+'}, {'<', '>'},
-                                                   {'^', '^'}, {'`', '`'}, {'|', '|'}, {'~', '~'}};
-const struct pretok_rule rule_falcon_punct = {.match = match_run, .classes = UC_PUNCT,
-                                              RANGES(falcon_symbols)};
+static const struct code_range falcon_symbols[] = {{'$', '$'}, {'+', '+'}, {'<', '>'}, {'^', '^'},
+                                                   {'`', '`'}, {'|', '|'}, {'~', '~'}};
+const struct pretok_rule rule_falcon_punct = {
+    .match = match_run, .classes = UC_PUNCT, RANGES(falcon_symbols)};
 static const struct code_range default_symbols[] = {{'$', '$'}, {'+', '+'}, {'<', '>'},
                                                     {'^', '^'}, {'|', '|'}, {'~', '~'}};
-const struct pretok_rule rule_default_punct = {.match = match_run, .classes = UC_PUNCT,
-                                               RANGES(default_symbols)};
+const struct pretok_rule rule_default_punct = {
+    .match = match_run, .classes = UC_PUNCT, RANGES(default_symbols)};
 
 /* " ?[^(\s|.,!?…。，、।۔،)]+" */
 static const struct code_range bloom_stops[] = {
-    {'!', '!'}, {'(', ')'}, {',', ','}, {'.', '.'}, {'?', '?'}, {'|', '|'}, {0x60C, 0x60C},
-    {0x6D4, 0x6D4}, {0x964, 0x964}, {0x2026, 0x2026}, {0x3001, 0x3002}, {0xFF0C, 0xFF0C}};
-const struct pretok_rule rule_bloom = {.match = match_run, .classes = UC_SPACE,
-                                       RANGES(bloom_stops), .is_negated = true, .lead = ' '};
+    {'!', '!'},     {'(', ')'},     {',', ','},     {'.', '.'},       {'?', '?'},       {'|', '|'},
+    {0x60C, 0x60C}, {0x6D4, 0x6D4}, {0x964, 0x964}, {0x2026, 0x2026}, {0x3001, 0x3002}, {0xFF0C, 0xFF0C}};
+const struct pretok_rule rule_bloom = {
+    .match = match_run, .classes = UC_SPACE, RANGES(bloom_stops), .is_negated = true, .lead = ' '};

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 #define NODES_MAX ((size_t)1 << 26)
-#define NO_NODE UINT32_MAX
+#define NO_NODE   UINT32_MAX
 
 struct node {
     uint32_t child;   /* first child, or NO_NODE */
@@ -200,8 +200,7 @@ bool special_next(struct special_search *search, struct special_match *match)
         at = step(set, at, text[i]);
         struct special_match now;
         if (find_output(search, at, i + 1, &now) &&
-            (!found || now.begin < match->begin ||
-             (now.begin == match->begin && now.end > match->end))) {
+            (!found || now.begin < match->begin || (now.begin == match->begin && now.end > match->end))) {
             *match = now;
             found = true;
         }

@@ -43,7 +43,7 @@ struct special_search {
     struct str text;
     const struct special_span *spans;
     size_t n_spans;
-    size_t at;       /* everything before is done */
+    size_t at; /* everything before is done */
 };
 
 void special_begin(struct special_search *search, const struct special_set *set, struct str text,

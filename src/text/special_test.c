@@ -9,9 +9,8 @@ static struct special_set *make_set(const struct special_pattern *patterns, size
     return set;
 }
 
-static void check_matches(const struct special_set *set, struct str text,
-                          const struct special_span *spans, size_t n_spans,
-                          const struct special_match *want, size_t n_want)
+static void check_matches(const struct special_set *set, struct str text, const struct special_span *spans,
+                          size_t n_spans, const struct special_match *want, size_t n_want)
 {
     struct special_search search;
     struct special_match match;
@@ -72,8 +71,7 @@ static bool slow_next(const struct special_pattern *patterns, size_t n, struct s
         size_t best = 0;
         for (size_t i = 0; i < n; i++) {
             struct str p = patterns[i].text;
-            bool allowed = !patterns[i].needs_permission ||
-                           (at >= span.begin && at + p.n <= span.end);
+            bool allowed = !patterns[i].needs_permission || (at >= span.begin && at + p.n <= span.end);
             if (allowed && p.n > best && str_starts(str_sub(text, at, text.n), p)) {
                 best = p.n;
                 *match = (struct special_match){at, at + p.n, patterns[i].id};
@@ -87,7 +85,9 @@ static bool slow_next(const struct special_pattern *patterns, size_t n, struct s
 
 TEST(random_patterns_match_as_defined)
 {
-    struct { uint64_t s; } r = {12345};
+    struct {
+        uint64_t s;
+    } r = {12345};
     for (int round = 0; round < 2000; round++) {
         char letters[8][5], text[24];
         struct special_pattern patterns[8];

@@ -46,8 +46,7 @@ static void spell_bytes(const struct vocab *v, int32_t id, struct buf *out)
 /* ---- merges ---- */
 
 /* The token of left and right behind each other. */
-static int32_t find_joined(const struct vocab *v, struct str left, struct str right,
-                           struct buf *joined)
+static int32_t find_joined(const struct vocab *v, struct str left, struct str right, struct buf *joined)
 {
     buf_clear(joined);
     buf_str_add(joined, left);
@@ -68,8 +67,8 @@ static bool is_sound(const struct vocab *v, const struct bpe_merge *m)
     return result.n == left.n + right.n && str_starts(result, left) && str_ends(result, right);
 }
 
-int merges_from_list(const struct vocab *v, const struct str *list, size_t n_list,
-                     struct bpe_merge **merges, size_t *n_merges, struct err *err)
+int merges_from_list(const struct vocab *v, const struct str *list, size_t n_list, struct bpe_merge **merges,
+                     size_t *n_merges, struct err *err)
 {
     *n_merges = 0;
     *merges = n_list < SIZE_MAX / sizeof **merges ? malloc((n_list + 1) * sizeof **merges) : NULL;
@@ -117,8 +116,7 @@ static void set_byte_ids(struct tokenizer *t)
 {
     for (int32_t id = 0; id < t->vocab.n; id++) {
         struct str bytes = vocab_bytes(&t->vocab, id);
-        if (t->vocab.kind[id] == TOKEN_NORMAL && bytes.n == 1 &&
-            t->bpe.byte_id[(uint8_t)bytes.p[0]] < 0)
+        if (t->vocab.kind[id] == TOKEN_NORMAL && bytes.n == 1 && t->bpe.byte_id[(uint8_t)bytes.p[0]] < 0)
             t->bpe.byte_id[(uint8_t)bytes.p[0]] = id;
     }
 }
@@ -159,8 +157,7 @@ int tok_bpe_create(struct tokenizer *t, const struct vocab_def *def, struct err 
     return OK;
 }
 
-int tok_bpe_encode(const struct tokenizer *t, struct encode_run *run, struct str text,
-                   bool is_start)
+int tok_bpe_encode(const struct tokenizer *t, struct encode_run *run, struct str text, bool is_start)
 {
     (void)is_start;
     if (t->family->nfc && unicode_nfc(text, &run->memory, &text) != OK)

@@ -226,8 +226,8 @@ int tok_gemma4_create(struct tokenizer *t, const struct vocab_def *def, struct e
 /* ---- encoding ---- */
 
 /* The text with its spaces as U+2581. */
-static int escape_spaces(const struct tokenizer *t, struct encode_run *run, struct str text,
-                         bool has_prefix, struct str *escaped)
+static int escape_spaces(const struct tokenizer *t, struct encode_run *run, struct str text, bool has_prefix,
+                         struct str *escaped)
 {
     struct buf *out = &run->memory;
     bool trims = t->remove_extra_whitespaces;
@@ -297,8 +297,7 @@ static int encode_lines(const struct tokenizer *t, struct encode_run *run, struc
     return rc;
 }
 
-int tok_spm_encode(const struct tokenizer *t, struct encode_run *run, struct str text,
-                   bool is_start)
+int tok_spm_encode(const struct tokenizer *t, struct encode_run *run, struct str text, bool is_start)
 {
     struct str escaped;
     if (escape_spaces(t, run, text, is_start && t->add_space_prefix, &escaped) != OK)

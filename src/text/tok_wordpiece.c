@@ -117,10 +117,9 @@ static int word_flush(const struct tokenizer *t, struct encode_run *run, struct 
 
 static bool is_chinese(uint32_t c)
 {
-    return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) ||
-           (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B73F) ||
-           (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) ||
-           (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
+    return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) ||
+           (c >= 0x2A700 && c <= 0x2B73F) || (c >= 0x2B740 && c <= 0x2B81F) ||
+           (c >= 0x2B920 && c <= 0x2CEAF) || (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
 }
 
 /* One character of the normalised text. */
@@ -148,15 +147,14 @@ static int add_lowered(const struct tokenizer *t, struct encode_run *run, struct
     return rc == OK ? add_char(t, run, w, 0x307) : rc;
 }
 
-static int add_normalised(const struct tokenizer *t, struct encode_run *run, struct word *w,
-                          uint32_t c)
+static int add_normalised(const struct tokenizer *t, struct encode_run *run, struct word *w, uint32_t c)
 {
     utf8proc_int32_t parts[32] = {(utf8proc_int32_t)c};
     utf8proc_ssize_t n = 1;
     int boundclass = 0, rc = OK;
     if (t->strip_accents && c >= 0x80)
-        n = utf8proc_decompose_char((utf8proc_int32_t)c, parts, 32,
-                                    UTF8PROC_DECOMPOSE | UTF8PROC_STABLE, &boundclass);
+        n = utf8proc_decompose_char((utf8proc_int32_t)c, parts, 32, UTF8PROC_DECOMPOSE | UTF8PROC_STABLE,
+                                    &boundclass);
     for (utf8proc_ssize_t i = 0; i < n && i < 32 && rc == OK; i++) {
         unsigned classes = unicode_class_of((uint32_t)parts[i]);
         if (!t->strip_accents || !(classes & UC_BERT_ACCENT))
@@ -165,8 +163,7 @@ static int add_normalised(const struct tokenizer *t, struct encode_run *run, str
     return rc;
 }
 
-int tok_wordpiece_encode(const struct tokenizer *t, struct encode_run *run, struct str text,
-                         bool is_start)
+int tok_wordpiece_encode(const struct tokenizer *t, struct encode_run *run, struct str text, bool is_start)
 {
     (void)is_start;
     const uint8_t *p = (const uint8_t *)text.p, *end = p + text.n;

@@ -132,16 +132,13 @@ int token_list_grow(struct token_list *list)
 int encode_failed(struct encode_run *run, int rc)
 {
     switch (rc) {
-    case OK:
-        return OK;
+    case OK: return OK;
     case BPE_NO_TOKEN:
         return fail(run->err, ERR_ARG,
                     "the vocabulary has no token for byte 0x%02X of the text, and no unknown token",
                     run->scratch.bad_byte);
-    case ERR_LIMIT:
-        return fail(run->err, ERR_LIMIT, "a stretch of the text is too long to encode");
-    default:
-        return fail(run->err, ERR_NOMEM, "no memory to encode the text");
+    case ERR_LIMIT: return fail(run->err, ERR_LIMIT, "a stretch of the text is too long to encode");
+    default: return fail(run->err, ERR_NOMEM, "no memory to encode the text");
     }
 }
 
@@ -153,8 +150,8 @@ struct joined_text {
     char *memory; /* NULL if the text is the one segment's own */
 };
 
-static int join_segments(struct joined_text *joined, const struct text_segment *segments,
-                         size_t n_segments, struct err *err)
+static int join_segments(struct joined_text *joined, const struct text_segment *segments, size_t n_segments,
+                         struct err *err)
 {
     *joined = (struct joined_text){0};
     size_t n_bytes = 0;
@@ -216,16 +213,15 @@ static size_t skip_space_back(struct str text, size_t from, size_t to)
     return to;
 }
 
-static int encode_plain(const struct tokenizer *t, struct encode_run *run, struct str text,
-                        bool is_start)
+static int encode_plain(const struct tokenizer *t, struct encode_run *run, struct str text, bool is_start)
 {
     return text.n == 0 ? OK : t->model->encode(t, run, text, is_start);
 }
 
 /* Everything between the BOS and the EOS that are added.  *last is the special token with which the
  * text itself ends, or TOKEN_NONE. */
-static int encode_text(const struct tokenizer *t, struct encode_run *run,
-                       const struct joined_text *joined, bool is_continuation, int32_t *last)
+static int encode_text(const struct tokenizer *t, struct encode_run *run, const struct joined_text *joined,
+                       bool is_continuation, int32_t *last)
 {
     struct special_search search;
     struct special_match match;
@@ -268,8 +264,8 @@ static bool begins_with(const struct tokenizer *t, const struct joined_text *joi
 }
 
 /* Whether to add `id`, which is absent if TOKEN_NONE. */
-static int decide_add(enum encode_add wish, bool model_adds, int32_t id, const char *what,
-                      bool *adds, struct err *err)
+static int decide_add(enum encode_add wish, bool model_adds, int32_t id, const char *what, bool *adds,
+                      struct err *err)
 {
     *adds = id >= 0 && (wish == ENCODE_ADD_YES || (wish == ENCODE_ADD_AS_MODEL && model_adds));
     if (wish == ENCODE_ADD_YES && id < 0)
@@ -277,8 +273,8 @@ static int decide_add(enum encode_add wish, bool model_adds, int32_t id, const c
     return OK;
 }
 
-static int encode_all(const struct tokenizer *t, struct encode_run *run,
-                      const struct joined_text *joined, struct encode_opts opts)
+static int encode_all(const struct tokenizer *t, struct encode_run *run, const struct joined_text *joined,
+                      struct encode_opts opts)
 {
     bool adds_bos, adds_eos;
     int rc = decide_add(opts.bos, t->add_bos, t->bos, "BOS", &adds_bos, run->err);
@@ -295,9 +291,8 @@ static int encode_all(const struct tokenizer *t, struct encode_run *run,
     return rc;
 }
 
-int tokenizer_encode(const struct tokenizer *t, const struct text_segment *segments,
-                     size_t n_segments, struct encode_opts opts, struct token_list *out,
-                     struct err *err)
+int tokenizer_encode(const struct tokenizer *t, const struct text_segment *segments, size_t n_segments,
+                     struct encode_opts opts, struct token_list *out, struct err *err)
 {
     struct joined_text joined;
     struct encode_run run = {.out = out, .err = err};

@@ -63,8 +63,8 @@ struct vocab_def {
 
     const struct str *tokens;
     size_t n_tokens;
-    const float *scores; /* NULL: absent, else n_tokens of them */
-    const int32_t *kinds; /* enum token_kind; NULL: absent, else n_tokens of them */
+    const float *scores;      /* NULL: absent, else n_tokens of them */
+    const int32_t *kinds;     /* enum token_kind; NULL: absent, else n_tokens of them */
     const struct str *merges; /* "left right" each, best first */
     size_t n_merges;
 
@@ -134,9 +134,8 @@ void token_list_deinit(struct token_list *list);
  * neither tokens for some bytes of the text nor an unknown token.
  * Takes O(n log n) time and, for the longest run without a cut, about 30 bytes of memory per
  * byte of text. */
-int tokenizer_encode(const struct tokenizer *t, const struct text_segment *segments,
-                     size_t n_segments, struct encode_opts opts, struct token_list *out,
-                     struct err *err);
+int tokenizer_encode(const struct tokenizer *t, const struct text_segment *segments, size_t n_segments,
+                     struct encode_opts opts, struct token_list *out, struct err *err);
 
 /* ---- tokens to text ---- */
 
@@ -152,8 +151,8 @@ struct str tokenizer_token_text(const struct tokenizer *t, int32_t id);
  * U+FFFD (one per maximal part, as Unicode recommends). */
 struct detok {
     const struct tokenizer *t;
-    bool show_special;     /* print control tokens as the vocabulary spells them */
-    bool strip_space;      /* drop the next token's leading space (start of a text, not of an answer) */
+    bool show_special; /* print control tokens as the vocabulary spells them */
+    bool strip_space;  /* drop the next token's leading space (start of a text, not of an answer) */
     uint8_t held[4];
     uint8_t n_held;
 };

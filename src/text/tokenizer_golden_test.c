@@ -48,7 +48,7 @@ static void read_vocab(struct golden *g, struct json vocab)
     static const struct {
         const char *key;
         enum token_role role;
-    } roles[] = {{"unknown", ROLE_UNK}, {"bos", ROLE_BOS},   {"eos", ROLE_EOS},    {"cls", ROLE_CLS},
+    } roles[] = {{"unknown", ROLE_UNK},   {"bos", ROLE_BOS},   {"eos", ROLE_EOS},    {"cls", ROLE_CLS},
                  {"seperator", ROLE_SEP}, {"mask", ROLE_MASK}, {"padding", ROLE_PAD}};
     size_t n;
     vocab_def_init(&g->def);
@@ -103,8 +103,8 @@ static void check_ids(struct golden *g, struct str text, bool allow_special, str
     token_list_init(&got, ITEMS_MAX);
     int rc = tokenizer_encode(g->t, &segment, 1, opts, &got, &err);
     if (rc != OK || got.n != n || (n && memcmp(got.ids, ids, n * sizeof *ids) != 0))
-        test_fail(path, 0, "text '%.*s' (special %d): %zu tokens, expected %zu %s", STR(text),
-                  allow_special, got.n, n, err.text);
+        test_fail(path, 0, "text '%.*s' (special %d): %zu tokens, expected %zu %s", STR(text), allow_special,
+                  got.n, n, err.text);
     token_list_deinit(&got);
 }
 
@@ -148,10 +148,10 @@ static void check_file(const char *path)
     close_golden(&g);
 }
 
-#define GOLDEN(name)                                                                             \
-    TEST(name##_gives_the_reference_tokens)                                                      \
-    {                                                                                            \
-        check_file("tests/golden/tokenizer_" #name ".json");                                     \
+#define GOLDEN(name)                                                                                         \
+    TEST(name##_gives_the_reference_tokens)                                                                  \
+    {                                                                                                        \
+        check_file("tests/golden/tokenizer_" #name ".json");                                                 \
     }
 
 GOLDEN(llama_bpe)

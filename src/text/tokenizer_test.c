@@ -29,8 +29,8 @@ static void make_small(struct small_vocab *v)
         v->spelled[b][n++] = (char)(c >= 0x80 ? 0x80 | (c & 0x3F) : c);
         v->tokens[b] = str_of(v->spelled[b], n);
     }
-    static const char *const more[] = {"ab", "abc", "aa", "aaaa", "<|im_end|>", "<|im_start|>",
-                                       "<tool>", "<bos>", "<eos>"};
+    static const char *const more[] = {"ab",           "abc",    "aa",    "aaaa", "<|im_end|>",
+                                       "<|im_start|>", "<tool>", "<bos>", "<eos>"};
     for (int i = 256; i < N_TOKENS; i++)
         v->tokens[i] = str_c(more[i - 256]);
     for (int i = 0; i < N_TOKENS; i++)
@@ -70,11 +70,11 @@ static void check_encode(const struct tokenizer *t, const struct text_segment *s
         CHECK_INT(got.ids[i], want[i]);
 }
 
-#define ENCODES(t, segments, opts, ...)                                                          \
-    do {                                                                                         \
-        const int32_t want_[] = {__VA_ARGS__};                                                   \
-        check_encode((t), (segments), sizeof(segments) / sizeof((segments)[0]), (opts), want_,   \
-                     sizeof want_ / sizeof want_[0]);                                            \
+#define ENCODES(t, segments, opts, ...)                                                                      \
+    do {                                                                                                     \
+        const int32_t want_[] = {__VA_ARGS__};                                                               \
+        check_encode((t), (segments), sizeof(segments) / sizeof((segments)[0]), (opts), want_,               \
+                     sizeof want_ / sizeof want_[0]);                                                        \
     } while (0)
 
 TEST(a_message_can_never_become_a_control_token)
@@ -262,7 +262,9 @@ TEST(a_byte_without_a_token_is_an_error_and_not_dropped)
     struct tokenizer *t;
     struct err err;
     struct token_list out;
-    struct text_segment text = {S("a\x1D" "b"), false};
+    struct text_segment text = {S("a\x1D"
+                                  "b"),
+                                false};
     make_small(&v);
     v.tokens[0x1D] = S("nothing");
     REQUIRE(tokenizer_create(&t, &v.def, NULL) == OK);

@@ -21,8 +21,7 @@ static bool changes_alone(uint32_t c, const utf8proc_int32_t *parts, int n_parts
         return true;
     for (int i = 0; i < n_parts; i++)
         copy[i] = parts[i];
-    utf8proc_ssize_t n =
-        utf8proc_normalize_utf32(copy, n_parts, UTF8PROC_COMPOSE | UTF8PROC_STABLE);
+    utf8proc_ssize_t n = utf8proc_normalize_utf32(copy, n_parts, UTF8PROC_COMPOSE | UTF8PROC_STABLE);
     return n != 1 || copy[0] != (utf8proc_int32_t)c;
 }
 
@@ -175,9 +174,8 @@ int unicode_nfc(struct str in, struct buf *memory, struct str *out)
         size_t stop = find_stretch_end(in, maybe);
         utf8proc_uint8_t *composed = NULL;
         utf8proc_ssize_t n =
-            utf8proc_map((const utf8proc_uint8_t *)in.p + last_start,
-                         (utf8proc_ssize_t)(stop - last_start), &composed,
-                         UTF8PROC_COMPOSE | UTF8PROC_STABLE);
+            utf8proc_map((const utf8proc_uint8_t *)in.p + last_start, (utf8proc_ssize_t)(stop - last_start),
+                         &composed, UTF8PROC_COMPOSE | UTF8PROC_STABLE);
         if (n < 0)
             return ERR_NOMEM; /* the stretch is valid UTF-8 by construction: nothing else can fail */
         buf_add(memory, in.p + done, last_start - done);

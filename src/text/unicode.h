@@ -13,16 +13,16 @@
 #include "base/str.h"
 
 enum unicode_class {
-    UC_UPPER = 1,        /* Lu, Lt */
-    UC_LOWER = 2,        /* Ll */
-    UC_OTHER_LETTER = 4, /* Lm, Lo */
-    UC_MARK = 8,         /* M */
-    UC_NUMBER = 16,      /* N */
-    UC_PUNCT = 32,       /* P */
-    UC_SYMBOL = 64,      /* S */
-    UC_SPACE = 128,      /* White_Space */
-    UC_HAN = 256,        /* script Han */
-    UC_NFC_MAYBE = 512,  /* may change under composition (NFC), alone or with its neighbours */
+    UC_UPPER = 1,           /* Lu, Lt */
+    UC_LOWER = 2,           /* Ll */
+    UC_OTHER_LETTER = 4,    /* Lm, Lo */
+    UC_MARK = 8,            /* M */
+    UC_NUMBER = 16,         /* N */
+    UC_PUNCT = 32,          /* P */
+    UC_SYMBOL = 64,         /* S */
+    UC_SPACE = 128,         /* White_Space */
+    UC_HAN = 256,           /* script Han */
+    UC_NFC_MAYBE = 512,     /* may change under composition (NFC), alone or with its neighbours */
     UC_BERT_PUNCT = 1024,   /* a word of its own for BERT */
     UC_BERT_ACCENT = 2048,  /* what BERT strips as accent, after decomposition */
     UC_BERT_DROPPED = 4096, /* control characters and the like, which BERT does not see */
@@ -32,7 +32,7 @@ enum unicode_class {
 
 #define UNICODE_LAST 0x10FFFF
 /* What uc_get gives for a byte that is not part of well-formed UTF-8: 0x110000 | byte. */
-#define UNICODE_INVALID 0x110000
+#define UNICODE_INVALID   0x110000
 #define UNICODE_TABLE_LEN (UNICODE_LAST + 1 + 256)
 
 extern uint16_t unicode_table[UNICODE_TABLE_LEN];

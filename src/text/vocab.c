@@ -28,8 +28,13 @@ const char *token_role_key(enum token_role role)
 
 void vocab_def_init(struct vocab_def *def)
 {
-    *def = (struct vocab_def){.add_bos = -1, .add_eos = -1, .add_sep = -1, .add_space_prefix = -1,
-                              .remove_extra_whitespaces = -1, .lowercase = -1, .strip_accents = -1};
+    *def = (struct vocab_def){.add_bos = -1,
+                              .add_eos = -1,
+                              .add_sep = -1,
+                              .add_space_prefix = -1,
+                              .remove_extra_whitespaces = -1,
+                              .lowercase = -1,
+                              .strip_accents = -1};
     for (int i = 0; i < N_TOKEN_ROLES; i++)
         def->role[i] = TOKEN_NONE;
 }
@@ -130,36 +135,76 @@ struct named_role {
 
 /* The first of these names that a vocabulary has takes the role, if the file gives it to none. */
 static const struct named_role named_roles[] = {
-    {"<|eot_id|>", ROLE_EOT},        {"<|im_end|>", ROLE_EOT},
-    {"<|end|>", ROLE_EOT},           {"<end_of_turn>", ROLE_EOT},
-    {"<|endoftext|>", ROLE_EOT},     {"<|end_of_text|>", ROLE_EOT},
-    {"<EOT>", ROLE_EOT},             {"_<EOT>", ROLE_EOT},
-    {"[EOT]", ROLE_EOT},             {"<｜end▁of▁sentence｜>", ROLE_EOT},
-    {"<end_of_utterance>", ROLE_EOT}, {"<|eom_id|>", ROLE_EOM},
-    {"<|fim_prefix|>", ROLE_FIM_PRE}, {"<fim-prefix>", ROLE_FIM_PRE},
-    {"<fim_prefix>", ROLE_FIM_PRE},  {"<｜fim▁begin｜>", ROLE_FIM_PRE},
-    {"<PRE>", ROLE_FIM_PRE},         {"▁<PRE>", ROLE_FIM_PRE},
-    {"<|code_prefix|>", ROLE_FIM_PRE}, {"<|prefix|>", ROLE_FIM_PRE},
-    {"<|fim_suffix|>", ROLE_FIM_SUF}, {"<fim-suffix>", ROLE_FIM_SUF},
-    {"<fim_suffix>", ROLE_FIM_SUF},  {"<｜fim▁hole｜>", ROLE_FIM_SUF},
-    {"<SUF>", ROLE_FIM_SUF},         {"▁<SUF>", ROLE_FIM_SUF},
-    {"<|code_suffix|>", ROLE_FIM_SUF}, {"<|suffix|>", ROLE_FIM_SUF},
-    {"<|fim_middle|>", ROLE_FIM_MID}, {"<fim-middle>", ROLE_FIM_MID},
-    {"<fim_middle>", ROLE_FIM_MID},  {"<｜fim▁end｜>", ROLE_FIM_MID},
-    {"<MID>", ROLE_FIM_MID},         {"▁<MID>", ROLE_FIM_MID},
-    {"<|code_middle|>", ROLE_FIM_MID}, {"<|middle|>", ROLE_FIM_MID},
-    {"<|fim_pad|>", ROLE_FIM_PAD},   {"<fim-pad>", ROLE_FIM_PAD},
-    {"<fim_pad>", ROLE_FIM_PAD},     {"<|fim_repo|>", ROLE_FIM_REP},
-    {"<|repo_name|>", ROLE_FIM_REP}, {"<fim-repo>", ROLE_FIM_REP},
-    {"<reponame>", ROLE_FIM_REP},    {"<|file_sep|>", ROLE_FIM_SEP},
+    {"<|eot_id|>", ROLE_EOT},
+    {"<|im_end|>", ROLE_EOT},
+    {"<|end|>", ROLE_EOT},
+    {"<end_of_turn>", ROLE_EOT},
+    {"<|endoftext|>", ROLE_EOT},
+    {"<|end_of_text|>", ROLE_EOT},
+    {"<EOT>", ROLE_EOT},
+    {"_<EOT>", ROLE_EOT},
+    {"[EOT]", ROLE_EOT},
+    {"<｜end▁of▁sentence｜>", ROLE_EOT},
+    {"<end_of_utterance>", ROLE_EOT},
+    {"<|eom_id|>", ROLE_EOM},
+    {"<|fim_prefix|>", ROLE_FIM_PRE},
+    {"<fim-prefix>", ROLE_FIM_PRE},
+    {"<fim_prefix>", ROLE_FIM_PRE},
+    {"<｜fim▁begin｜>", ROLE_FIM_PRE},
+    {"<PRE>", ROLE_FIM_PRE},
+    {"▁<PRE>", ROLE_FIM_PRE},
+    {"<|code_prefix|>", ROLE_FIM_PRE},
+    {"<|prefix|>", ROLE_FIM_PRE},
+    {"<|fim_suffix|>", ROLE_FIM_SUF},
+    {"<fim-suffix>", ROLE_FIM_SUF},
+    {"<fim_suffix>", ROLE_FIM_SUF},
+    {"<｜fim▁hole｜>", ROLE_FIM_SUF},
+    {"<SUF>", ROLE_FIM_SUF},
+    {"▁<SUF>", ROLE_FIM_SUF},
+    {"<|code_suffix|>", ROLE_FIM_SUF},
+    {"<|suffix|>", ROLE_FIM_SUF},
+    {"<|fim_middle|>", ROLE_FIM_MID},
+    {"<fim-middle>", ROLE_FIM_MID},
+    {"<fim_middle>", ROLE_FIM_MID},
+    {"<｜fim▁end｜>", ROLE_FIM_MID},
+    {"<MID>", ROLE_FIM_MID},
+    {"▁<MID>", ROLE_FIM_MID},
+    {"<|code_middle|>", ROLE_FIM_MID},
+    {"<|middle|>", ROLE_FIM_MID},
+    {"<|fim_pad|>", ROLE_FIM_PAD},
+    {"<fim-pad>", ROLE_FIM_PAD},
+    {"<fim_pad>", ROLE_FIM_PAD},
+    {"<|fim_repo|>", ROLE_FIM_REP},
+    {"<|repo_name|>", ROLE_FIM_REP},
+    {"<fim-repo>", ROLE_FIM_REP},
+    {"<reponame>", ROLE_FIM_REP},
+    {"<|file_sep|>", ROLE_FIM_SEP},
 };
 
 /* Tokens of these names end a generation, whatever their role. */
 static const char *const eog_names[] = {
-    "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>",
-    "<end_of_turn>", "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]",
-    "<|end_of_text|>", "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>",
-    "<｜end▁of▁sentence｜>", "[e~[",
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<|flush|>",
+    "<|calls|>",
+    "<end_of_turn>",
+    "<|endoftext|>",
+    "</s>",
+    "<|eom_id|>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
+    "<|end_of_text|>",
+    "<end_of_utterance>",
+    "<eos>",
+    "<turn|>",
+    "<|tool_response>",
+    "<｜end▁of▁sentence｜>",
+    "[e~[",
 };
 
 static void make_control(struct vocab *v, int32_t id)
@@ -186,8 +231,7 @@ static int read_roles(struct vocab *v, const struct vocab_def *def, struct err *
 {
     for (int i = 0; i < N_TOKEN_ROLES; i++) {
         if (def->role[i] >= v->n)
-            return fail(err, ERR_FORMAT,
-                        "tokenizer.ggml.%s is %lld, but the vocabulary has only %d tokens",
+            return fail(err, ERR_FORMAT, "tokenizer.ggml.%s is %lld, but the vocabulary has only %d tokens",
                         token_role_key((enum token_role)i), (long long)def->role[i], v->n);
         v->role[i] = def->role[i] < 0 ? TOKEN_NONE : (int32_t)def->role[i];
     }
@@ -297,8 +341,8 @@ static void set_strip_flags(struct vocab *v, const struct vocab_def *def)
 static int check_def(const struct vocab_def *def, size_t *n_bytes, struct err *err)
 {
     if (def->n_tokens == 0 || def->n_tokens > VOCAB_TOKENS_MAX)
-        return fail(err, ERR_FORMAT, "the vocabulary has %zu tokens; 1 to %zu are possible",
-                    def->n_tokens, VOCAB_TOKENS_MAX);
+        return fail(err, ERR_FORMAT, "the vocabulary has %zu tokens; 1 to %zu are possible", def->n_tokens,
+                    VOCAB_TOKENS_MAX);
     *n_bytes = 0;
     for (size_t i = 0; i < def->n_tokens; i++) {
         if (def->tokens[i].n > VOCAB_BYTES_MAX - *n_bytes)
@@ -308,8 +352,8 @@ static int check_def(const struct vocab_def *def, size_t *n_bytes, struct err *e
     }
     for (size_t i = 0; def->kinds && i < def->n_tokens; i++)
         if (def->kinds[i] < 0 || def->kinds[i] > TOKEN_BYTE)
-            return fail(err, ERR_FORMAT, "token %zu has type %d, known are 0 to %d", i,
-                        (int)def->kinds[i], TOKEN_BYTE);
+            return fail(err, ERR_FORMAT, "token %zu has type %d, known are 0 to %d", i, (int)def->kinds[i],
+                        TOKEN_BYTE);
     return OK;
 }
 

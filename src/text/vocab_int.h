@@ -12,7 +12,7 @@
 #include "text/tokenizer.h"
 
 #define VOCAB_TOKENS_MAX ((size_t)1 << 24)
-#define VOCAB_BYTES_MAX ((size_t)1 << 30)
+#define VOCAB_BYTES_MAX  ((size_t)1 << 30)
 
 enum token_flag { TOKEN_IS_EOG = 1, TOKEN_LSTRIP = 2, TOKEN_RSTRIP = 4 };
 
