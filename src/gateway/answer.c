@@ -8,7 +8,7 @@
 #include "gateway/cors.h"
 #include "gateway/gateway_int.h"
 
-#define HEADERS_MAX 24
+#define HEADERS_MAX 40
 
 struct headers {
     struct http_header items[HEADERS_MAX];
@@ -37,6 +37,37 @@ static void add_made(struct headers *h, struct str name, const char *fmt, ...)
     add(h, name, str_c(text));
 }
 
+/* The dialect writes its own names as lines; they become fields here. */
+static void add_limits(struct gw_request *r, struct headers *h)
+{
+    const struct limit_answer *a = &r->limit_told;
+    if (!r->has_limit_told || !r->client->write_limits)
+        return;
+    struct rate_limits l = {r->limits.rpm > 0 ? r->limits.rpm : -1,
+                            a->requests_left,
+                            a->requests_reset_ms,
+                            r->limits.tpm > 0 ? r->limits.tpm : -1,
+                            a->tokens_left,
+                            a->tokens_reset_ms,
+                            -1};
+    struct buf lines;
+    buf_init(&lines, 4096);
+    r->client->write_limits(&l, clock_wall_ns() / NS_PER_MS, &lines);
+    struct str rest = arena_str(&r->arena, buf_str(&lines)), line;
+    buf_deinit(&lines);
+    while (rest.n && str_split(&rest, '\n', &line)) {
+        size_t colon = str_find_char(line, ':', 0);
+        if (colon != STR_NONE)
+            add(h, str_sub(line, 0, colon), str_trim(str_sub(line, colon + 1, line.n)));
+    }
+}
+
+static void add_cost(struct gw_request *r, struct headers *h)
+{
+    add_made(h, S("x-sluice-cost-usd"), "%lld.%09lld", (long long)(r->cost_nano / 1000000000),
+             (long long)(r->cost_nano % 1000000000));
+}
+
 static void add_common(struct gw_request *r, struct headers *h)
 {
     add(h, S("x-request-id"), str_c(r->id));
@@ -51,6 +82,7 @@ static void add_common(struct gw_request *r, struct headers *h)
     add(h, S("x-sluice-cache"), S("off"));
     if (r->dropped.n)
         add(h, S("x-sluice-dropped"), buf_str(&r->dropped));
+    add_limits(r, h);
     struct str origin = cors_origin(r->config, r->http->head);
     if (origin.n) {
         add(h, S("access-control-allow-origin"), origin);
@@ -262,6 +294,7 @@ void answer_whole(struct gw_request *r)
     }
     struct headers h = {0};
     add_common(r, &h);
+    add_cost(r, &h);
     add(&h, S("content-type"), S("application/json"));
     r->status = 200;
     r->is_answered = true;

@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
-#include "gateway/gateway_int.h"
+#include "gateway/account.h"
 
 #define BACKOFF_FIRST_MS   200
 #define BACKOFF_MAX_MS     8000
@@ -55,6 +55,7 @@ static void prepare(struct gw_request *r, const struct config_target *t)
     r->is_raw = false;
     r->n_finished = 0;
     r->usage = (struct token_account){0};
+    r->produced_bytes = r->checkpointed_bytes = 0;
     buf_clear(&r->raw);
     buf_clear(&r->dropped);
     r->attempt_ms = loop_now_ms(r->thread->loop);
@@ -123,11 +124,11 @@ static void final_error(struct gw_request *r, struct chat_error *e)
 
 static enum gw_step give_up(struct gw_request *r)
 {
-    struct chat_error e = {.retry_after_ms = -1};
-    final_error(r, &e);
-    e.is_final = true;
+    r->failure = (struct chat_error){.retry_after_ms = -1};
+    final_error(r, &r->failure);
+    r->failure.is_final = true;
+    r->has_failure = true;
     r->outcome = GW_FAILED;
-    answer_error(r, &e);
     return GW_END;
 }
 
@@ -243,9 +244,9 @@ static void skip_small_contexts(struct gw_request *r)
 static void answer_as_it_is(struct gw_request *r)
 {
     r->outcome = GW_FAILED;
-    r->error.is_final = true;
-    r->at_route = r->n_route;
-    answer_error(r, &r->error);
+    r->failure = r->error;
+    r->failure.is_final = true;
+    r->has_failure = true;
     r->phase++; /* behind the attempts */
     gw_advance(r);
 }
@@ -309,6 +310,11 @@ void attempt_ended(struct gw_request *r)
     struct health *h = r->health;
     health_end(h, &provider_of(r, r->target)->breaker, !failed, their_fault, clock_now_ns());
     count(r, !failed ? "ok" : r->has_content ? "broken" : "failed");
+    account_attempt(r,
+                    !failed          ? OUTCOME_OK
+                    : r->has_content ? OUTCOME_INTERRUPTED
+                                     : OUTCOME_FAILED,
+                    failed ? r->error.status : 200);
     if (failed && !r->has_content)
         after_failure(r);
     else
@@ -325,4 +331,5 @@ void attempt_cancel(struct gw_request *r)
     health_end(r->health, &provider_of(r, r->target)->breaker, false, false, clock_now_ns());
     r->health = NULL;
     count(r, "cancelled");
+    account_attempt(r, OUTCOME_CANCELLED, 499);
 }

@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "gateway/gateway_int.h"
+#include "gateway/account.h"
 #include "net/addr.h"
 #include "net/sse.h"
 
@@ -276,7 +276,7 @@ static int write_body(struct hosted *h, const struct config_target *t, struct di
                       struct chat_error *e)
 {
     struct gw_request *r = h->r;
-    int64_t cap = r->model->max_output_tokens;
+    int64_t cap = account_output_cap(r);
     struct dialect_target target = {.model = t->model,
                                     .quirks = h->kind->quirks,
                                     .max_tokens_default = OUTPUT_DEFAULT_TOKENS,

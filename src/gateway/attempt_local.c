@@ -1,6 +1,6 @@
 /* attempt_local.c - Asking the engine of this process, through the seam of local.h. */
 #include "base/rand.h"
-#include "gateway/gateway_int.h"
+#include "gateway/account.h"
 
 static void on_done(void *ctx, struct local_call *call)
 {
@@ -10,8 +10,7 @@ static void on_done(void *ctx, struct local_call *call)
 
 static enum local_priority priority_of(const struct gw_request *r)
 {
-    (void)r;
-    return LOCAL_NORMAL;
+    return r->key ? (enum local_priority)r->key->def.priority : LOCAL_NORMAL;
 }
 
 static int start(struct gw_request *r, const struct config_target *t, struct chat_error *e)
@@ -19,7 +18,7 @@ static int start(struct gw_request *r, const struct config_target *t, struct cha
     struct local_ask ask = {
         .req = r->req,
         .model = t->model,
-        .max_tokens_cap = r->model->max_output_tokens,
+        .max_tokens_cap = account_output_cap(r),
         .priority = priority_of(r),
         .seed = str_hash(str_c(r->id)),
         .loop = r->thread->loop,

@@ -14,26 +14,36 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/rand.h"
-#include "gateway/gateway_int.h"
+#include "gateway/account.h"
+#include "gateway/auth.h"
 
 #define REQUEST_ARENA_FACTOR 6 /* parsed forms are larger than the body they came from */
 #define REQUEST_ARENA_MIN    ((size_t)1 << 20)
 #define ANSWER_BYTES_MAX     ((size_t)64 << 20)
 
 static enum gw_step phase_read(struct gw_request *r);
+static enum gw_step phase_deliver(struct gw_request *r);
 static enum gw_step phase_finish(struct gw_request *r);
 
 static const struct {
     const char *name;
     enum gw_step (*run)(struct gw_request *r);
 } phases[] = {
+    {"auth", phase_auth},       /* the key, and who holds it */
     {"read", phase_read},       /* body -> chat_request */
-    {"model", phase_model},     /* name -> configured model, and may this client use it */
+    {"model", phase_model},     /* name -> configured model, and may this key use it */
+    {"admit", phase_admit},     /* rates, concurrency, budgets: reserved as a whole or refused */
     {"route", phase_route},     /* its targets in the order in which they are tried */
+    {"open", phase_open},       /* the journal knows of it before anybody upstream does */
     {"attempt", phase_attempt}, /* ask them, one after the other */
-    {"finish", phase_finish},   /* account, log, free */
+    {"settle", phase_settle},   /* what it used is in the journal before the last byte is out */
+    {"deliver", phase_deliver}, /* the end of the answer, or the error */
+    {"finish", phase_finish},   /* log, free */
 };
-enum { PHASE_FINISH = sizeof phases / sizeof *phases - 1 };
+enum {
+    PHASE_FINISH = sizeof phases / sizeof *phases - 1,
+    PHASE_SETTLE = PHASE_FINISH - 2,
+};
 
 static const double duration_bounds[] = {0.01, 0.02, 0.04,  0.08,  0.16,  0.32,  0.64, 1.28,
                                          2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 0};
@@ -74,10 +84,17 @@ struct gateway *gateway_create(const struct gateway_options *options, struct err
     gw->proxies = options->proxies;
     gw->health = health_table_create();
     gw->tls = tls_client_create(NULL, err);
-    if (gw->health && gw->tls)
-        return gw;
+    bool ok = gw->health && gw->tls;
     if (!gw->health)
         fail(err, ERR_NOMEM, "no memory for the gateway");
+    if (ok && options->config->prices_file.n) {
+        char *path = str_dup_z(options->config->prices_file);
+        gw->prices = path ? price_table_load(path, err) : NULL;
+        free(path);
+        ok = gw->prices != NULL;
+    }
+    if (ok && (gw->ledger = ledger_create(options->config, options->n_threads, err)))
+        return gw;
     gateway_free(gw);
     return NULL;
 }
@@ -86,6 +103,8 @@ void gateway_free(struct gateway *gw)
 {
     if (!gw)
         return;
+    ledger_free(gw->ledger);
+    price_table_free(gw->prices);
     config_drop(gw->config);
     health_table_free(gw->health);
     tls_client_free(gw->tls);
@@ -113,6 +132,8 @@ void gateway_set_config(struct gateway *gw, struct config *config)
 
 const char *gateway_not_ready(struct gateway *gw)
 {
+    if (ledger_is_broken(gw->ledger))
+        return "the ledger cannot be written";
     return gw->is_draining ? "draining" : NULL;
 }
 
@@ -135,10 +156,15 @@ struct gw_thread *gw_thread_create(struct gateway *gw, struct loop *loop, int id
     t->rng = rng_seeded(t->next_id);
     struct http_client_options o = {.tls = gw->tls, .proxies = gw->proxies};
     t->client = http_client_create(loop, &o, err);
-    if (t->client)
-        return t;
-    free(t);
-    return NULL;
+    if (!t->client) {
+        free(t);
+        return NULL;
+    }
+    t->journal = ledger_journal(gw->ledger, idx);
+    t->flush.run = account_flush;
+    timer_init(&t->checkpoint, loop, account_checkpoint);
+    timer_start(&t->checkpoint, 1000);
+    return t;
 }
 
 void gw_thread_free(struct gw_thread *t)
@@ -146,6 +172,8 @@ void gw_thread_free(struct gw_thread *t)
     if (!t)
         return;
     assert(t->n_running == 0);
+    timer_stop(&t->checkpoint);
+    loop_withdraw(t->loop, LOOP_FIRST, &t->flush);
     http_client_free(t->client);
     free(t);
 }
@@ -169,7 +197,12 @@ static void on_client_gone(struct request *http)
     r->outcome = GW_CANCELLED;
     r->status = 499;
     attempt_cancel(r);
-    r->phase = PHASE_FINISH;
+    if (r->is_flushing) {
+        if (r->is_settled)
+            return; /* its record is on the way; who wrote it goes on */
+        account_forget(r);
+    }
+    r->phase = r->is_open && !r->is_settled ? PHASE_SETTLE : PHASE_FINISH;
     gw_advance(r);
 }
 
@@ -206,6 +239,11 @@ static struct gw_request *new_request(struct gw_thread *t, struct request *http)
     timer_init(&r->heartbeat, t->loop, answer_heartbeat);
     timer_init(&r->wait, t->loop, attempt_waited);
     t->n_running++;
+    r->next_running = t->running;
+    r->prev_running = &t->running;
+    if (t->running)
+        t->running->prev_running = &r->next_running;
+    t->running = r;
     return r;
 }
 
@@ -220,9 +258,13 @@ static void free_request(struct gw_request *r)
     buf_deinit(&r->out);
     buf_deinit(&r->dropped);
     buf_deinit(&r->raw);
+    key_release(ledger_keys(r->gw->ledger), r->key);
     config_drop(r->config);
     arena_deinit(&r->arena);
     r->thread->n_running--;
+    *r->prev_running = r->next_running;
+    if (r->next_running)
+        r->next_running->prev_running = r->prev_running;
     free(r);
 }
 
@@ -247,7 +289,8 @@ void gw_advance(struct gw_request *r)
         enum gw_step step = phases[r->phase].run(r);
         if (last || step == GW_WAIT)
             return;
-        r->phase = step == GW_END ? PHASE_FINISH : r->phase + 1;
+        /* What was opened must be settled, however it ends. */
+        r->phase = step != GW_END ? r->phase + 1 : r->is_open && !r->is_settled ? PHASE_SETTLE : PHASE_FINISH;
     }
 }
 
@@ -351,6 +394,7 @@ int gw_on_event(void *request, const struct chat_event *ev)
         r->error = *ev->error;
         return OK;
     }
+    r->produced_bytes += (int64_t)ev->text.n;
     if (ev->type == CHAT_EV_USAGE)
         r->usage = ev->usage;
     if (ev->type == CHAT_EV_FINISH)
@@ -373,18 +417,28 @@ void gw_on_done(struct gw_request *r)
     attempt_ended(r);
     if (goes_on)
         return;
-    r->phase = PHASE_FINISH;
+    r->phase = PHASE_SETTLE;
+    r->outcome = r->has_error ? GW_INTERRUPTED : GW_OK;
     if (r->has_error) {
-        r->outcome = GW_INTERRUPTED;
-        answer_error(r, &r->error);
-    } else {
-        r->outcome = GW_OK;
-        if (r->req->is_stream)
-            answer_stream_end(r);
-        else
-            answer_whole(r);
+        r->failure = r->error;
+        r->has_failure = true;
     }
     gw_advance(r);
+}
+
+/* ---- phase deliver ---- */
+
+static enum gw_step phase_deliver(struct gw_request *r)
+{
+    if (r->has_failure)
+        answer_error(r, &r->failure);
+    else if (r->outcome == GW_CANCELLED)
+        return GW_NEXT;
+    else if (r->req->is_stream)
+        answer_stream_end(r);
+    else
+        answer_whole(r);
+    return GW_NEXT;
 }
 
 /* ---- phase finish ---- */

@@ -14,6 +14,8 @@
 #include "base/rand.h"
 #include "gateway/breaker.h"
 #include "gateway/gateway.h"
+#include "gateway/ledger.h"
+#include "gateway/price.h"
 #include "gateway/providers.h"
 
 #define REQUEST_ID_BYTES 40
@@ -24,6 +26,8 @@ struct gateway {
     struct config *config; /* swapped under config_lock */
     pthread_mutex_t config_lock;
     struct health_table *health;
+    struct ledger *ledger;
+    struct price_table *prices; /* NULL: none configured; replaced only at start */
     struct tls_client *tls;
     const struct local_engine *local;
     const struct proxy_rules *proxies;
@@ -37,12 +41,23 @@ struct gw_thread {
     int idx;
     int n_running;
     uint64_t next_id;
-    struct rng rng; /* jitter of back-off */
+    struct rng rng;             /* jitter of back-off */
+    struct gw_request *running; /* all of this thread */
+    struct journal *journal;
+    struct record record;        /* scratch: large */
+    struct loop_task flush;      /* the turn's one write */
+    struct gw_request *flushing; /* wait for it */
+    struct timer checkpoint;
+    /* durability power: requests that wait for the disk, now and next time */
+    struct gw_request *syncing, *to_sync;
+    struct loop_task synced;
+    bool is_syncing;
 };
 
 enum gw_step { GW_NEXT, GW_WAIT, GW_END };
 
-enum gw_outcome { GW_OK, GW_FAILED, GW_CANCELLED, GW_INTERRUPTED };
+/* The values are those of enum record_outcome. */
+enum gw_outcome { GW_OK, GW_FAILED, GW_CANCELLED, GW_INTERRUPTED, GW_CACHED };
 
 struct gw_request;
 
@@ -69,6 +84,15 @@ struct gw_request {
     const struct dialect *client;
     struct chat_request *req;
     struct dialect_reply reply;
+
+    struct gw_request *next_running, **prev_running;
+
+    /* who asks */
+    struct gw_key *key; /* NULL: auth none */
+    struct config_limits limits;
+    struct reservation held;
+    struct limit_answer limit_told;
+    bool has_limit_told;
 
     /* route */
     struct config_model direct; /* made for PROVIDER/MODEL and for served local names */
@@ -114,8 +138,20 @@ struct gw_request {
     struct embed_answer *embeddings;
     int64_t n_counted; /* count_tokens; -1 */
 
+    /* an error that the client is told in phase deliver */
+    struct chat_error failure;
+    bool has_failure;
+
     /* the account */
     struct token_account usage;
+    int64_t produced_bytes, checkpointed_bytes; /* of text, for estimates */
+    struct record_attempt recorded[RECORD_ATTEMPTS_MAX];
+    int n_recorded;
+    int64_t cost_nano, billed_tokens;
+    bool is_open, is_settled, is_synced; /* in the journal */
+    bool is_flushing, is_journalled;
+    bool is_resumed;
+    struct gw_request *next_flushing;
     uint64_t first_content_ms; /* 0: none yet */
     enum gw_outcome outcome;
 };

@@ -3,11 +3,14 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -17,6 +20,7 @@
 #define KEYS_EVERY_NS    (500 * NS_PER_MS)
 #define FILES_MAX        4096
 #define KEYS_MAX         1000000
+#define SLOTS_MAX        64
 #define SEGMENT_READ_MAX ((size_t)128 << 20)
 
 struct sync_wish {
@@ -28,6 +32,7 @@ struct ledger {
     struct store *store;
     struct config_limits defaults;
     char folder[PATH_MAX];
+    int lock_fd; /* -1: none */
     int n_threads;
     struct journal **journals;
     uint64_t *synced; /* bytes of each journal that are on disk */
@@ -299,25 +304,66 @@ int ledger_open_store(const struct config *c, struct store **s, struct err *err)
     return store_open(c->state, s, err);
 }
 
-/* The journals lie beside the database: FILE.journal/ */
-static int make_folder(struct ledger *l, const struct config *c, struct err *err)
+/* The journals of a process lie beside the database, in a slot of their own: FILE.journal/SLOT/.
+ * The lock on a slot says that its process lives. */
+static int lock_slot(struct ledger *l, struct str path, int slot, struct err *err)
 {
-    struct str path = str_sub(c->state, sizeof "sqlite:" - 1, c->state.n);
-    int n = snprintf(l->folder, sizeof l->folder, "%.*s.journal", STR(path));
+    char lock[PATH_MAX + 16];
+    int n = snprintf(l->folder, sizeof l->folder, "%.*s.journal/%d", STR(path), slot);
     if (n < 0 || n >= (int)sizeof l->folder)
         return fail(err, ERR_LIMIT, "the path of the state is too long");
-    return sys_make_folders(l->folder, err);
+    if (sys_make_folders(l->folder, err) != OK)
+        return ERR_IO;
+    snprintf(lock, sizeof lock, "%s/lock", l->folder);
+    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fail_errno(err, errno, "cannot open '%s'", lock);
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return fd;
+    close(fd);
+    return ERR_BUSY;
 }
 
-/* What a former process left: its journals first, then what it had not closed. */
-static int recover(struct ledger *l, struct err *err)
+/* What a former process of this slot left: its journals first, then what it had not closed. */
+static int recover(struct ledger *l, int slot, struct err *err)
 {
+    store_set_slot(l->store, slot);
     int rc = drain(l, err);
     int n = rc == OK ? store_settle_orphans(l->store, err) : rc;
     if (n > 0)
         log_warn("ledger", "%d request%s of a former process settled as interrupted", n,
                  n == 1 ? " was" : "s were");
     return n < 0 ? n : OK;
+}
+
+/* Takes the first free slot; recovers it, and every other one whose process is gone. */
+static int take_slot(struct ledger *l, const struct config *c, struct err *err)
+{
+    struct str path = str_sub(c->state, sizeof "sqlite:" - 1, c->state.n);
+    int own = -1;
+    for (int slot = 0; slot < SLOTS_MAX; slot++) {
+        char folder[PATH_MAX + 32];
+        snprintf(folder, sizeof folder, "%.*s.journal/%d", STR(path), slot);
+        if (own >= 0 && access(folder, F_OK) != 0)
+            break; /* slots are used from the first on */
+        int fd = lock_slot(l, path, slot, err);
+        if (fd == ERR_BUSY)
+            continue;
+        int rc = fd < 0 ? fd : recover(l, slot, err);
+        if (own < 0 && rc == OK) {
+            own = slot;
+            l->lock_fd = fd;
+        } else if (fd >= 0) {
+            close(fd);
+        }
+        if (rc != OK)
+            return rc;
+    }
+    if (own < 0)
+        return fail(err, ERR_BUSY, "more than %d processes use the state '%.*s'", SLOTS_MAX, STR(path));
+    store_set_slot(l->store, own);
+    snprintf(l->folder, sizeof l->folder, "%.*s.journal/%d", STR(path), own);
+    return OK;
 }
 
 static int open_journals(struct ledger *l, int n_threads, struct err *err)
@@ -347,6 +393,7 @@ struct ledger *ledger_create(const struct config *c, int n_threads, struct err *
     l->defaults = c->limits;
     l->jobs_end = &l->jobs;
     l->keys_version = -1;
+    l->lock_fd = -1;
     buf_init(&l->text, SEGMENT_READ_MAX);
     pthread_mutex_init(&l->lock, NULL);
     pthread_condattr_t attr;
@@ -357,8 +404,7 @@ struct ledger *ledger_create(const struct config *c, int n_threads, struct err *
     l->keys = key_table_create();
     int rc = l->keys ? OK : fail(err, ERR_NOMEM, "no memory for the keys");
     rc = rc ? rc : store_open(c->state, &l->store, err);
-    rc = rc ? rc : make_folder(l, c, err);
-    rc = rc ? rc : recover(l, err);
+    rc = rc ? rc : take_slot(l, c, err);
     rc = rc ? rc : open_journals(l, n_threads, err);
     if (rc == OK) {
         l->keys_version = store_version(l->store);
@@ -397,6 +443,8 @@ void ledger_free(struct ledger *l)
     free(l->wishes);
     key_table_free(l->keys);
     store_close(l->store);
+    if (l->lock_fd >= 0)
+        close(l->lock_fd);
     buf_deinit(&l->text);
     pthread_mutex_destroy(&l->lock);
     pthread_cond_destroy(&l->wake);

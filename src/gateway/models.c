@@ -1,7 +1,7 @@
 /* models.c - GET /v1/models and /v1/models/ID: what this client may ask for. */
 #include "base/clock.h"
+#include "gateway/auth.h"
 #include "gateway/cors.h"
-#include "gateway/gateway_int.h"
 
 #define MODELS_MAX 4096
 
@@ -20,14 +20,17 @@ static void add(struct list *l, struct str id, struct str owner, int64_t created
             .id = id, .owned_by = owner, .created_s = created_s, .context_tokens = context};
 }
 
-static void collect(const struct gw_thread *t, const struct config *c, struct list *l)
+static void collect(const struct gw_thread *t, const struct config *c, const struct gw_key *k, struct list *l)
 {
+    struct str allowed = k ? k->def.models : S("");
     for (int i = 0; i < c->n_models; i++)
-        add(l, c->models[i].name, S("sluice"), 0, 0);
+        if (key_list_has(allowed, c->models[i].name))
+            add(l, c->models[i].name, S("sluice"), 0, 0);
     const struct local_engine *local = t->gw->local;
     struct local_model m;
     for (int i = 0; local->get_model(local->arg, i, &m); i++)
-        add(l, m.name, S("local"), m.created_s, m.context);
+        if (key_list_has(allowed, m.name))
+            add(l, m.name, S("local"), m.created_s, m.context);
 }
 
 void gw_thread_models(struct gw_thread *t, struct request *http)
@@ -38,8 +41,20 @@ void gw_thread_models(struct gw_thread *t, struct request *http)
     struct buf body;
     int status = 200;
     buf_init(&body, 4 << 20);
+    struct gw_key *key = NULL;
+    if (c->auth == AUTH_KEYS) {
+        struct chat_error e = {.retry_after_ms = -1};
+        key = auth_find(ledger_keys(t->gw->ledger), http->head, &e);
+        if (!key) {
+            answer_refusal(http, d, "", &e);
+            buf_deinit(&body);
+            config_drop(c);
+            return;
+        }
+    }
     if (l)
-        collect(t, c, l);
+        collect(t, c, key, l);
+    key_release(ledger_keys(t->gw->ledger), key);
     struct str id = str_sub(http->head->path, sizeof "/v1/models/" - 1, http->head->path.n);
     char decoded[512];
     ptrdiff_t n = http_percent_decode(id, false, decoded, sizeof decoded);

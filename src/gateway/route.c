@@ -67,15 +67,32 @@ enum gw_step phase_model(struct gw_request *r)
     return GW_NEXT;
 }
 
+/* Without a list a key may use every configured model and every served one; PROVIDER/MODEL only if
+ * its list names it. */
 bool route_may_use(const struct gw_request *r, struct str model)
 {
-    (void)model;
-    return r->config->auth == AUTH_NONE;
+    if (!r->key)
+        return true;
+    if (r->key->def.models.n)
+        return key_list_has(r->key->def.models, model);
+    return config_find_model(r->config, model) || r->gw->local->has_model(r->gw->local->arg, model);
+}
+
+static bool is_in_region(const struct gw_request *r, const struct config_target *t)
+{
+    return !r->key || r->key->def.regions.n == 0 || key_list_has(r->key->def.regions, t->region);
 }
 
 enum gw_step phase_route(struct gw_request *r)
 {
     for (int i = 0; i < r->model->n_targets && r->n_route < TARGETS_MAX; i++)
-        r->route[r->n_route++] = &r->model->targets[i];
-    return GW_NEXT;
+        if (is_in_region(r, &r->model->targets[i]))
+            r->route[r->n_route++] = &r->model->targets[i];
+    if (r->n_route)
+        return GW_NEXT;
+    struct chat_error e;
+    chat_error_set(&e, CHAT_ERR_PERMISSION, "model", "'%.*s' has no target in the regions of this key (%.*s)",
+                   STR(r->model->name), STR(r->key ? r->key->def.regions : S("")));
+    answer_error(r, &e);
+    return GW_END;
 }

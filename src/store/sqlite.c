@@ -40,8 +40,10 @@ static const char schema[] =
     "NOT NULL,"
     " total_ms INTEGER NOT NULL, PRIMARY KEY (request_id, idx)) WITHOUT ROWID;"
     "CREATE INDEX attempts_by_key ON attempts (key_id, end_s);"
-    "CREATE TABLE open_requests (id TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;"
-    "CREATE TABLE journal (segment TEXT PRIMARY KEY, offset INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE open_requests (id TEXT PRIMARY KEY, slot INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT "
+    "ROWID;"
+    "CREATE TABLE journal (slot INTEGER NOT NULL, segment TEXT NOT NULL, offset INTEGER NOT NULL, PRIMARY "
+    "KEY (slot, segment)) WITHOUT ROWID;"
     "PRAGMA user_version = 1;";
 
 enum statement {
@@ -73,11 +75,11 @@ static const char *const sql[N_STATEMENTS] = {
     [VERSION] = "PRAGMA data_version",
     [ADD_REQUEST] = "INSERT OR IGNORE INTO requests VALUES (?,?,?,?,?,?,?,?,?,?,?)",
     [ADD_ATTEMPT] = "INSERT OR IGNORE INTO attempts VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    [ADD_OPEN] = "INSERT OR REPLACE INTO open_requests VALUES (?,?)",
+    [ADD_OPEN] = "INSERT OR REPLACE INTO open_requests VALUES (?,?,?)",
     [DROP_OPEN] = "DELETE FROM open_requests WHERE id = ?",
-    [EACH_OPEN] = "SELECT record FROM open_requests",
-    [SET_POSITION] = "INSERT OR REPLACE INTO journal VALUES (?,?)",
-    [GET_POSITION] = "SELECT offset FROM journal WHERE segment = ?",
+    [EACH_OPEN] = "SELECT record FROM open_requests WHERE slot = ?",
+    [SET_POSITION] = "INSERT OR REPLACE INTO journal VALUES (?,?,?)",
+    [GET_POSITION] = "SELECT offset FROM journal WHERE slot = ? AND segment = ?",
     [SPENT] = "SELECT coalesce(sum(cost_nano), 0), coalesce(sum(input_fresh + cache_read + cache_write_5m + "
               "cache_write_1h + output), 0)"
               " FROM attempts WHERE key_id = ? AND end_s >= ?",
@@ -86,6 +88,7 @@ static const char *const sql[N_STATEMENTS] = {
 struct store {
     sqlite3 *db;
     sqlite3_stmt *statements[N_STATEMENTS];
+    int slot;
 };
 
 /* ---- helpers ---- */
@@ -303,6 +306,11 @@ int64_t store_version(struct store *s)
 
 /* ---- ledger ---- */
 
+void store_set_slot(struct store *s, int slot)
+{
+    s->slot = slot;
+}
+
 int store_begin(struct store *s, struct err *err)
 {
     return exec(s, "BEGIN IMMEDIATE", err, "begin a transaction");
@@ -385,7 +393,8 @@ static int put_open(struct store *s, struct str id, struct str record, struct er
     if (!st)
         return sql_fail(s, err, "add to the ledger");
     bind_text(st, 1, id);
-    sqlite3_bind_blob64(st, 2, record.p, record.n, SQLITE_TRANSIENT);
+    sqlite3_bind_int(st, 2, s->slot);
+    sqlite3_bind_blob64(st, 3, record.p, record.n, SQLITE_TRANSIENT);
     return run(s, st, err, "add to the ledger");
 }
 
@@ -409,8 +418,9 @@ int store_set_position(struct store *s, struct str segment, int64_t offset, stru
     sqlite3_stmt *st = get(s, SET_POSITION);
     if (!st)
         return sql_fail(s, err, "keep the journal's position");
-    bind_text(st, 1, segment);
-    sqlite3_bind_int64(st, 2, offset);
+    sqlite3_bind_int(st, 1, s->slot);
+    bind_text(st, 2, segment);
+    sqlite3_bind_int64(st, 3, offset);
     return run(s, st, err, "keep the journal's position");
 }
 
@@ -419,7 +429,8 @@ int64_t store_get_position(struct store *s, struct str segment)
     sqlite3_stmt *st = get(s, GET_POSITION);
     int64_t at = 0;
     if (st) {
-        bind_text(st, 1, segment);
+        sqlite3_bind_int(st, 1, s->slot);
+        bind_text(st, 2, segment);
         if (sqlite3_step(st) == SQLITE_ROW)
             at = sqlite3_column_int64(st, 0);
         sqlite3_reset(st);
@@ -431,7 +442,7 @@ int64_t store_get_position(struct store *s, struct str segment)
 static int read_open(struct store *s, struct buf *all, struct err *err)
 {
     sqlite3_stmt *st = get(s, EACH_OPEN);
-    int rc = st ? SQLITE_OK : SQLITE_ERROR;
+    int rc = st ? sqlite3_bind_int(st, 1, s->slot) : SQLITE_ERROR;
     while (st && (rc = sqlite3_step(st)) == SQLITE_ROW)
         buf_add(all, sqlite3_column_blob(st, 0), (size_t)sqlite3_column_bytes(st, 0));
     if (st)

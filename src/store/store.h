@@ -40,6 +40,9 @@ int64_t store_version(struct store *s);
 
 /* ---- ledger ---- */
 
+/* Several processes may share one state, each with a slot of its own (and journals of its own):
+ * open requests and positions belong to the slot. */
+void store_set_slot(struct store *s, int slot);
 /* Where the reader of the journals stands; kept in the same transaction as what it wrote. */
 int store_begin(struct store *s, struct err *err);
 int store_commit(struct store *s, struct err *err);
@@ -49,7 +52,7 @@ int store_add_open(struct store *s, const struct record *r, struct err *err);  /
 int store_add_checkpoint(struct store *s, const struct record *r, struct err *err);
 int store_set_position(struct store *s, struct str segment, int64_t offset, struct err *err);
 int64_t store_get_position(struct store *s, struct str segment); /* 0 if unknown */
-/* Requests that a former process left open become `interrupted`, with what their last checkpoint
+/* Requests that a former process of this slot left open become `interrupted`, with what their last checkpoint
  * said.  Returns how many, or an error. */
 int store_settle_orphans(struct store *s, struct err *err);
 
