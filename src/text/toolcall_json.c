@@ -89,14 +89,26 @@ static bool is_id_key(struct str key)
     return str_eq(key, S("id")) || str_eq(key, S("tool_call_id"));
 }
 
+static bool is_name_key(struct str key, const struct toolcall_format *f)
+{
+    return str_eq(key, S("name")) || str_eq(key, S("function")) ||
+           (f->name_key[0] && str_eq(key, str_c(f->name_key)));
+}
+
+/* Without a marker in front, an object is only taken for a call while its keys are a call's:
+ * other JSON must stream on as text at once. */
+static bool may_be_call(struct str key, const struct toolcall_format *f)
+{
+    return !f->is_bare || is_name_key(key, f) || is_args_key(key, f) || is_id_key(key) ||
+           str_eq(key, S("type"));
+}
+
 static void take_member(struct str key, struct str value, const struct toolcall_format *f,
                         struct toolcall_head *head)
 {
     bool is_text = value.n >= 2 && value.p[0] == '"';
     struct str inside = is_text ? str_sub(value, 1, value.n - 1) : value;
-    bool is_name = str_eq(key, S("name")) || str_eq(key, S("function")) ||
-                   (f->name_key[0] && str_eq(key, str_c(f->name_key)));
-    if (is_name && is_text) {
+    if (is_name_key(key, f) && is_text) {
         head->name = inside;
     } else if (is_id_key(key)) {
         head->id = inside;
@@ -127,6 +139,8 @@ enum toolcall_scan toolcall_scan_head(struct str s, const struct toolcall_format
         }
         if (found != SCAN_ARGS)
             return found;
+        if (!may_be_call(key, f))
+            return SCAN_BAD;
         if (str_eq(key, S("function")) && s.p[value] == '{' && !head->nested) {
             head->nested = 1;
             at = value + 1;

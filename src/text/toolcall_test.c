@@ -128,6 +128,8 @@ TEST(what_is_no_call_stays_text)
     check("hermes", "x <tool_c", "T(x <tool_c)");
     check("hermes", "<tool_call>\n{\"name\": \"f\"", "T(<tool_call>\n{\"name\": \"f\")");
     check("llama3", "{\"name\": \"Bob\", \"age\": 3}", "T({\"name\": \"Bob\", \"age\": 3})");
+    check("llama3", "{\"answer\": 42, \"name\": \"f\", \"parameters\": {}}",
+          "T({\"answer\": 42, \"name\": \"f\", \"parameters\": {}})");
     check("llama3", "Use {\"name\": \"f\", \"parameters\": {}}",
           "T(Use {\"name\": \"f\", \"parameters\": {}})");
     check("pythonic", "[1] is a citation", "T([1] is a citation)");
@@ -372,7 +374,7 @@ TEST(the_family_is_seen_in_the_template)
     CHECK(toolcall_prompt_opens_reasoning(toolcall_format_named("hermes"),
                                           S("<|im_start|>assistant\n<think>\n")));
     CHECK(!toolcall_prompt_opens_reasoning(toolcall_format_named("hermes"), S("<think>\n\n</think>\n\n")));
-    CHECK(!toolcall_prompt_opens_reasoning(toolcall_format_named("llama3"), S("<think>")));
+    CHECK(!toolcall_prompt_opens_reasoning(toolcall_format_named("harmony"), S("<think>")));
 }
 
 /* What the grammar is told to force is what the parser reads. */
