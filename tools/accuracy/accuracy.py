@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Compare logits with the float64 reference, beside llama.cpp's: every architecture and tensor type.
+
+  make MODE=release lib && tools/accuracy/accuracy.py --llama-cpp DIR [--only WORDS] [--tokens 192]
+
+DIR is a built tree of llama.cpp (include/, ggml/include/, build/bin/*.so); without it only our own errors
+are shown.  Prints a Markdown table: RMS error of all logits against the reference and its median
+over positions (a mixture of experts has rare positions where rounding tips the choice of an expert, which
+the RMS of few positions is dominated by), positions whose best token agrees, and perplexity of the token
+sequence relative to the reference's.  Models are random (make_gguf.py --wild).  Needs numpy and cc.
+"""
+import argparse
+import math
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(HERE, "..", "ref"))
+from ref_forward import Model  # noqa: E402
+
+TINY = "--layers 2 --dim 256 --heads 4 --kv-heads 2 --ff 512 --vocab 1000"
+CASES = [("llama " + t, "--arch llama --type " + t) for t in
+         "f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q2_k q3_k q4_k q5_k q6_k iq4_nl iq4_xs mxfp4 nvfp4".split()] + [
+    ("llama q4_k_m untied, llama3 rope", "--arch llama --type q4_k_m --rope llama3 --untied"),
+    ("llama q8_0, linear rope", "--arch llama --type q8_0 --rope linear:4"),
+    ("llama q8_0, yarn beyond its original context", "--arch llama --type q8_0 --rope yarn:4:64 --ctx 256"),
+    ("llama f16, head size 96", "--arch llama --type f16 --head-dim 96"),
+    ("mixtral f16", "--arch llama --type f16 --experts 4"),
+    ("mixtral q4_k_m", "--arch llama --type q4_k_m --experts 8"),
+    ("qwen2 f16", "--arch qwen2 --type f16"), ("qwen2 q4_k_m", "--arch qwen2 --type q4_k_m"),
+    ("qwen3 f16", "--arch qwen3 --type f16 --head-dim 128"), ("qwen3 q4_0", "--arch qwen3 --type q4_0 --head-dim 128"),
+    ("qwen3moe f16", "--arch qwen3moe --type f16 --experts 8 --experts-used 3 --expert-ff 256"),
+    ("qwen3moe q8_0", "--arch qwen3moe --type q8_0 --experts 8 --experts-used 3 --expert-ff 256"),
+]
+
+
+def build(llama_cpp, folder):
+    """The two programs that print logits."""
+    ours = os.path.join(folder, "ours")
+    subprocess.run(["cc", "-O1", "-D_GNU_SOURCE", "-I" + ROOT + "/src", HERE + "/logits.c", ROOT + "/build/release/libsluice.a",
+                    "-lpcre2-8", "-lutf8proc", "-lm", "-lpthread", "-o", ours], check=True)
+    if not llama_cpp:
+        return ours, None
+    theirs, lib = os.path.join(folder, "theirs"), os.path.abspath(llama_cpp) + "/build/bin"
+    subprocess.run(["cc", "-O1", "-I" + llama_cpp + "/include", "-I" + llama_cpp + "/ggml/include", HERE + "/logits_llama_cpp.c",
+                    "-L" + lib, "-Wl,-rpath," + lib, "-lllama", "-lggml", "-lggml-base", "-o", theirs], check=True)
+    return ours, theirs
+
+
+def perplexity(y, tokens):
+    m = y.max(1, keepdims=True)
+    log_p = y - m - np.log(np.exp(y - m).sum(1, keepdims=True))
+    return math.exp(-log_p[np.arange(len(tokens) - 1), tokens[1:]].mean())
+
+
+def judge(program, path, ids, want, tokens):
+    """(rms, median rms, agreeing positions, perplexity ratio)"""
+    out = path + ".f32"
+    subprocess.run([program, path, ids, out], check=True)
+    y = np.fromfile(out, "<f4").reshape(want.shape).astype(np.float64)
+    e = ((y - want) ** 2).mean(1)
+    return math.sqrt(e.mean()), math.sqrt(np.median(e)), int((y.argmax(1) == want.argmax(1)).sum()), perplexity(y, tokens) / perplexity(want, tokens)
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("--llama-cpp")
+    a.add_argument("--only", default="")
+    a.add_argument("--tokens", type=int, default=192)
+    o = a.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        ours, theirs = build(o.llama_cpp, folder)
+        print("| model | RMS: llama.cpp | ours | ratio | median ratio | best token of %d: llama.cpp, ours | perplexity / reference's: llama.cpp, ours |" % o.tokens)
+        print("|---|---|---|---|---|---|---|")
+        for i, (name, options) in enumerate(CASES):
+            if o.only not in name:
+                continue
+            path, ids = os.path.join(folder, "m.gguf"), os.path.join(folder, "ids")
+            subprocess.run([sys.executable, HERE + "/../make_gguf.py", "--wild", "--seed", str(i + 1)] + TINY.split() + options.split() + [path],
+                           check=True, stderr=subprocess.DEVNULL)
+            tokens = np.random.default_rng(i).integers(0, 1000, o.tokens)
+            np.savetxt(ids, tokens, "%d")
+            want = Model(path).logits(list(tokens))
+            x = judge(ours, path, ids, want, tokens)
+            t = judge(theirs, path, ids, want, tokens) if theirs else (float("nan"),) * 4
+            print("| %s | %.5f | %.5f | %.2f | %.2f | %s, %d | %.5f, %.5f |" %
+                  (name, t[0], x[0], x[0] / t[0], x[1] / t[1], t[2], x[2], t[3], x[3]), flush=True)
+
+
+main()
