@@ -9,7 +9,7 @@
 #include "net/http.h"
 
 struct outcome {
-    int rc;            /* of the head */
+    int rc; /* of the head */
     int status_or_method;
     int n_fields;
     uint64_t body_hash, body_bytes;

@@ -24,7 +24,7 @@ static int parse_port(struct str text, uint16_t *port, struct err *err)
 
 int addr_parse(struct str text, struct str *host, uint16_t *port, struct err *err)
 {
-    if (text.n && text.p[0] == '[') {
+    if (str_starts(text, S("["))) {
         size_t close = str_find_char(text, ']', 0);
         if (close == STR_NONE || close + 1 >= text.n || text.p[close + 1] != ':')
             return fail(err, ERR_ARG, "'%.*s' is not an address like [::1]:8080", STR(text));
@@ -37,8 +37,7 @@ int addr_parse(struct str text, struct str *host, uint16_t *port, struct err *er
         return parse_port(text, port, err);
     }
     if (str_find_char(text, ':', colon + 1) != STR_NONE)
-        return fail(err, ERR_ARG, "'%.*s': write an IPv6 address in brackets, like [::1]:8080",
-                    STR(text));
+        return fail(err, ERR_ARG, "'%.*s': write an IPv6 address in brackets, like [::1]:8080", STR(text));
     *host = str_sub(text, 0, colon);
     return parse_port(str_sub(text, colon + 1, text.n), port, err);
 }
@@ -56,16 +55,14 @@ bool addr_host_is_loopback(struct str host)
         if (inet_pton(AF_INET, text, &v4) == 1)
             return (ntohl(v4.s_addr) >> 24) == 127;
         if (inet_pton(AF_INET6, text, &v6) == 1)
-            return IN6_IS_ADDR_LOOPBACK(&v6) ||
-                   (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
+            return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
     }
     if (str_ends(host, S(".")))
         host.n--;
     if (str_eq_nocase(host, S("localhost")))
         return true;
     const size_t suffix_n = sizeof ".localhost" - 1;
-    return host.n > suffix_n &&
-           str_eq_nocase(str_sub(host, host.n - suffix_n, host.n), S(".localhost"));
+    return host.n > suffix_n && str_eq_nocase(str_sub(host, host.n - suffix_n, host.n), S(".localhost"));
 }
 
 void addr_to_text(const struct sockaddr *addr, char text[ADDR_TEXT_MAX])
@@ -106,7 +103,7 @@ static int parse_authority(struct str text, struct str authority, struct url *ur
         authority = str_sub(authority, at + 1, authority.n);
     }
     struct str port = S("");
-    if (authority.n && authority.p[0] == '[') {
+    if (str_starts(authority, S("["))) {
         size_t close = str_find_char(authority, ']', 0);
         struct str rest = close == STR_NONE ? S("") : str_sub(authority, close + 1, authority.n);
         if (close == STR_NONE || (rest.n && rest.p[0] != ':'))
@@ -128,7 +125,7 @@ static int parse_authority(struct str text, struct str authority, struct url *ur
 int url_parse(struct str text, struct url *url, struct err *err)
 {
     *url = (struct url){0};
-    if (!has_only_visible(text) || str_find_char(text, '#', 0) != STR_NONE)
+    if (!text.p || !has_only_visible(text) || str_find_char(text, '#', 0) != STR_NONE)
         return fail(err, ERR_ARG, "'%.*s' has a byte that a URL here cannot have", STR(text));
     size_t colon = str_find(text, S("://"), 0);
     url->scheme = str_sub(text, 0, colon == STR_NONE ? 0 : colon);
@@ -177,12 +174,15 @@ static int open_bound(const struct addrinfo *a, uint16_t port, bool shares_port)
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_storage addr;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } addr = {0};
     socklen_t n = sizeof addr;
-    if (getsockname(fd, (struct sockaddr *)&addr, &n) < 0)
+    if (getsockname(fd, &addr.any, &n) < 0)
         return 0;
-    return ntohs(addr.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&addr)->sin6_port
-                                            : ((struct sockaddr_in *)&addr)->sin_port);
+    return ntohs(addr.any.sa_family == AF_INET6 ? addr.v6.sin6_port : addr.v4.sin_port);
 }
 
 /* Accepted sockets inherit these, which saves a system call per connection for each. */
@@ -239,8 +239,8 @@ static bool is_family_missing(int errnum)
     return errnum == EAFNOSUPPORT || errnum == EADDRNOTAVAIL;
 }
 
-int addr_listen(struct str host, uint16_t port, int n_sockets, int *fds, size_t fds_cap,
-                uint16_t *bound_port, struct err *err)
+int addr_listen(struct str host, uint16_t port, int n_sockets, int *fds, size_t fds_cap, uint16_t *bound_port,
+                struct err *err)
 {
     assert(n_sockets > 0);
     char name[HOST_NAME_MAX_BYTES + 1], service[8];
@@ -271,7 +271,10 @@ int addr_listen(struct str host, uint16_t port, int n_sockets, int *fds, size_t 
     if (failed || n_addrs == 0) {
         for (size_t i = 0; i < n_addrs * (size_t)n_sockets; i++)
             close(fds[i]);
-        return fail_errno(err, failed ? failed : missing ? missing : EADDRNOTAVAIL,
+        return fail_errno(err,
+                          failed    ? failed
+                          : missing ? missing
+                                    : EADDRNOTAVAIL,
                           "port %u of '%s' cannot be listened on", port, host.n ? name : "*");
     }
     *bound_port = port;

@@ -11,7 +11,7 @@
 
 struct sockaddr;
 
-#define ADDR_TEXT_MAX 64 /* of a numeric address with port and NUL */
+#define ADDR_TEXT_MAX       64 /* of a numeric address with port and NUL */
 #define HOST_NAME_MAX_BYTES 253
 
 /* "127.0.0.1:8080", "[::1]:8080", "host:8080", ":8080" (every interface), "8080" (the same).
@@ -44,7 +44,7 @@ int url_parse(struct str text, struct url *url, struct err *err);
  * of addresses (a name may have more than one: localhost has two), or an error.  With port 0
  * the system chooses one; *bound_port says which.  A port that another process has is an
  * error, also if that process shares its port. */
-int addr_listen(struct str host, uint16_t port, int n_sockets, int *fds, size_t fds_cap,
-                uint16_t *bound_port, struct err *err);
+int addr_listen(struct str host, uint16_t port, int n_sockets, int *fds, size_t fds_cap, uint16_t *bound_port,
+                struct err *err);
 
 #endif

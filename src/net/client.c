@@ -39,8 +39,7 @@ static void free_call(struct http_call *call)
 
 static void recycle_calls(struct loop_task *task)
 {
-    struct http_client *client =
-        (struct http_client *)((char *)task - offsetof(struct http_client, recycle));
+    struct http_client *client = (struct http_client *)((char *)task - offsetof(struct http_client, recycle));
     while (client->ended_calls) {
         struct http_call *call = client->ended_calls;
         client->ended_calls = call->next;
@@ -204,8 +203,7 @@ static void dial_is_done(void *arg, int fd, const char *why)
     if (fd < 0) {
         origin_forget_addresses(call->origin); /* they may have changed */
         char sentence[320];
-        snprintf(sentence, sizeof sentence, "no connection to '%.64s': %s", call->origin->host,
-                 why);
+        snprintf(sentence, sizeof sentence, "no connection to '%.64s': %s", call->origin->host, why);
         call_finish(call, CALL_CONNECT, sentence);
         return;
     }
@@ -218,8 +216,7 @@ void call_got_addresses(struct http_call *call)
     struct origin *o = call->origin;
     struct http_client *client = call->client;
     call->phase = CALL_DIAL;
-    call->dial = dial_start(client->loop, o->addrs, o->n_addrs, dial_is_done, call, dial_is_freed,
-                            client);
+    call->dial = dial_start(client->loop, o->addrs, o->n_addrs, dial_is_done, call, dial_is_freed, client);
     if (call->dial)
         client->n_pending++;
     else
@@ -283,8 +280,7 @@ static bool write_head(struct http_call *call, const struct http_call_options *o
         http_write_field(out, S("proxy-authorization"), proxy->authorization);
     for (int i = 0; i < o->n_headers; i++)
         http_write_field(out, o->headers[i].name, o->headers[i].value);
-    buf_str_add(out, o->accept_gzip ? S("accept-encoding: gzip\r\n")
-                                    : S("accept-encoding: identity\r\n"));
+    buf_str_add(out, o->accept_gzip ? S("accept-encoding: gzip\r\n") : S("accept-encoding: identity\r\n"));
     if (o->body.n || o->has_body)
         http_write_field_u64(out, S("content-length"), o->body.n);
     http_write_end(out);

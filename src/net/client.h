@@ -26,12 +26,12 @@ struct http_call;
 
 /* Zero means the default in brackets.  tls and proxies are borrowed until http_client_free. */
 struct http_client_options {
-    struct tls_client *tls;          /* NULL: https calls fail with CALL_TLS */
+    struct tls_client *tls;            /* NULL: https calls fail with CALL_TLS */
     const struct proxy_rules *proxies; /* NULL: none */
-    int idle_per_origin_max;         /* kept connections per (host, port, ...) [256] */
-    int idle_timeout_ms;             /* a kept connection is closed after this [60 s] */
-    int dns_ttl_ms;                  /* addresses are asked again after this [60 s] */
-    size_t head_bytes_max;           /* of a response [64 KiB, which is also the most] */
+    int idle_per_origin_max;           /* kept connections per (host, port, ...) [256] */
+    int idle_timeout_ms;               /* a kept connection is closed after this [60 s] */
+    int dns_ttl_ms;                    /* addresses are asked again after this [60 s] */
+    size_t head_bytes_max;             /* of a response [64 KiB, which is also the most] */
 };
 
 struct http_client *http_client_create(struct loop *loop, const struct http_client_options *options,
@@ -82,9 +82,9 @@ struct http_call_options {
     struct str target;                 /* "/path?query" */
     const struct http_header *headers; /* without Host, Content-Length, Connection */
     int n_headers;
-    struct str body;       /* sent with Content-Length if has_body or n > 0 */
-    bool has_body;         /* send "Content-Length: 0" also for an empty one */
-    bool accept_gzip;      /* ask for gzip and undo it; otherwise "identity" is asked for */
+    struct str body;  /* sent with Content-Length if has_body or n > 0 */
+    bool has_body;    /* send "Content-Length: 0" also for an empty one */
+    bool accept_gzip; /* ask for gzip and undo it; otherwise "identity" is asked for */
     struct http_call_callbacks callbacks;
     void *user;
     /* 0: no such timeout */
@@ -95,8 +95,7 @@ struct http_call_options {
 };
 
 /* Never NULL for want of an upstream: such failures come by on_done.  NULL only without memory. */
-struct http_call *http_call_start(struct http_client *client,
-                                  const struct http_call_options *options);
+struct http_call *http_call_start(struct http_client *client, const struct http_call_options *options);
 
 /* Ends the call without a callback.  Its connection is closed unless the answer was complete. */
 void http_call_cancel(struct http_call *call);

@@ -17,9 +17,9 @@
 #include "net/conn_int.h"
 #include "net/dial_int.h"
 
-#define ORIGIN_BUCKETS 64
-#define SCRATCH_BYTES 65536
-#define CALLS_POOL_MAX 256
+#define ORIGIN_BUCKETS      64
+#define SCRATCH_BYTES       65536
+#define CALLS_POOL_MAX      256
 #define CALL_HEAD_BYTES_MAX (1u << 20)
 
 struct lookup;
@@ -33,14 +33,14 @@ struct origin {
     uint16_t port;
     bool is_tls;
     const struct proxy_server *proxy;
-    int n_uses;                      /* calls and connections that point here */
-    struct upstream *idle, *oldest;  /* kept connections, used last first */
+    int n_uses;                     /* calls and connections that point here */
+    struct upstream *idle, *oldest; /* kept connections, used last first */
     int n_idle;
     union dial_addr addrs[DIAL_ADDRS_MAX];
     int n_addrs;
     uint64_t addrs_until_ms;
-    struct lookup *lookup;           /* under way, or NULL */
-    struct http_call *waiting;       /* for it */
+    struct lookup *lookup;     /* under way, or NULL */
+    struct http_call *waiting; /* for it */
     SSL_SESSION *session;
 };
 
@@ -49,15 +49,15 @@ enum call_phase { CALL_LOOKUP, CALL_DIAL, CALL_SETUP, CALL_HEAD, CALL_BODY, CALL
 struct http_call {
     struct http_client *client;
     struct origin *origin;
-    struct upstream *up; /* from SETUP on */
-    struct dial *dial;   /* during DIAL */
+    struct upstream *up;           /* from SETUP on */
+    struct dial *dial;             /* during DIAL */
     struct http_call *next, *prev; /* all calls of the client, or the free list */
     struct http_call *next_waiting;
     struct http_call_callbacks on;
     void *user;
-    struct buf head;  /* the request's */
-    struct str body;  /* borrowed */
-    size_t sent;      /* bytes of head and body given to the socket */
+    struct buf head; /* the request's */
+    struct str body; /* borrowed */
+    size_t sent;     /* bytes of head and body given to the socket */
     int connect_ms, first_byte_ms, idle_ms;
     struct timer phase_timer, total_timer;
     struct loop_task turn_end; /* a result found inside http_call_start, or reading to go on */
@@ -75,20 +75,20 @@ enum upstream_phase { UP_TUNNEL, UP_HANDSHAKE, UP_ACTIVE, UP_IDLE, UP_CLOSED };
 struct upstream {
     struct conn io; /* first */
     struct origin *origin;
-    struct upstream *next, *prev;         /* in origin->idle, used last first */
+    struct upstream *next, *prev;           /* in origin->idle, used last first */
     struct upstream *next_open, *prev_open; /* all of the client */
     struct http_call *call;
     struct timer idle_timer;
-    struct buf in;   /* a head that has come in part */
+    struct buf in;     /* a head that has come in part */
     struct buf tunnel; /* the CONNECT request, as far as it is not sent */
     struct http_parser parser;
     struct http_body body;
-    bool was_used;    /* has carried a call before this one */
-    bool has_answer;  /* a byte of the present answer has come */
-    bool keep_alive;  /* the answer allows another */
-    bool has_extra;   /* more came than the answer: never use it again */
+    bool was_used;   /* has carried a call before this one */
+    bool has_answer; /* a byte of the present answer has come */
+    bool keep_alive; /* the answer allows another */
+    bool has_extra;  /* more came than the answer: never use it again */
     bool is_blocked;
-    bool send_broke;  /* a write failed: told when it can be */
+    bool send_broke; /* a write failed: told when it can be */
     uint8_t phase;
 };
 

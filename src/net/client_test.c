@@ -155,7 +155,8 @@ TEST(bodies_of_all_kinds_are_read)
     CHECK_INT(a.result, CALL_OK);
     CHECK_STR(buf_str(&a.body), S("hello"));
     CHECK_INT(a.status, 200);
-    a = get(S("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"), false);
+    a = get(S("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"),
+            false);
     CHECK_INT(a.result, CALL_OK);
     CHECK_STR(buf_str(&a.body), S("hello"));
     a = get(S("HTTP/1.0 200 OK\r\n\r\nuntil the end"), true);
@@ -202,8 +203,8 @@ TEST(requests_are_written_properly)
     struct answer a = {0};
     struct http_header headers[] = {{S("content-type"), S("application/json")},
                                     {S("x-evil"), S("a\r\nb: c")}};
-    struct http_call_options o = {.method = S("POST"), .target = S("/v1/x?y=1"), .headers = headers,
-                                  .n_headers = 2, .body = S("{}")};
+    struct http_call_options o = {
+        .method = S("POST"), .target = S("/v1/x?y=1"), .headers = headers, .n_headers = 2, .body = S("{}")};
     start(&a, o);
     int fd = raw_accept(loop, listener);
     await_request(fd);
@@ -212,7 +213,8 @@ TEST(requests_are_written_properly)
     buf_init(&want, 1000);
     buf_printf(&want,
                "POST /v1/x?y=1 HTTP/1.1\r\nhost: 127.0.0.1:%u\r\ncontent-type: application/json\r\n"
-               "x-evil: a??b: c\r\naccept-encoding: identity\r\ncontent-length: 2\r\n\r\n{}", port);
+               "x-evil: a??b: c\r\naccept-encoding: identity\r\ncontent-length: 2\r\n\r\n{}",
+               port);
     CHECK_STR(buf_str(&request), buf_str(&want));
     raw_send(loop, fd, S("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
     expect(&a, CALL_OK);
@@ -436,7 +438,8 @@ TEST(a_call_can_be_cancelled_at_any_time)
         start(i ? &d : &c, (struct http_call_options){0});
         fd = raw_accept(loop, listener);
         await_request(fd);
-        raw_send(loop, fd, S("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n"));
+        raw_send(loop, fd,
+                 S("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n"));
         CHECK(raw_read(loop, fd, &got, NULL));
         close(fd);
     }
@@ -606,9 +609,8 @@ TEST(plain_calls_go_through_a_proxy_with_the_whole_url)
     start(&a, call);
     int fd = raw_accept(loop, proxy);
     await_request(fd);
-    CHECK(str_starts(buf_str(&request),
-                     S("GET http://up.test/x HTTP/1.1\r\nhost: up.test\r\n"
-                       "proxy-authorization: Basic bWU6cEBzcw==\r\n")));
+    CHECK(str_starts(buf_str(&request), S("GET http://up.test/x HTTP/1.1\r\nhost: up.test\r\n"
+                                          "proxy-authorization: Basic bWU6cEBzcw==\r\n")));
     raw_send(loop, fd, S("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
     expect(&a, CALL_OK);
     close(fd);
@@ -620,9 +622,9 @@ TEST(plain_calls_go_through_a_proxy_with_the_whole_url)
 TEST(proxy_exceptions)
 {
     struct err err;
-    struct proxy_rules *r = proxy_rules_create(
-        S("proxy:3128"), S("http://p2"), S("a.test, .b.test,c.test:8443,10.0.0.0/8,fd00::/8,[::2]:5,1.2.3.4"),
-        &err);
+    struct proxy_rules *r =
+        proxy_rules_create(S("proxy:3128"), S("http://p2"),
+                           S("a.test, .b.test,c.test:8443,10.0.0.0/8,fd00::/8,[::2]:5,1.2.3.4"), &err);
     REQUIRE(r);
     CHECK_STR(proxy_find(r, true, S("x.test"), 443)->host, S("proxy"));
     CHECK_INT(proxy_find(r, true, S("x.test"), 443)->port, 3128);

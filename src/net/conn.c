@@ -11,10 +11,10 @@
 #define TLS_RECORD_BYTES 16384
 
 #ifdef SLUICE_HOSTILE
-#define READ_BYTES_MAX 1
+#define READ_BYTES_MAX  1
 #define WRITE_BYTES_MAX 3
 #else
-#define READ_BYTES_MAX ((size_t)1 << 30)
+#define READ_BYTES_MAX  ((size_t)1 << 30)
 #define WRITE_BYTES_MAX ((size_t)1 << 30)
 #endif
 

@@ -10,7 +10,7 @@
 
 #include "net/loop.h"
 
-#define DIAL_ADDRS_MAX 8
+#define DIAL_ADDRS_MAX  8
 #define DIAL_STAGGER_MS 250
 
 union dial_addr {
@@ -25,8 +25,8 @@ struct dial;
  * on_done(arg, -1, why), never from inside dial_start.  on_freed follows when the memory is
  * gone, also after dial_cancel.  Returns NULL without memory: then neither is called. */
 struct dial *dial_start(struct loop *loop, const union dial_addr *addrs, int n_addrs,
-                        void (*on_done)(void *arg, int fd, const char *why),
-                        void *arg, void (*on_freed)(void *free_arg), void *free_arg);
+                        void (*on_done)(void *arg, int fd, const char *why), void *arg,
+                        void (*on_freed)(void *free_arg), void *free_arg);
 
 /* on_done is not called any more. */
 void dial_cancel(struct dial *dial);

@@ -18,10 +18,10 @@
 
 #include "base/str.h"
 
-#define HTTP_HEAD_BYTES_MAX 65536 /* the most a caller may allow */
-#define HTTP_FIELDS_MAX 100
-#define HTTP_METHOD_BYTES_MAX 32
-#define HTTP_CHUNK_LINE_MAX 1024 /* one chunk-size line with its extensions */
+#define HTTP_HEAD_BYTES_MAX    65536 /* the most a caller may allow */
+#define HTTP_FIELDS_MAX        100
+#define HTTP_METHOD_BYTES_MAX  32
+#define HTTP_CHUNK_LINE_MAX    1024 /* one chunk-size line with its extensions */
 #define HTTP_TRAILER_BYTES_MAX 16384
 
 enum http_method {
@@ -114,9 +114,9 @@ struct http_body {
     uint8_t framing; /* enum http_framing */
     uint8_t state;   /* of the chunked reader */
     bool is_done;
-    uint32_t line_bytes;    /* of the present chunk-size line or of all trailers */
-    uint64_t left;          /* of the length or of the present chunk */
-    const char *problem;    /* after HTTP_BODY_BAD: one sentence, static */
+    uint32_t line_bytes; /* of the present chunk-size line or of all trailers */
+    uint64_t left;       /* of the length or of the present chunk */
+    const char *problem; /* after HTTP_BODY_BAD: one sentence, static */
 };
 
 void http_body_init(struct http_body *body, enum http_framing framing, uint64_t content_length);

@@ -79,9 +79,7 @@ static const char *step_extension(struct http_body *body, char c)
 {
     bool may_end = false;
     switch ((enum chunk_state)body->state) {
-    case EXT_NAME_FIRST:
-        body->state = EXT_NAME;
-        return http_is_token_byte(c) ? NULL : BAD_EXTENSION;
+    case EXT_NAME_FIRST: body->state = EXT_NAME; return http_is_token_byte(c) ? NULL : BAD_EXTENSION;
     case EXT_NAME:
         if (c == '=') {
             body->state = EXT_VALUE_FIRST;
@@ -97,9 +95,7 @@ static const char *step_extension(struct http_body *body, char c)
         if (c == '"' || c == '\\')
             body->state = c == '"' ? EXT_END : EXT_ESCAPED;
         return is_line_byte(c) ? NULL : BAD_EXTENSION;
-    case EXT_ESCAPED:
-        body->state = EXT_QUOTED;
-        return is_line_byte(c) ? NULL : BAD_EXTENSION;
+    case EXT_ESCAPED: body->state = EXT_QUOTED; return is_line_byte(c) ? NULL : BAD_EXTENSION;
     default: break; /* EXT_END */
     }
     if (may_end && http_is_token_byte(c))
@@ -195,8 +191,7 @@ static enum http_body_result next_chunked(struct http_body *body, struct str *in
                 body->state = CHUNK_CR;
             return HTTP_BODY_DATA;
         }
-        uint32_t line_max = body->state >= TRAILER_FIRST ? HTTP_TRAILER_BYTES_MAX
-                                                         : HTTP_CHUNK_LINE_MAX;
+        uint32_t line_max = body->state >= TRAILER_FIRST ? HTTP_TRAILER_BYTES_MAX : HTTP_CHUNK_LINE_MAX;
         if (++body->line_bytes > line_max)
             return bad(body, "a chunk's line or the trailers are too long");
         const char *problem = step(body, in->p[0]);

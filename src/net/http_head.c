@@ -236,8 +236,8 @@ static int read_fields(struct http_parser *p, struct str rest, struct http_head 
         return refuse(p, HTTP_BAD, "a line of the head does not end in CR LF");
     if (facts->has_length && facts->is_chunked)
         return refuse(p, HTTP_BAD, "there are Content-Length and Transfer-Encoding");
-    head->keep_alive = head->minor >= 1 ? !facts->wants_close
-                                        : facts->wants_keep_alive && !facts->wants_close;
+    head->keep_alive =
+        head->minor >= 1 ? !facts->wants_close : facts->wants_keep_alive && !facts->wants_close;
     return 0;
 }
 
@@ -249,8 +249,8 @@ static enum http_method method_of(struct str name)
         struct str name;
         enum http_method method;
     } known[] = {
-        {{"GET", 3}, HTTP_GET},       {{"POST", 4}, HTTP_POST},     {{"HEAD", 4}, HTTP_HEAD},
-        {{"PUT", 3}, HTTP_PUT},       {{"DELETE", 6}, HTTP_DELETE}, {{"PATCH", 5}, HTTP_PATCH},
+        {{"GET", 3}, HTTP_GET},         {{"POST", 4}, HTTP_POST},       {{"HEAD", 4}, HTTP_HEAD},
+        {{"PUT", 3}, HTTP_PUT},         {{"DELETE", 6}, HTTP_DELETE},   {{"PATCH", 5}, HTTP_PATCH},
         {{"OPTIONS", 7}, HTTP_OPTIONS}, {{"CONNECT", 7}, HTTP_CONNECT},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
@@ -261,8 +261,8 @@ static enum http_method method_of(struct str name)
 
 static int read_version(struct http_parser *p, struct str text, struct http_head *head)
 {
-    if (text.n != 8 || !str_starts(text, S("HTTP/")) || !is_kind(text.p[5], DIGIT) ||
-        text.p[6] != '.' || !is_kind(text.p[7], DIGIT))
+    if (text.n != 8 || !str_starts(text, S("HTTP/")) || !is_kind(text.p[5], DIGIT) || text.p[6] != '.' ||
+        !is_kind(text.p[7], DIGIT))
         return refuse(p, HTTP_BAD, "the first line has no HTTP version");
     if (text.p[5] != '1' || text.p[7] > '1')
         return refuse(p, HTTP_BAD_VERSION, "only HTTP/1.1 and HTTP/1.0 are possible");
@@ -314,8 +314,7 @@ static int read_request_line(struct http_parser *p, struct str line, struct http
     size_t method_n = 0;
     while (method_n < line.n && is_kind(line.p[method_n], TOKEN))
         method_n++;
-    if (method_n == 0 || method_n > HTTP_METHOD_BYTES_MAX || method_n == line.n ||
-        line.p[method_n] != ' ')
+    if (method_n == 0 || method_n > HTTP_METHOD_BYTES_MAX || method_n == line.n || line.p[method_n] != ' ')
         return refuse(p, HTTP_BAD, "the first line does not begin with a method");
     head->method_name = str_sub(line, 0, method_n);
     head->method = method_of(head->method_name);
@@ -351,7 +350,7 @@ int http_request_parse(struct http_parser *p, struct str in, struct http_head *h
     if (end <= 0)
         return end;
     struct framing_facts facts = {0};
-    struct str line, authority;
+    struct str line, authority = {0};
     /* The fields themselves are written one by one: clearing all would cost more than reading. */
     memset(head, 0, offsetof(struct http_head, fields));
     if (!take_line(&rest, &line))
@@ -383,8 +382,8 @@ static int read_status_line(struct http_parser *p, struct str line, struct http_
     int rc = read_version(p, str_sub(line, 0, 8), head);
     if (rc < 0)
         return rc;
-    if (line.n < 12 || line.p[8] != ' ' || !all_of(str_sub(line, 9, 12), DIGIT) ||
-        line.p[9] == '0' || (line.n > 12 && line.p[12] != ' '))
+    if (line.n < 12 || line.p[8] != ' ' || !all_of(str_sub(line, 9, 12), DIGIT) || line.p[9] == '0' ||
+        (line.n > 12 && line.p[12] != ' '))
         return refuse(p, HTTP_BAD, "the first line has no status of three digits");
     head->status = (line.p[9] - '0') * 100 + (line.p[10] - '0') * 10 + (line.p[11] - '0');
     head->reason = str_sub(line, 13, line.n);

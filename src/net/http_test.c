@@ -161,11 +161,17 @@ TEST(a_head_has_limits)
 {
     struct http_head h;
     struct http_parser p = {.head_max = 64};
-    CHECK_INT(http_request_parse(&p, S("GET / HTTP/1.1\r\nHost: a\r\nX: 012345678901234567890123456789"
-                                       "01234567890123456789"), &h), HTTP_TOO_LARGE);
+    CHECK_INT(http_request_parse(&p,
+                                 S("GET / HTTP/1.1\r\nHost: a\r\nX: 012345678901234567890123456789"
+                                   "01234567890123456789"),
+                                 &h),
+              HTTP_TOO_LARGE);
     p = (struct http_parser){.head_max = 64};
-    CHECK_INT(http_request_parse(&p, S("GET / HTTP/1.1\r\nHost: a\r\nX: 012345678901234567890123456789"
-                                       "01234567\r\n\r\n"), &h), HTTP_TOO_LARGE);
+    CHECK_INT(http_request_parse(&p,
+                                 S("GET / HTTP/1.1\r\nHost: a\r\nX: 012345678901234567890123456789"
+                                   "01234567\r\n\r\n"),
+                                 &h),
+              HTTP_TOO_LARGE);
     struct buf many;
     buf_init(&many, 1 << 20);
     buf_puts(&many, "GET / HTTP/1.1\r\nHost: a\r\n");
@@ -207,8 +213,8 @@ TEST(responses_are_framed_as_the_rfc_says)
     CHECK(parse_response(S("HTTP/1.1 099 OK\r\n\r\n"), &h) < 0);
     CHECK(parse_response(S("ICY 200 OK\r\n\r\n"), &h) < 0);
     CHECK(parse_response(S("HTTP/1.1 200 O\001K\r\n\r\n"), &h) < 0);
-    CHECK(parse_response(
-              S("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"), &h) < 0);
+    CHECK(parse_response(S("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"),
+                         &h) < 0);
 }
 
 /* Decodes a chunked body in pieces of `step` bytes; the length used, or -1. */
@@ -232,7 +238,8 @@ static ptrdiff_t decode(struct str in, size_t step, struct buf *out)
 
 TEST(chunks_are_read_at_any_split)
 {
-    struct str in = S("5;ext=\"v;\\\"\";b;c=d\r\nhello\r\n0000b\r\n, big world\r\n0\r\nX-T: v\r\nY:\r\n\r\nGET");
+    struct str in =
+        S("5;ext=\"v;\\\"\";b;c=d\r\nhello\r\n0000b\r\n, big world\r\n0\r\nX-T: v\r\nY:\r\n\r\nGET");
     for (size_t step = 1; step <= in.n; step++) {
         struct buf out;
         buf_init(&out, 1000);
@@ -245,12 +252,33 @@ TEST(chunks_are_read_at_any_split)
 TEST(bad_chunks_are_refused)
 {
     static const char *const bad[] = {
-        "\r\n",          "g\r\n",          "-1\r\n",           "+1\r\na\r\n",     " 1\r\na\r\n",
-        "1 \r\na\r\n",   "1\na\r\n",       "1\r\nab\r\n",      "1\r\na\n",        "1\r\na\rx",
-        "0x1\r\na\r\n",  "1;\001\r\na",    "1\r\r\n",          "0\r\n x\r\n\r\n", "0\r\n:x\r\n\r\n",
-        "0\r\na\nb\r\n", "0\r\na\001\r\n", "0\r\n\ra",         "0\r\na: b\rc",  "0\r\nabc\r\n\r\n",
-        "10000000000000000\r\n", "1;\r\na",  "1; a\r\na",      "1;a=\r\na",      "1;a=b c\r\na",
-        "1;a=\"b\"c\r\na", "1;a=?\r\na",
+        "\r\n",
+        "g\r\n",
+        "-1\r\n",
+        "+1\r\na\r\n",
+        " 1\r\na\r\n",
+        "1 \r\na\r\n",
+        "1\na\r\n",
+        "1\r\nab\r\n",
+        "1\r\na\n",
+        "1\r\na\rx",
+        "0x1\r\na\r\n",
+        "1;\001\r\na",
+        "1\r\r\n",
+        "0\r\n x\r\n\r\n",
+        "0\r\n:x\r\n\r\n",
+        "0\r\na\nb\r\n",
+        "0\r\na\001\r\n",
+        "0\r\n\ra",
+        "0\r\na: b\rc",
+        "0\r\nabc\r\n\r\n",
+        "10000000000000000\r\n",
+        "1;\r\na",
+        "1; a\r\na",
+        "1;a=\r\na",
+        "1;a=b c\r\na",
+        "1;a=\"b\"c\r\na",
+        "1;a=?\r\na",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct buf out;

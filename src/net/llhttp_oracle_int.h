@@ -11,7 +11,7 @@ struct reading {
     struct buf text;
     bool is_complete, is_upgrade;
     size_t used;
-    size_t value_at; /* where the present field's value begins in text */
+    size_t value_at;     /* where the present field's value begins in text */
     const char *verdict; /* llhttp's word for how it ended */
 };
 

@@ -2,7 +2,7 @@
 #include "net/llhttp_oracle_int.h"
 
 #if defined(__has_include)
-#if __has_include("/usr/share/llhttp/llhttp.c") && __has_include("llhttp.h")
+#if __has_include("/usr/share/llhttp/llhttp.c") && __has_include(<llhttp.h>)
 #define HAVE_LLHTTP 1
 #endif
 #endif
@@ -22,7 +22,10 @@ bool llhttp_read(struct str in, bool is_response, struct reading *r)
 }
 #else
 
-#include "llhttp.h"
+/* Where the package puts its sources: not a header of ours. */
+#define LLHTTP_API  "/usr/share/llhttp/api.c"
+#define LLHTTP_HTTP "/usr/share/llhttp/http.c"
+#include <llhttp.h>
 
 /* Generated code, included as it is installed: its own warnings are not ours. */
 #pragma GCC diagnostic push
@@ -35,8 +38,8 @@ bool llhttp_read(struct str in, bool is_response, struct reading *r)
 #pragma GCC diagnostic ignored "-Wcast-qual"
 #pragma GCC diagnostic ignored "-Wstrict-prototypes"
 #pragma GCC diagnostic ignored "-Wimplicit-fallthrough"
-#include "/usr/share/llhttp/api.c"
-#include "/usr/share/llhttp/http.c"
+#include LLHTTP_API
+#include LLHTTP_HTTP
 #pragma GCC diagnostic pop
 
 bool llhttp_is_here(void)

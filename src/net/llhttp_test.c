@@ -17,8 +17,7 @@ static bool read_by_us(struct str in, bool is_response, struct reading *r)
     static struct http_head head;
     struct http_parser p = {.head_max = HTTP_HEAD_BYTES_MAX};
     buf_init(&r->text, 1u << 20);
-    int n = is_response ? http_response_parse(&p, in, false, &head)
-                        : http_request_parse(&p, in, &head);
+    int n = is_response ? http_response_parse(&p, in, false, &head) : http_request_parse(&p, in, &head);
     if (n <= 0)
         return false;
     if (!is_response) {
@@ -41,8 +40,8 @@ static bool read_by_us(struct str in, bool is_response, struct reading *r)
     r->used = in.n - rest.n;
     r->is_complete = got == HTTP_BODY_DONE;
     /* What llhttp treats as another protocol, or has no name for, cannot be compared. */
-    r->is_upgrade = head.has_upgrade || head.method == HTTP_CONNECT || head.method == HTTP_OTHER ||
-                    head.status == 101;
+    r->is_upgrade =
+        head.has_upgrade || head.method == HTTP_CONNECT || head.method == HTTP_OTHER || head.status == 101;
     return r->is_complete;
 }
 
@@ -55,7 +54,8 @@ static void compare(struct str in, bool is_response, int *n_compared)
         bool agrees = llhttp_read(in, is_response, &theirs) && theirs.used == ours.used &&
                       str_starts(buf_str(&theirs.text), buf_str(&ours.text));
         if (!agrees)
-            test_fail(__FILE__, __LINE__, "llhttp says %s, used %zu of our %zu\n%.*s\n--- ours\n%.*s\n--- theirs\n%.*s",
+            test_fail(__FILE__, __LINE__,
+                      "llhttp says %s, used %zu of our %zu\n%.*s\n--- ours\n%.*s\n--- theirs\n%.*s",
                       theirs.verdict, theirs.used, ours.used, STR(in), STR(buf_str(&ours.text)),
                       STR(buf_str(&theirs.text)));
         ++*n_compared;
@@ -67,9 +67,33 @@ static void compare(struct str in, bool is_response, int *n_compared)
 static void mutate(struct rng *rng, struct buf *b)
 {
     static const char *const pieces[] = {
-        "\r\n", "\n", "\r", " ", "\t", ":", ";", ",", "0", "5", "a", "\x01", "\x80", "chunked",
-        "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", "Connection: close\r\n",
-        "Host: b\r\n", "HTTP/1.0", "HTTP/1.1", "X: y\r\n", "\r\n\r\n", "0\r\n\r\n", "-", "+", "=", "?",
+        "\r\n",
+        "\n",
+        "\r",
+        " ",
+        "\t",
+        ":",
+        ";",
+        ",",
+        "0",
+        "5",
+        "a",
+        "\x01",
+        "\x80",
+        "chunked",
+        "Content-Length: 5\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Connection: close\r\n",
+        "Host: b\r\n",
+        "HTTP/1.0",
+        "HTTP/1.1",
+        "X: y\r\n",
+        "\r\n\r\n",
+        "0\r\n\r\n",
+        "-",
+        "+",
+        "=",
+        "?",
     };
     for (uint64_t k = 1 + rng_below(rng, 3); k > 0; k--) {
         size_t at = (size_t)rng_below(rng, b->n + 1);

@@ -188,8 +188,8 @@ void loop_post(struct loop *loop, struct loop_task *task)
     struct loop_task *head = atomic_load_explicit(&loop->posted, memory_order_relaxed);
     do {
         task->next = head;
-    } while (!atomic_compare_exchange_weak_explicit(&loop->posted, &head, task,
-                                                    memory_order_release, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(&loop->posted, &head, task, memory_order_release,
+                                                    memory_order_relaxed));
     /* Only the one that found the list empty wakes the loop: the others are seen with it. */
     if (!head)
         uv_async_send(&loop->wake);
@@ -400,9 +400,8 @@ static void signal_is_closed(uv_handle_t *handle)
     free(handle->data);
 }
 
-struct loop_signal *loop_signal_open(struct loop *loop, int signum,
-                                     void (*on_signal)(void *arg, int signum), void *arg,
-                                     struct err *err)
+struct loop_signal *loop_signal_open(struct loop *loop, int signum, void (*on_signal)(void *arg, int signum),
+                                     void *arg, struct err *err)
 {
     struct loop_signal *sig = calloc(1, sizeof *sig);
     if (!sig) {

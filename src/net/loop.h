@@ -65,16 +65,16 @@ void loop_withdraw(struct loop *loop, enum loop_phase phase, struct loop_task *t
 struct timer {
     void (*fire)(struct timer *timer);
     struct loop *loop;
-    uint64_t due_ms; /* when it fires */
-    uint64_t key_ms; /* where it stands in the heap: never later than due_ms */
+    uint64_t due_ms;                   /* when it fires */
+    uint64_t key_ms;                   /* where it stands in the heap: never later than due_ms */
     struct timer *child, *next, *prev; /* the heap's */
     bool is_running;
 };
 
 void timer_init(struct timer *timer, struct loop *loop, void (*fire)(struct timer *));
 
-/* Fires once, delay_ms after loop_now_ms (at least 1), not earlier.  Starting a running timer moves it; to move it
- * later costs nothing, so a timeout may be pushed back at every read. */
+/* Fires once, delay_ms after loop_now_ms (at least 1), not earlier.  Starting a running timer moves it; to
+ * move it later costs nothing, so a timeout may be pushed back at every read. */
 void timer_start(struct timer *timer, uint64_t delay_ms);
 void timer_stop(struct timer *timer); /* also when it is not running */
 
@@ -83,9 +83,8 @@ void timer_stop(struct timer *timer); /* also when it is not running */
 struct loop_signal;
 
 /* on_signal runs on the loop's thread at every `signum`.  Returns NULL on failure. */
-struct loop_signal *loop_signal_open(struct loop *loop, int signum,
-                                     void (*on_signal)(void *arg, int signum), void *arg,
-                                     struct err *err);
+struct loop_signal *loop_signal_open(struct loop *loop, int signum, void (*on_signal)(void *arg, int signum),
+                                     void *arg, struct err *err);
 void loop_signal_close(struct loop_signal *sig); /* accepts NULL */
 
 /* For net/ itself and for who must put a foreign descriptor on the loop. */

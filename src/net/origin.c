@@ -39,8 +39,7 @@ struct origin *origin_get(struct http_client *client, struct str host, uint16_t 
     uint64_t hash = hash_of(host, port, is_tls);
     struct origin **bucket = &client->origins[hash % ORIGIN_BUCKETS];
     for (struct origin *o = *bucket; o; o = o->next) {
-        if (o->hash == hash && o->port == port && o->is_tls == is_tls &&
-            str_eq(str_c(o->host), host)) {
+        if (o->hash == hash && o->port == port && o->is_tls == is_tls && str_eq(str_c(o->host), host)) {
             o->n_uses++;
             return o;
         }
@@ -221,13 +220,11 @@ int origin_lookup(struct origin *o, struct http_call *call)
         return 0;
     struct lookup *lookup = calloc(1, sizeof *lookup);
     if (lookup) {
-        struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                                 .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
+        struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
         snprintf(service, sizeof service, "%u", port_to_dial(o));
         *lookup = (struct lookup){.client = client, .origin = o};
         lookup->req.data = lookup;
-        if (uv_getaddrinfo(loop_uv(client->loop), &lookup->req, on_addresses, host, service,
-                           &hints) == 0) {
+        if (uv_getaddrinfo(loop_uv(client->loop), &lookup->req, on_addresses, host, service, &hints) == 0) {
             o->lookup = lookup;
             client->n_pending++;
             return 0;

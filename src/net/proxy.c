@@ -37,8 +37,8 @@ static char *basic_authorization(struct str userinfo)
     return out;
 }
 
-static int read_proxy(struct str text, char **url_owned, char **auth_owned,
-                      struct proxy_server *proxy, struct err *err)
+static int read_proxy(struct str text, char **url_owned, char **auth_owned, struct proxy_server *proxy,
+                      struct err *err)
 {
     text = str_trim(text);
     if (text.n == 0)
@@ -71,8 +71,8 @@ static int read_proxy(struct str text, char **url_owned, char **auth_owned,
     return OK;
 }
 
-struct proxy_rules *proxy_rules_create(struct str https_proxy, struct str http_proxy,
-                                       struct str no_proxy, struct err *err)
+struct proxy_rules *proxy_rules_create(struct str https_proxy, struct str http_proxy, struct str no_proxy,
+                                       struct err *err)
 {
     struct proxy_rules *r = calloc(1, sizeof *r);
     if (!r || !(r->no_proxy = str_dup_z(no_proxy))) {
@@ -106,7 +106,7 @@ void proxy_rules_free(struct proxy_rules *rules)
 static bool read_address(struct str text, uint8_t addr[16], bool *is_v4)
 {
     char z[INET6_ADDRSTRLEN];
-    if (text.n == 0 || text.n >= sizeof z)
+    if (!text.p || text.n == 0 || text.n >= sizeof z)
         return false;
     memcpy(z, text.p, text.n);
     z[text.n] = 0;
@@ -123,8 +123,8 @@ static bool matches_range(struct str entry, struct str host)
     bool net_is_v4, addr_is_v4;
     uint64_t bits;
     if (slash == STR_NONE || !read_address(str_sub(entry, 0, slash), net, &net_is_v4) ||
-        !str_to_u64(str_sub(entry, slash + 1, entry.n), &bits) ||
-        !read_address(host, addr, &addr_is_v4) || net_is_v4 != addr_is_v4)
+        !str_to_u64(str_sub(entry, slash + 1, entry.n), &bits) || !read_address(host, addr, &addr_is_v4) ||
+        net_is_v4 != addr_is_v4)
         return false;
     if (bits > (net_is_v4 ? 32u : 128u))
         return false;

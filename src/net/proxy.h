@@ -23,8 +23,8 @@ struct proxy_rules;
 
 /* Each may be empty.  Only http:// proxies (or without a scheme) are possible; another scheme is
  * an error that says so. */
-struct proxy_rules *proxy_rules_create(struct str https_proxy, struct str http_proxy,
-                                       struct str no_proxy, struct err *err);
+struct proxy_rules *proxy_rules_create(struct str https_proxy, struct str http_proxy, struct str no_proxy,
+                                       struct err *err);
 void proxy_rules_free(struct proxy_rules *rules); /* accepts NULL */
 
 /* The proxy for host:port, or NULL for a direct connection.  rules may be NULL. */

@@ -184,8 +184,8 @@ TEST(a_slow_client_slows_the_upstream_and_little_is_held)
         idle = k > 0 ? 0 : idle + 1;
         loop_run_once(loop, k > 0 ? 0 : 1);
     }
-    CHECK(sent < TOTAL);              /* the upstream feels it */
-    CHECK(most_held <= 1024 * 1024);  /* and this is all that is held for it */
+    CHECK(sent < TOTAL);             /* the upstream feels it */
+    CHECK(most_held <= 1024 * 1024); /* and this is all that is held for it */
     CHECK(n_full > 0);
     size_t taken = 0;
     while (taken < TOTAL + 200 && n_done == 0) {

@@ -276,8 +276,7 @@ void server_conn_is_gone(struct sconn *c)
 
 static void tell_drained(struct loop_task *task)
 {
-    struct http_server *s =
-        (struct http_server *)((char *)task - offsetof(struct http_server, drained_task));
+    struct http_server *s = (struct http_server *)((char *)task - offsetof(struct http_server, drained_task));
     void (*on_drained)(struct http_server *, void *) = s->on_drained;
     s->on_drained = NULL;
     timer_stop(&s->drain_timer);

@@ -36,9 +36,9 @@ struct request {
     struct str body;              /* complete when on_request is called; n == 0 if there was none */
     struct arena *arena;          /* of this request */
     struct loop *loop;
-    struct str peer;        /* "1.2.3.4:5678" */
-    bool is_tls;            /* the client came over TLS */
-    uint64_t began_ms;      /* loop time at its first byte */
+    struct str peer;         /* "1.2.3.4:5678" */
+    bool is_tls;             /* the client came over TLS */
+    uint64_t began_ms;       /* loop time at its first byte */
     uint64_t body_bytes_max; /* on_head may lower or raise it; above it the client gets 413 */
 
     /* The handler's.  Set them in on_head or on_request. */
@@ -56,24 +56,24 @@ struct http_handler {
     /* The server itself refuses a message (400, 408, 413, 431, 501, 505, 417): append the body
      * of the answer to `out` and set *content_type.  head is NULL if none could be read.
      * NULL: a small JSON object with the message. */
-    void (*write_refusal)(struct buf *out, struct str *content_type, const struct http_head *head,
-                          int status, struct str message, void *arg);
+    void (*write_refusal)(struct buf *out, struct str *content_type, const struct http_head *head, int status,
+                          struct str message, void *arg);
 };
 
 /* Zero means the default in brackets. */
 struct http_server_options {
     struct http_handler handler;
     void *arg;
-    size_t head_bytes_max;     /* [64 KiB, which is also the most] */
-    uint64_t body_bytes_max;   /* [32 MiB] */
-    size_t arena_bytes_max;    /* of one request's arena [64 MiB] */
-    size_t held_bytes_high;    /* request_write answers REQUEST_FULL from here on [512 KiB] */
-    size_t held_bytes_low;     /* on_drain below this [128 KiB] */
-    int connections_max;       /* of this server; more are left in the accept queue [16384] */
-    int idle_timeout_ms;       /* between requests of one connection [75 s] */
-    int head_timeout_ms;       /* from the connection or first byte to the complete head [15 s] */
-    int body_timeout_ms;       /* each of these windows brings 16 KiB of body or the end [30 s] */
-    int send_timeout_ms;       /* with bytes held and none taken by the client [60 s] */
+    size_t head_bytes_max;   /* [64 KiB, which is also the most] */
+    uint64_t body_bytes_max; /* [32 MiB] */
+    size_t arena_bytes_max;  /* of one request's arena [64 MiB] */
+    size_t held_bytes_high;  /* request_write answers REQUEST_FULL from here on [512 KiB] */
+    size_t held_bytes_low;   /* on_drain below this [128 KiB] */
+    int connections_max;     /* of this server; more are left in the accept queue [16384] */
+    int idle_timeout_ms;     /* between requests of one connection [75 s] */
+    int head_timeout_ms;     /* from the connection or first byte to the complete head [15 s] */
+    int body_timeout_ms;     /* each of these windows brings 16 KiB of body or the end [30 s] */
+    int send_timeout_ms;     /* with bytes held and none taken by the client [60 s] */
 };
 
 struct http_server *http_server_create(struct loop *loop, const struct http_server_options *options,
@@ -106,13 +106,12 @@ struct http_server_stats http_server_get_stats(const struct http_server *server)
 
 /* The whole answer.  Content-Length, Date and Connection are added; the caller gives the rest.
  * headers and body are borrowed for the call. */
-void request_respond(struct request *req, int status, const struct http_header *headers,
-                     int n_headers, struct str body);
+void request_respond(struct request *req, int status, const struct http_header *headers, int n_headers,
+                     struct str body);
 
 /* Begin a stream: chunked for HTTP/1.1, until close for 1.0.  Nothing is sent before the end of
  * this turn or the first write, so that head and first bytes travel together. */
-void request_start(struct request *req, int status, const struct http_header *headers,
-                   int n_headers);
+void request_start(struct request *req, int status, const struct http_header *headers, int n_headers);
 
 enum request_result {
     REQUEST_OK,

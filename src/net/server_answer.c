@@ -118,8 +118,8 @@ static struct sconn *answerable(struct request *req)
     return c;
 }
 
-void request_respond(struct request *req, int status, const struct http_header *headers,
-                     int n_headers, struct str body)
+void request_respond(struct request *req, int status, const struct http_header *headers, int n_headers,
+                     struct str body)
 {
     struct served *r = (struct served *)req;
     struct sconn *c = answerable(req);
@@ -141,8 +141,7 @@ void request_respond(struct request *req, int status, const struct http_header *
     sconn_request_is_over(c);
 }
 
-void request_start(struct request *req, int status, const struct http_header *headers,
-                   int n_headers)
+void request_start(struct request *req, int status, const struct http_header *headers, int n_headers)
 {
     struct served *r = (struct served *)req;
     struct sconn *c = answerable(req);
@@ -246,8 +245,8 @@ void sconn_refuse(struct sconn *c, int status, const char *message)
     buf_init(&body, 65536);
     struct str type = S("application/json");
     if (s->opt.handler.write_refusal) {
-        s->opt.handler.write_refusal(&body, &type, has_head ? &r->head : NULL, status,
-                                     str_c(message), s->opt.arg);
+        s->opt.handler.write_refusal(&body, &type, has_head ? &r->head : NULL, status, str_c(message),
+                                     s->opt.arg);
     } else {
         buf_puts(&body, "{\"error\":{\"message\":");
         add_json_text(&body, str_c(message));

@@ -12,7 +12,7 @@
 #include "net/server_int.h"
 
 #define READ_BYTES_PER_EVENT (1u << 20) /* then the other connections get their turn */
-#define SPARE_BYTES_MIN 2048            /* behind the head, for chunks and pipelined bytes */
+#define SPARE_BYTES_MIN      2048       /* behind the head, for chunks and pipelined bytes */
 
 static struct sconn *of_conn(struct conn *io)
 {
@@ -230,6 +230,7 @@ static void dispatch(struct sconn *c)
  * the head again. */
 static bool widen_in(struct sconn *c, size_t cap)
 {
+    assert(cap > c->in_n);
     char *wider = malloc(cap);
     if (!wider)
         return false;
@@ -314,8 +315,8 @@ static void begin_body(struct sconn *c)
      * length costs nothing; up to a block at once. */
     buf_init(&r->body, (size_t)r->req.body_bytes_max);
     if (h->framing == HTTP_LENGTH)
-        buf_reserve(&r->body, h->content_length < 4 * IN_BLOCK_BYTES ? (size_t)h->content_length
-                                                                     : 4 * IN_BLOCK_BYTES);
+        buf_reserve(&r->body,
+                    h->content_length < 4 * IN_BLOCK_BYTES ? (size_t)h->content_length : 4 * IN_BLOCK_BYTES);
     http_body_init(&c->body, h->framing, h->content_length);
     c->body_window_bytes = 0;
     timer_start(&c->timer, (uint64_t)c->server->opt.body_timeout_ms);
@@ -456,7 +457,7 @@ static bool read_once(struct sconn *c)
 static void read_requests(struct sconn *c)
 {
     size_t n_read = 0; /* at most: what the reads may have brought */
-    use_input(c); /* what was sent ahead of an answer */
+    use_input(c);      /* what was sent ahead of an answer */
     while (c->io.is_open && (c->phase == HEAD || c->phase == BODY)) {
         if (!read_once(c))
             break;

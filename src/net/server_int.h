@@ -21,14 +21,14 @@
 #include "net/conn_int.h"
 #include "net/server.h"
 
-#define IN_BLOCK_BYTES 16384
-#define OUT_BYTES_MAX ((size_t)1 << 32)
-#define OUT_FLUSH_BYTES 65536 /* more than this is written before the turn's end */
-#define OUT_KEEP_BYTES 65536  /* a buffer that grew larger is freed when it is empty */
-#define LINGER_MS 2000
-#define LINGER_BYTES_MAX (1u << 20)
+#define IN_BLOCK_BYTES    16384
+#define OUT_BYTES_MAX     ((size_t)1 << 32)
+#define OUT_FLUSH_BYTES   65536 /* more than this is written before the turn's end */
+#define OUT_KEEP_BYTES    65536 /* a buffer that grew larger is freed when it is empty */
+#define LINGER_MS         2000
+#define LINGER_BYTES_MAX  (1u << 20)
 #define BODY_WINDOW_BYTES 16384
-#define POOL_MAX 256
+#define POOL_MAX          256
 
 enum sconn_phase { HANDSHAKE, HEAD, BODY, BUSY, FLUSHING, LINGERING, GONE };
 
@@ -39,11 +39,11 @@ struct served {
     struct served *next_free;
     struct http_head head;
     struct arena arena;
-    struct buf body;       /* unless the body lies behind the head in conn->in */
-    bool is_with_handler;  /* on_head or on_request was called */
-    bool is_started;       /* request_start was called */
-    bool is_chunked;       /* the stream is */
-    bool is_full;          /* REQUEST_FULL was answered, on_drain is due */
+    struct buf body;      /* unless the body lies behind the head in conn->in */
+    bool is_with_handler; /* on_head or on_request was called */
+    bool is_started;      /* request_start was called */
+    bool is_chunked;      /* the stream is */
+    bool is_full;         /* REQUEST_FULL was answered, on_drain is due */
 };
 
 struct sconn {
@@ -68,12 +68,12 @@ struct sconn {
     size_t out_sent; /* bytes at the front of `out` that are gone already */
     uint32_t linger_bytes;
     uint8_t phase;
-    bool is_head_timed;      /* the timer limits the present head */
-    bool is_blocked;         /* the socket takes no more: waiting for WRITABLE */
-    bool is_broken;          /* a write failed inside a request_... call: told at turn's end */
-    bool closes_after;       /* when `out` is empty */
-    bool lingers;            /* ... after reading what the client still sends */
-    bool resets;             /* ... by a reset */
+    bool is_head_timed; /* the timer limits the present head */
+    bool is_blocked;    /* the socket takes no more: waiting for WRITABLE */
+    bool is_broken;     /* a write failed inside a request_... call: told at turn's end */
+    bool closes_after;  /* when `out` is empty */
+    bool lingers;       /* ... after reading what the client still sends */
+    bool resets;        /* ... by a reset */
     char peer[ADDR_TEXT_MAX];
 };
 
@@ -118,7 +118,7 @@ struct str server_date(struct http_server *s);
 
 /* server_conn.c */
 int sconn_open(struct http_server *s, int fd, const struct sockaddr *peer, struct tls_server *tls);
-void sconn_close(struct sconn *c);         /* now; tells the handler that its client is gone */
+void sconn_close(struct sconn *c);           /* now; tells the handler that its client is gone */
 void sconn_request_is_over(struct sconn *c); /* the answer is complete in `out` or written */
 bool sconn_has_whole_request(const struct sconn *c);
 bool sconn_may_keep(const struct sconn *c); /* the connection, after the present request */

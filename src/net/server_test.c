@@ -130,8 +130,9 @@ TEST(a_request_may_come_byte_by_byte)
 {
     rig_open(plain);
     int fd = raw_connect(rig.port);
-    struct str in = S("POST /b" HEAD_END "Content-Length: 5\r\n\r\nhello"
-                      "POST /c" HEAD_END "Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x\r\nllo\r\n0\r\nT: v\r\n\r\n");
+    struct str in =
+        S("POST /b" HEAD_END "Content-Length: 5\r\n\r\nhello"
+          "POST /c" HEAD_END "Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x\r\nllo\r\n0\r\nT: v\r\n\r\n");
     for (size_t i = 0; i < in.n; i++)
         raw_send(rig.loop, fd, str_sub(in, i, i + 1));
     CHECK(talk(fd, S(""), "[POST /c hello]"));
@@ -144,9 +145,11 @@ TEST(pipelined_requests_are_answered_in_order)
 {
     rig_open(plain);
     int fd = raw_connect(rig.port);
-    CHECK(talk(fd, S("GET /1" HEAD_END "\r\nPOST /2" HEAD_END "Content-Length: 2\r\n\r\nxy"
-                     "POST /3" HEAD_END "Transfer-Encoding: chunked\r\n\r\n1\r\nz\r\n0\r\n\r\n"
-                     "GET /4" HEAD_END "\r\n"), "[GET /4 ]"));
+    CHECK(talk(fd,
+               S("GET /1" HEAD_END "\r\nPOST /2" HEAD_END "Content-Length: 2\r\n\r\nxy"
+                 "POST /3" HEAD_END "Transfer-Encoding: chunked\r\n\r\n1\r\nz\r\n0\r\n\r\n"
+                 "GET /4" HEAD_END "\r\n"),
+               "[GET /4 ]"));
     size_t a = str_find(buf_str(&seen), S("[GET /1 ]"), 0);
     size_t b = str_find(buf_str(&seen), S("[POST /2 xy]"), 0);
     size_t c = str_find(buf_str(&seen), S("[POST /3 z]"), 0);
@@ -206,8 +209,10 @@ TEST(bodies_have_a_limit)
     CHECK(saw("HTTP/1.1 413") && !saw("100 Continue"));
     close(fd);
     fd = raw_connect(rig.port);
-    CHECK(talk(fd, S("POST /small" HEAD_END "Transfer-Encoding: chunked\r\n\r\n"
-                     "6\r\nabcdef\r\n5\r\nghijk\r\n0\r\n\r\n"), NULL));
+    CHECK(talk(fd,
+               S("POST /small" HEAD_END "Transfer-Encoding: chunked\r\n\r\n"
+                 "6\r\nabcdef\r\n5\r\nghijk\r\n0\r\n\r\n"),
+               NULL));
     CHECK(saw("HTTP/1.1 413"));
     CHECK_INT(rig.n_requests, 0);
     close(fd);
@@ -478,8 +483,7 @@ TEST(http_1_0_clients_are_served)
 
 TEST(slow_clients_run_out_of_time)
 {
-    struct http_server_options o = {
-        .head_timeout_ms = 60, .body_timeout_ms = 60, .idle_timeout_ms = 150};
+    struct http_server_options o = {.head_timeout_ms = 60, .body_timeout_ms = 60, .idle_timeout_ms = 150};
     rig_open(o);
     int silent = raw_connect(rig.port);
     CHECK(talk(silent, S(""), NULL));

@@ -41,8 +41,7 @@ TEST(events_are_read_at_any_split)
 {
     check_stream(S("data: one\n\ndata: two\n\n"), "|one|;|two|;");
     check_stream(S("event: ping\ndata: {\"type\": \"ping\"}\n\n"), "ping|{\"type\": \"ping\"}|;");
-    check_stream(S("id: 7\r\nevent: e\r\ndata: a\r\ndata: b\r\n\r\ndata:x\r\n\r\n"),
-                 "e|a\nb|7;|x|;");
+    check_stream(S("id: 7\r\nevent: e\r\ndata: a\r\ndata: b\r\n\r\ndata:x\r\n\r\n"), "e|a\nb|7;|x|;");
     check_stream(S("data: a\r\rdata: b\r\r"), "|a|;|b|;");
     check_stream(S("data: a\r\n\ndata: b\n\r\ndata: c\n\r"), "|a|;|b|;|c|;");
     check_stream(S("data: \xe2\x82\xac\xf0\x9f\x98\x80\n\n"), "|\xe2\x82\xac\xf0\x9f\x98\x80|;");
@@ -53,7 +52,10 @@ TEST(what_is_not_an_event_is_skipped)
     check_stream(S(": heartbeat\n\n: more\n:\n\ndata: a\n\n"), "|a|;");
     check_stream(S("event: lonely\n\nretry: 3000\nfoo: bar\nnonsense\ndata: a\n\n"), "|a|;");
     check_stream(S("\n\n\r\n\r\rdata: a\n\n\n\n"), "|a|;");
-    check_stream(S("\xef\xbb\xbf" "data: a\n\n\xef\xbb\xbf" "data: b\n\n"), "|a|;");
+    check_stream(S("\xef\xbb\xbf"
+                   "data: a\n\n\xef\xbb\xbf"
+                   "data: b\n\n"),
+                 "|a|;");
     check_stream(S("\xef\xbb\xbf\n\ndata: b\n\n"), "|b|;");
     check_stream(S("id: a\0b\ndata: x\n\n"), "|x|;");
 }

@@ -61,9 +61,8 @@ int raw_accept(struct loop *loop, int listener)
 int raw_connect(uint16_t port)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons(port),
-                             .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) < 0)
         test_fail(__FILE__, __LINE__, "no connection to port %u: %s", port, strerror(errno));
     return fd;
@@ -99,8 +98,7 @@ bool raw_read(struct loop *loop, int fd, struct buf *got, const char *needle)
         else
             loop_run_once(loop, 2);
     }
-    test_fail(__FILE__, __LINE__, "nothing more came; so far: %.*s",
-              STR(str_sub(buf_str(got), 0, 500)));
+    test_fail(__FILE__, __LINE__, "nothing more came; so far: %.*s", STR(str_sub(buf_str(got), 0, 500)));
     return false;
 }
 
@@ -125,8 +123,7 @@ static bool add_extension(X509 *x, int nid, const char *value)
 static bool write_pem(const char *path, X509 *x, EVP_PKEY *key)
 {
     FILE *f = fopen(path, "w");
-    bool ok = f && (x ? PEM_write_X509(f, x)
-                      : PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL));
+    bool ok = f && (x ? PEM_write_X509(f, x) : PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL));
     if (f)
         fclose(f);
     return ok;
@@ -152,8 +149,7 @@ void rig_cert_make(struct rig_cert *c, const char *name)
     X509_gmtime_adj(X509_getm_notAfter(x), 3600);
     X509_set_pubkey(x, key);
     X509_NAME *subject = X509_get_subject_name(x);
-    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)"sluice test",
-                               -1, -1, 0);
+    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)"sluice test", -1, -1, 0);
     X509_set_issuer_name(x, subject);
     REQUIRE(add_extension(x, NID_basic_constraints, "critical,CA:TRUE"));
     REQUIRE(add_extension(x, NID_subject_alt_name, names));

@@ -202,8 +202,7 @@ struct tls_server *tls_server_create(const char *cert_file, const char *key_file
     return tls;
 }
 
-int tls_server_reload(struct tls_server *tls, const char *cert_file, const char *key_file,
-                      struct err *err)
+int tls_server_reload(struct tls_server *tls, const char *cert_file, const char *key_file, struct err *err)
 {
     SSL_CTX *ctx = server_context(cert_file, key_file, err);
     if (!ctx)
@@ -259,8 +258,7 @@ struct tls_client *tls_client_create(const char *ca_file, struct err *err)
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(ctx, new_session);
-    int ok = ca_file ? SSL_CTX_load_verify_file(ctx, ca_file)
-                     : SSL_CTX_set_default_verify_paths(ctx);
+    int ok = ca_file ? SSL_CTX_load_verify_file(ctx, ca_file) : SSL_CTX_set_default_verify_paths(ctx);
     if (ok != 1) {
         char why[160];
         openssl_words(why, sizeof why);
@@ -306,8 +304,7 @@ SSL *tls_client_open(struct tls_client *tls, int fd, struct str host, SSL_SESSIO
     if (!ssl)
         return NULL;
     struct session_listener *l = calloc(1, sizeof *l);
-    if (!l || !set_peer_name(ssl, host) ||
-        SSL_set_alpn_protos(ssl, protocols, sizeof protocols - 1) != 0) {
+    if (!l || !set_peer_name(ssl, host) || SSL_set_alpn_protos(ssl, protocols, sizeof protocols - 1) != 0) {
         free(l);
         SSL_free(ssl);
         ERR_clear_error();
@@ -344,8 +341,7 @@ int tls_handshake(SSL *ssl, char *why, size_t why_cap)
         return result;
     long verdict = SSL_get_verify_result(ssl);
     if (verdict != X509_V_OK) {
-        snprintf(why, why_cap, "the certificate is not trusted: %s",
-                 X509_verify_cert_error_string(verdict));
+        snprintf(why, why_cap, "the certificate is not trusted: %s", X509_verify_cert_error_string(verdict));
         ERR_clear_error();
     } else if (ERR_peek_error()) {
         openssl_words(why, why_cap);

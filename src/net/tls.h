@@ -15,8 +15,7 @@ struct tls_server *tls_server_create(const char *cert_file, const char *key_file
 
 /* Reads the files again: connections accepted from now on get the new certificate, older ones
  * keep theirs.  On failure nothing has changed. */
-int tls_server_reload(struct tls_server *tls, const char *cert_file, const char *key_file,
-                      struct err *err);
+int tls_server_reload(struct tls_server *tls, const char *cert_file, const char *key_file, struct err *err);
 
 /* Nothing uses it any more.  Accepts NULL. */
 void tls_server_free(struct tls_server *tls);

@@ -12,9 +12,9 @@
 
 /* What reading, writing and shaking hands answer instead of a count. */
 enum {
-    CONN_EOF = 0,       /* the other side has ended properly */
-    CONN_AGAIN = -1,    /* wait for the descriptor */
-    CONN_BROKEN = -2,   /* reset, or TLS cut off without its end, or a TLS error */
+    CONN_EOF = 0,         /* the other side has ended properly */
+    CONN_AGAIN = -1,      /* wait for the descriptor */
+    CONN_BROKEN = -2,     /* reset, or TLS cut off without its end, or a TLS error */
     CONN_WANTS_WRITE = -3 /* as CONN_AGAIN, but for writability (TLS only) */
 };
 

@@ -135,9 +135,9 @@ TEST(bodies_of_all_sizes_cross_tls)
     static const struct {
         struct str target;
         size_t n;
-    } sizes[] = {{{"/0", 2}, 0},          {{"/1", 2}, 1},
-                 {{"/16384", 6}, 16384},  {{"/1000000", 8}, 1000000},
-                 {{"/stream/0", 9}, 0},   {{"/stream/300000", 14}, 300000}};
+    } sizes[] = {{{"/0", 2}, 0},         {{"/1", 2}, 1},
+                 {{"/16384", 6}, 16384}, {{"/1000000", 8}, 1000000},
+                 {{"/stream/0", 9}, 0},  {{"/stream/300000", 14}, 300000}};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         struct answer a;
         call(&a, S("localhost"), sizes[i].target, CALL_OK);

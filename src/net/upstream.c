@@ -15,7 +15,7 @@
 #include "net/client_int.h"
 
 #define READS_PER_EVENT 16 /* of SCRATCH_BYTES; then the other connections get their turn */
-#define INFLATE_BYTES 16384
+#define INFLATE_BYTES   16384
 
 void upstream_watch(struct upstream *up)
 {
@@ -40,8 +40,7 @@ static bool send_request(struct upstream *up)
             {(void *)(call->body.p + in_body), call->body.n - in_body},
         };
         bool has_head = parts[0].iov_len > 0;
-        ssize_t n = conn_write(&up->io, has_head ? parts : parts + 1,
-                               has_head && call->body.n ? 2 : 1);
+        ssize_t n = conn_write(&up->io, has_head ? parts : parts + 1, has_head && call->body.n ? 2 : 1);
         if (n == CONN_AGAIN) {
             up->is_blocked = true;
             return true;
@@ -251,8 +250,7 @@ static bool use_head(struct upstream *up, const struct http_head *head)
     call->phase = CALL_BODY;
     struct str coding = http_value(head, S("content-encoding"));
     if (call->accepts_gzip && head->framing != HTTP_NO_BODY &&
-        (str_eq_nocase(coding, S("gzip")) || str_eq_nocase(coding, S("x-gzip"))) &&
-        !begin_inflating(call)) {
+        (str_eq_nocase(coding, S("gzip")) || str_eq_nocase(coding, S("x-gzip"))) && !begin_inflating(call)) {
         call_finish(call, CALL_NO_MEMORY, "no memory to unpack the answer");
         return false;
     }
@@ -309,8 +307,8 @@ static void use_tunnel_bytes(struct upstream *up)
     buf_init(&up->in, call->client->opt.head_bytes_max + SCRATCH_BYTES);
     up->phase = UP_HANDSHAKE;
     struct origin *o = up->origin;
-    up->io.ssl = tls_client_open(call->client->opt.tls, up->io.fd, str_c(o->host), o->session,
-                                 origin_new_session, o);
+    up->io.ssl =
+        tls_client_open(call->client->opt.tls, up->io.fd, str_c(o->host), o->session, origin_new_session, o);
     if (!up->io.ssl)
         call_finish(call, CALL_NO_MEMORY, "no memory for TLS");
 }
@@ -481,8 +479,7 @@ bool upstream_open(struct origin *o, int fd, struct http_call *call)
     bool tunnels = o->is_tls && o->proxy;
     SSL *ssl = NULL;
     if (up && o->is_tls && !tunnels)
-        ssl = tls_client_open(client->opt.tls, fd, str_c(o->host), o->session, origin_new_session,
-                              o);
+        ssl = tls_client_open(client->opt.tls, fd, str_c(o->host), o->session, origin_new_session, o);
     if (!up || (o->is_tls && !tunnels && !ssl) || conn_open(&up->io, client->loop, fd) != OK) {
         tls_close(ssl, false);
         free(up);
