@@ -40,6 +40,5 @@ static float iq4_nl_dot(const void *blocks, const void *act, size_t n)
 }
 
 const struct quant_info quant_iq4_nl = {
-    "IQ4_NL", 32, BYTES, QUANT_ACT_Q8_32, iq4_nl_dequantize, iq4_nl_quantize, iq4_nl_dot,
-    .unpack32 = unpack,
+    "IQ4_NL", 32, BYTES, QUANT_ACT_Q8_32, iq4_nl_dequantize, iq4_nl_quantize, iq4_nl_dot, .unpack32 = unpack,
 };

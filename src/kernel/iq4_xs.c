@@ -93,6 +93,12 @@ static float iq4_xs_dot(const void *blocks, const void *act, size_t n)
 }
 
 const struct quant_info quant_iq4_xs = {
-    "IQ4_XS", 256, BYTES, QUANT_ACT_Q8_256, iq4_xs_dequantize, iq4_xs_quantize, iq4_xs_dot,
+    "IQ4_XS",
+    256,
+    BYTES,
+    QUANT_ACT_Q8_256,
+    iq4_xs_dequantize,
+    iq4_xs_quantize,
+    iq4_xs_dot,
     .unpack256 = unpack,
 };

@@ -82,6 +82,5 @@ static float mxfp4_dot(const void *blocks, const void *act, size_t n)
 }
 
 const struct quant_info quant_mxfp4 = {
-    "MXFP4", 32, BYTES, QUANT_ACT_Q8_32, mxfp4_dequantize, mxfp4_quantize, mxfp4_dot,
-    .unpack32 = unpack,
+    "MXFP4", 32, BYTES, QUANT_ACT_Q8_32, mxfp4_dequantize, mxfp4_quantize, mxfp4_dot, .unpack32 = unpack,
 };

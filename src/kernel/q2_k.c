@@ -50,6 +50,5 @@ static float q2_k_dot(const void *blocks, const void *act, size_t n)
 }
 
 const struct quant_info quant_q2_k = {
-    "Q2_K", 256, BYTES, QUANT_ACT_Q8_256, q2_k_dequantize, q2_k_quantize, q2_k_dot,
-    .unpack256 = unpack,
+    "Q2_K", 256, BYTES, QUANT_ACT_Q8_256, q2_k_dequantize, q2_k_quantize, q2_k_dot, .unpack256 = unpack,
 };

@@ -56,6 +56,5 @@ static float q3_k_dot(const void *blocks, const void *act, size_t n)
 }
 
 const struct quant_info quant_q3_k = {
-    "Q3_K", 256, BYTES, QUANT_ACT_Q8_256, q3_k_dequantize, q3_k_quantize, q3_k_dot,
-    .unpack256 = unpack,
+    "Q3_K", 256, BYTES, QUANT_ACT_Q8_256, q3_k_dequantize, q3_k_quantize, q3_k_dot, .unpack256 = unpack,
 };

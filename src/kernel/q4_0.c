@@ -39,6 +39,5 @@ static float q4_0_dot(const void *blocks, const void *act, size_t n)
 }
 
 const struct quant_info quant_q4_0 = {
-    "Q4_0", 32, BYTES, QUANT_ACT_Q8_32, q4_0_dequantize, q4_0_quantize, q4_0_dot,
-    .unpack32 = unpack,
+    "Q4_0", 32, BYTES, QUANT_ACT_Q8_32, q4_0_dequantize, q4_0_quantize, q4_0_dot, .unpack32 = unpack,
 };

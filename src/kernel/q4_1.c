@@ -41,6 +41,5 @@ static float q4_1_dot(const void *blocks, const void *act, size_t n)
 }
 
 const struct quant_info quant_q4_1 = {
-    "Q4_1", 32, BYTES, QUANT_ACT_Q8_32, q4_1_dequantize, q4_1_quantize, q4_1_dot,
-    .unpack32 = unpack,
+    "Q4_1", 32, BYTES, QUANT_ACT_Q8_32, q4_1_dequantize, q4_1_quantize, q4_1_dot, .unpack32 = unpack,
 };

@@ -73,6 +73,5 @@ static float q4_k_dot(const void *blocks, const void *act, size_t n)
 }
 
 const struct quant_info quant_q4_k = {
-    "Q4_K", 256, BYTES, QUANT_ACT_Q8_256, q4_k_dequantize, q4_k_quantize, q4_k_dot,
-    .unpack256 = unpack,
+    "Q4_K", 256, BYTES, QUANT_ACT_Q8_256, q4_k_dequantize, q4_k_quantize, q4_k_dot, .unpack256 = unpack,
 };

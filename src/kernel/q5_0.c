@@ -46,6 +46,5 @@ static float q5_0_dot(const void *blocks, const void *act, size_t n)
 }
 
 const struct quant_info quant_q5_0 = {
-    "Q5_0", 32, BYTES, QUANT_ACT_Q8_32, q5_0_dequantize, q5_0_quantize, q5_0_dot,
-    .unpack32 = unpack,
+    "Q5_0", 32, BYTES, QUANT_ACT_Q8_32, q5_0_dequantize, q5_0_quantize, q5_0_dot, .unpack32 = unpack,
 };

@@ -49,6 +49,5 @@ static float q5_1_dot(const void *blocks, const void *act, size_t n)
 }
 
 const struct quant_info quant_q5_1 = {
-    "Q5_1", 32, BYTES, QUANT_ACT_Q8_32, q5_1_dequantize, q5_1_quantize, q5_1_dot,
-    .unpack32 = unpack,
+    "Q5_1", 32, BYTES, QUANT_ACT_Q8_32, q5_1_dequantize, q5_1_quantize, q5_1_dot, .unpack32 = unpack,
 };

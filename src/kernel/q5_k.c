@@ -51,6 +51,5 @@ static float q5_k_dot(const void *blocks, const void *act, size_t n)
 }
 
 const struct quant_info quant_q5_k = {
-    "Q5_K", 256, BYTES, QUANT_ACT_Q8_256, q5_k_dequantize, q5_k_quantize, q5_k_dot,
-    .unpack256 = unpack,
+    "Q5_K", 256, BYTES, QUANT_ACT_Q8_256, q5_k_dequantize, q5_k_quantize, q5_k_dot, .unpack256 = unpack,
 };

@@ -52,6 +52,5 @@ static float q6_k_dot(const void *blocks, const void *act, size_t n)
 }
 
 const struct quant_info quant_q6_k = {
-    "Q6_K", 256, BYTES, QUANT_ACT_Q8_256, q6_k_dequantize, q6_k_quantize, q6_k_dot,
-    .unpack256 = unpack,
+    "Q6_K", 256, BYTES, QUANT_ACT_Q8_256, q6_k_dequantize, q6_k_quantize, q6_k_dot, .unpack256 = unpack,
 };

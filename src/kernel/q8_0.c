@@ -40,6 +40,5 @@ static float q8_0_dot(const void *blocks, const void *act, size_t n)
 }
 
 const struct quant_info quant_q8_0 = {
-    "Q8_0", 32, BYTES, QUANT_ACT_Q8_32, q8_0_dequantize, q8_0_quantize, q8_0_dot,
-    .unpack32 = unpack,
+    "Q8_0", 32, BYTES, QUANT_ACT_Q8_32, q8_0_dequantize, q8_0_quantize, q8_0_dot, .unpack32 = unpack,
 };

@@ -24,6 +24,5 @@ static float q8_1_dot(const void *blocks, const void *act, size_t n)
 }
 
 const struct quant_info quant_q8_1 = {
-    "Q8_1", 32, BYTES, QUANT_ACT_Q8_32, q8_1_dequantize, NULL, q8_1_dot,
-    .unpack32 = unpack,
+    "Q8_1", 32, BYTES, QUANT_ACT_Q8_32, q8_1_dequantize, NULL, q8_1_dot, .unpack32 = unpack,
 };

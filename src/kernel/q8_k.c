@@ -27,6 +27,5 @@ static float q8_k_dot(const void *blocks, const void *act, size_t n)
 }
 
 const struct quant_info quant_q8_k = {
-    "Q8_K", 256, BYTES, QUANT_ACT_Q8_256, q8_k_dequantize, NULL, q8_k_dot,
-    .unpack256 = unpack,
+    "Q8_K", 256, BYTES, QUANT_ACT_Q8_256, q8_k_dequantize, NULL, q8_k_dot, .unpack256 = unpack,
 };
