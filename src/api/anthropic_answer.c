@@ -220,6 +220,8 @@ int anthropic_write_answer(const struct chat_request *req, const struct dialect_
     struct arena scratch;
     bool ok = true;
     (void)req;
+    if (c->finish == CHAT_FINISH_BAD_TOOL_CALL)
+        return chat_error_bad_call(e);
     arena_init(&scratch, 64 << 20);
     jw_begin_object(&w);
     message_id(&w, answer->id, reply->request_id);
@@ -582,6 +584,12 @@ int anthropic_writer_event(struct dialect_writer *base, const struct chat_event 
     case CHAT_EV_LOGPROBS: return OK; /* no client of this dialect can ask for them */
     case CHAT_EV_ERROR: write_stream_error(w, ev->error, out); break;
     case CHAT_EV_FINISH:
+        if (ev->finish == CHAT_FINISH_BAD_TOOL_CALL) {
+            struct chat_error e;
+            chat_error_bad_call(&e);
+            write_stream_error(w, &e, out);
+            break;
+        }
         w->is_finished = true;
         w->finish = ev->finish;
         w->stop = ev->text;

@@ -13,8 +13,7 @@
  *   >> class                           how it is understood
  *   >> client-error                    how the client sees it
  * Sections that state results are compared; SLUICE_CASES_WRITE=1 writes them instead, to be
- * read before they are committed.  Streams are fed whole and again byte by byte by sse_test's
- * rules in the gateway; here every event is also written in pieces of one event. */
+ * read before they are committed.  How bytes become SSE events is another folder's test. */
 #include <dirent.h>
 #include <stdlib.h>
 

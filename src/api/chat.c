@@ -57,6 +57,12 @@ int chat_error_set(struct chat_error *e, enum chat_error_kind kind, const char *
     return ERR_ARG;
 }
 
+int chat_error_bad_call(struct chat_error *e)
+{
+    chat_error_set(e, CHAT_ERR_BAD_ANSWER, "", "the model made a tool call that could not be parsed");
+    return ERR_FORMAT;
+}
+
 int chat_error_status(enum chat_error_kind kind)
 {
     switch (kind) {

@@ -377,6 +377,9 @@ struct chat_error {
 /* Fill *e; `param` and `code` may be NULL.  Returns ERR_ARG, so that readers can `return` it. */
 int chat_error_set(struct chat_error *e, enum chat_error_kind kind, const char *param, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* The error for CHAT_FINISH_BAD_TOOL_CALL in dialects that have no finish for it.  Returns
+ * ERR_FORMAT. */
+int chat_error_bad_call(struct chat_error *e);
 /* Status with which a kind is answered in most dialects. */
 int chat_error_status(enum chat_error_kind kind);
 /* True if the same target may be asked again after a while. */

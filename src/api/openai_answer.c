@@ -422,8 +422,10 @@ static void write_choice(struct json_writer *w, const struct chat_request *req, 
 int openai_write_answer(const struct chat_request *req, const struct dialect_reply *reply,
                         const struct chat_answer *answer, struct buf *out, struct chat_error *e)
 {
-    (void)e;
     bool is_completion = req->op == CHAT_OP_COMPLETE;
+    for (size_t i = 0; i < answer->n_choices; i++)
+        if (answer->choices[i].finish == CHAT_FINISH_BAD_TOOL_CALL)
+            return chat_error_bad_call(e);
     const char *prefix = is_completion ? "cmpl-" : "chatcmpl-";
     struct arena scratch;
     arena_init(&scratch, 64 * 1024);
@@ -631,6 +633,12 @@ int openai_writer_event(struct dialect_writer *base, const struct chat_event *ev
             return OK;
         w->is_finished[ev->choice] = true;
         w->n_finished++;
+        if (ev->finish == CHAT_FINISH_BAD_TOOL_CALL) {
+            struct chat_error e;
+            chat_error_bad_call(&e);
+            write_stream_error(w, &e, out);
+            break;
+        }
         write_chunk(w, ev, out);
         break;
     case CHAT_EV_REASONING:

@@ -188,3 +188,26 @@ TEST(limits_are_written_with_the_wait_rounded_up)
                              "retry-after: 2\r\nretry-after-ms: 1001\r\n"));
     buf_deinit(&b);
 }
+
+/* Clients' own parsers decide: comments for OpenAI's, a named ping for Anthropic's, and only white
+ * space for Google's, whose Python SDK takes a comment for broken JSON. */
+TEST(heartbeats_are_what_the_clients_skip)
+{
+    static const struct {
+        enum dialect_id id;
+        const char *bytes;
+    } rows[] = {{DIALECT_OPENAI_CHAT, ": waiting\n\n"},
+                {DIALECT_ANTHROPIC, "event: ping\ndata: {\"type\":\"ping\"}\n\n"},
+                {DIALECT_GEMINI, "\r\n\r\n"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct chat_request req = {.n = 1, .is_stream = true};
+        struct dialect_reply reply = {0};
+        struct buf b;
+        buf_init(&b, 1000);
+        struct dialect_writer *w = dialect_get(rows[i].id)->writer_new(&req, &reply);
+        dialect_get(rows[i].id)->writer_heartbeat(w, &b);
+        CHECK_STR(buf_str(&b), str_c(rows[i].bytes));
+        dialect_get(rows[i].id)->writer_free(w);
+        buf_deinit(&b);
+    }
+}
