@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/rand.h"
 #include "net/client.h"
 #include "net/server.h"
 #include "net/testrig_int.h"
@@ -206,4 +207,113 @@ TEST(a_slow_client_slows_the_upstream_and_little_is_held)
     close(far);
     buf_deinit(&got);
     close_chain();
+}
+
+/* --------------------------------------------------- everything at random */
+
+enum { PEERS = 24, STEPS = 6000 };
+
+static int near_fd[PEERS], far_fd[PEERS];
+
+static void drop(struct rng *rng, int *fd)
+{
+    if (rng_below(rng, 2)) {
+        struct linger reset = {1, 0};
+        setsockopt(*fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    }
+    close(*fd);
+    *fd = -1;
+}
+
+static void say(struct rng *rng, int fd, struct str text)
+{
+    if (rng_below(rng, 5) == 0) /* only a part of it */
+        text = str_sub(text, 0, (size_t)rng_below(rng, text.n + 1));
+    (void)!send(fd, text.p, text.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void hear(int fd)
+{
+    char sink[40000];
+    (void)!recv(fd, sink, sizeof sink, MSG_DONTWAIT);
+}
+
+#define TEXT(lit)                                                                                            \
+    {                                                                                                        \
+        lit, sizeof(lit) - 1                                                                                 \
+    }
+
+static void move_client(struct rng *rng, int *fd)
+{
+    static const struct str texts[] = {
+        TEXT("GET /x HTTP/1.1\r\nHost: a\r\n\r\n"),
+        TEXT("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"),
+        TEXT("POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
+        TEXT("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.0\r\n\r\n"),
+        TEXT("nonsense\r\n\r\n"),
+    };
+    if (*fd < 0) {
+        *fd = raw_connect(port);
+        return;
+    }
+    switch (rng_below(rng, 8)) {
+    case 0: drop(rng, fd); break;
+    case 1:
+    case 2:
+    case 3: say(rng, *fd, texts[rng_below(rng, sizeof texts / sizeof texts[0])]); break;
+    default: hear(*fd); break;
+    }
+}
+
+static void move_upstream(struct rng *rng, int *fd)
+{
+    static char large[200000] = "HTTP/1.1 200 OK\r\nContent-Length: 199000\r\n\r\n";
+    static const struct str texts[] = {
+        TEXT("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
+        TEXT("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
+        TEXT("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No\r\n\r\n"),
+        TEXT("HTTP/1.0 200 OK\r\n\r\nuntil"),
+        TEXT("garbage\r\n\r\n"),
+    };
+    if (*fd < 0) {
+        *fd = accept4(upstream_listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        return;
+    }
+    switch (rng_below(rng, 8)) {
+    case 0: drop(rng, fd); break;
+    case 1:
+    case 2: say(rng, *fd, texts[rng_below(rng, sizeof texts / sizeof texts[0])]); break;
+    case 3: say(rng, *fd, str_of(large, 199043)); break;
+    default: hear(*fd); break;
+    }
+}
+
+/* Nothing is leaked, nothing is counted twice, nobody waits for ever: whatever both sides do. */
+TEST(clients_and_upstreams_at_random)
+{
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        struct rng rng = rng_seeded(seed);
+        open_chain();
+        for (int i = 0; i < PEERS; i++)
+            near_fd[i] = far_fd[i] = -1;
+        for (int step = 0; step < STEPS; step++) {
+            move_client(&rng, &near_fd[rng_below(&rng, PEERS)]);
+            move_upstream(&rng, &far_fd[rng_below(&rng, PEERS)]);
+            if (rng_below(&rng, 3) == 0)
+                loop_run_once(loop, 0);
+        }
+        CHECK(http_server_get_stats(server).served > 20);
+        for (int i = 0; i < PEERS; i++) {
+            if (near_fd[i] >= 0)
+                close(near_fd[i]);
+            if (far_fd[i] >= 0)
+                close(far_fd[i]);
+        }
+        for (int i = 0; i < 2000 && http_server_get_stats(server).n_connections; i++)
+            loop_run_once(loop, 1);
+        CHECK_INT(http_server_get_stats(server).n_connections, 0);
+        CHECK_INT(http_server_get_stats(server).n_requests, 0);
+        CHECK_INT(http_client_get_stats(client).n_calls, 0);
+        close_chain();
+    }
 }

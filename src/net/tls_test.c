@@ -1,6 +1,7 @@
 /* tls_test.c - Server and client over TLS, and both in a row as a proxy. */
 #include "net/tls.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -286,4 +287,109 @@ TEST(tls_goes_through_a_tunnel)
     buf_deinit(&got);
     close_rig();
     proxy_rules_free(rules);
+}
+
+/* ------------------------------------------------------------- many threads */
+
+enum { THREADS = 3, CALLS_EACH = 20 };
+
+struct worker {
+    pthread_t thread;
+    int listener; /* its own of the shared port, or -1: a client */
+    struct loop *loop;
+    int n_left, n_ok;
+    struct http_client *client;
+};
+
+static void serve_one(struct request *req, void *arg)
+{
+    (void)arg;
+    request_respond(req, 200, NULL, 0, S("abc"));
+}
+
+static void *serve(void *arg)
+{
+    struct worker *w = arg;
+    struct err err;
+    struct http_server_options so = {.handler.on_request = serve_one};
+    struct http_server *s = http_server_create(w->loop, &so, &err);
+    if (s && http_server_listen(s, w->listener, tls_server, &err) == OK)
+        loop_run(w->loop);
+    http_server_free(s);
+    loop_free(w->loop);
+    return NULL;
+}
+
+static void call_next(struct worker *w);
+
+static void one_done(struct http_call *call, enum call_result result, const char *why)
+{
+    (void)why;
+    struct worker *w = http_call_user(call);
+    w->n_ok += result == CALL_OK;
+    if (--w->n_left > 0)
+        call_next(w);
+    else
+        loop_stop(w->loop);
+}
+
+static void call_next(struct worker *w)
+{
+    struct http_header close_it = {S("connection"), S("close")};
+    struct http_call_options o = {.host = S("localhost"),
+                                  .port = port,
+                                  .is_tls = true,
+                                  .method = S("GET"),
+                                  .target = S("/3"),
+                                  .headers = &close_it,
+                                  .n_headers = w->n_left % 2,
+                                  .callbacks.on_done = one_done,
+                                  .user = w};
+    if (!http_call_start(w->client, &o))
+        loop_stop(w->loop);
+}
+
+static void *keep_calling(void *arg)
+{
+    struct worker *w = arg;
+    struct err err;
+    struct http_client_options co = {.tls = tls_client};
+    w->client = http_client_create(w->loop, &co, &err);
+    w->n_left = CALLS_EACH;
+    call_next(w);
+    loop_run(w->loop);
+    http_client_free(w->client);
+    loop_free(w->loop);
+    return NULL;
+}
+
+TEST(several_threads_share_a_port_and_its_certificate)
+{
+    struct err err;
+    struct worker servers[THREADS], clients[THREADS];
+    int fds[THREADS];
+    rig_cert_make(&cert, NULL);
+    tls_server = tls_server_create(cert.cert, cert.key, &err);
+    tls_client = tls_client_create(cert.cert, &err);
+    REQUIRE(tls_server && tls_client);
+    CHECK_INT(addr_listen(S("127.0.0.1"), 0, THREADS, fds, THREADS, &port, &err), 1);
+    for (int i = 0; i < THREADS; i++) {
+        servers[i] = (struct worker){.listener = fds[i], .loop = loop_create(&err)};
+        clients[i] = (struct worker){.listener = -1, .loop = loop_create(&err)};
+        REQUIRE(servers[i].loop && clients[i].loop);
+        REQUIRE(pthread_create(&servers[i].thread, NULL, serve, &servers[i]) == 0);
+        REQUIRE(pthread_create(&clients[i].thread, NULL, keep_calling, &clients[i]) == 0);
+    }
+    CHECK_INT(tls_server_reload(tls_server, cert.cert, cert.key, &err), OK); /* meanwhile */
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(clients[i].thread, NULL);
+        CHECK_INT(clients[i].n_ok, CALLS_EACH);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        loop_stop(servers[i].loop);
+        pthread_join(servers[i].thread, NULL);
+    }
+    tls_client_free(tls_client);
+    tls_server_free(tls_server);
+    rig_cert_remove(&cert);
 }
