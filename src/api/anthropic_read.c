@@ -17,7 +17,7 @@ struct reader {
     struct arena scratch;
     const struct chat_sink *sink;
     struct token_account usage;
-    bool is_started, is_finished, is_failed;
+    bool is_started, is_finished, is_failed, is_opaque;
     enum block_type type;
     int n_blocks; /* of text and thinking, begun */
     int n_tools;
@@ -182,6 +182,7 @@ static int begin_block(struct reader *r, struct json block)
         rc = begin_tool(r, block);
     } else {
         r->base.has_content = true;
+        r->is_opaque = true;
     }
     /* Others are of the provider's own tools, which only a client of this dialect can have
      * asked for, and it gets the bytes themselves. */
@@ -249,6 +250,7 @@ static int finish(struct reader *r, struct json v)
         return OK;
     r->is_finished = true;
     struct chat_event ev = {.type = CHAT_EV_FINISH,
+                            .is_opaque = r->is_opaque,
                             .finish = finish_by_name(text_of(r, v, "stop_reason")),
                             .text = text_of(r, v, "stop_sequence")};
     /* The tool that carried a JSON answer is no call to the client. */
@@ -342,6 +344,12 @@ int anthropic_reader_end(struct dialect_reader *base, const struct chat_sink *si
     r->sink = sink;
     if (r->is_failed || r->is_finished)
         return OK;
+    if (r->base.is_done && r->base.has_content) { /* message_stop, but nobody said why */
+        struct chat_event ev = {.type = CHAT_EV_FINISH,
+                                .is_opaque = r->is_opaque,
+                                .finish = r->n_tools ? CHAT_FINISH_TOOL_CALLS : CHAT_FINISH_STOP};
+        return chat_send(sink, &ev);
+    }
     return bad_answer(r, r->is_started ? "closed the stream before the answer was complete"
                                        : "ended the stream without an answer");
 }

@@ -189,6 +189,9 @@ static int read_block(struct rd *r, struct json v, struct chat_part *p, bool is_
         rc = rd_cache_control(r, v, &p->cache);
     if (rc != OK)
         return rc;
+    static const char *const known[] = {
+        "type", "text", "citations", "cache_control", "source",  "title",    "context",   "thinking", "data",
+        "id",   "name", "input",     "tool_use_id",   "content", "is_error", "signature", NULL};
     p->raw_json = json_span(v);
     p->from = DIALECT_ANTHROPIC;
     for (size_t i = 0; i < sizeof(block_types) / sizeof(block_types[0]); i++) {
@@ -196,7 +199,8 @@ static int read_block(struct rd *r, struct json v, struct chat_part *p, bool is_
             continue;
         if (is_leaf && !block_types[i].is_leaf)
             return rd_fail(r, "type", "is '%.*s', which cannot stand here", STR(type));
-        return block_types[i].read(r, v, p);
+        rc = block_types[i].read(r, v, p);
+        return rc == OK ? rd_keep_unknown(r, v, known) : rc;
     }
     p->type = CHAT_PART_OTHER; /* the provider's own tools and what is to come */
     return OK;
@@ -321,6 +325,8 @@ static int read_content(struct rd *r, struct json v, struct builder *b, enum cha
         m->n_parts++;
         rd_up(r, mark);
     }
+    if (role == CHAT_SYSTEM) /* an empty list says nothing */
+        return OK;
     return m || add_message(r, b, role, at) ? OK : rd_nomem(r);
 }
 
@@ -408,7 +414,10 @@ static int read_tool(struct rd *r, struct json v, struct chat_tool *t)
         return rc;
     if (t->name.n == 0)
         return rd_fail(r, "name", "must not be empty");
-    return rd_cache_control(r, v, &t->cache);
+    static const char *const known[] = {"type",          "name",   "description", "input_schema",
+                                        "cache_control", "strict", NULL};
+    rc = rd_keep_unknown(r, v, known);
+    return rc == OK ? rd_cache_control(r, v, &t->cache) : rc;
 }
 
 static int read_tools(struct rd *r, struct json v)

@@ -32,8 +32,9 @@ enum {
     CHAT_CHOICES_MAX = 128, /* n */
     CHAT_PROMPTS_MAX = 2048,
     CHAT_BIAS_MAX = 8192,
-    CHAT_INPUTS_MAX = 50000, /* texts of one embeddings request */
-    CHAT_FIELDS_MAX = 256,   /* fields kept as spans */
+    CHAT_INPUTS_MAX = 50000,     /* texts of one embeddings request */
+    CHAT_FIELDS_MAX = 256,       /* fields kept as spans */
+    CHAT_NESTED_FIELDS_MAX = 64, /* ...of them unknown ones inside lists; more are not named */
     CHAT_STREAM_TOOLS_MAX = 1024
 };
 
@@ -238,7 +239,8 @@ enum chat_field_kind {
 };
 
 struct chat_field {
-    struct str name; /* as the client wrote it: top-level key, or path such as thinking.display */
+    struct str name; /* as the client wrote it: top-level key, or path such as thinking.display or,
+                        for unknown ones, messages[].content[].x */
     struct str json;
     enum chat_field_kind kind;
 };
@@ -452,6 +454,9 @@ struct chat_event {
     enum chat_part_type media_type;
     struct token_account usage;
     enum chat_finish finish;
+    /* With the finish: the answer holds things that no event can say (a provider's own tools).
+     * A client of the same dialect sees them in the bytes; these events are not the whole. */
+    bool is_opaque;
     const struct chat_error *error;
 };
 
@@ -485,6 +490,7 @@ struct chat_answer {
     struct chat_choice *choices;
     size_t n_choices;
     struct token_account usage;
+    bool is_opaque; /* as in chat_event: not to be cached or translated from this form */
     bool has_error; /* an error event came: the answer is not whole */
     struct chat_error error;
 };

@@ -233,6 +233,7 @@ static int collect_choice_event(struct chat_collector *c, const struct chat_even
     case CHAT_EV_CITATION: return add_citation(c, ev);
     case CHAT_EV_MEDIA: return add_media(c, ev);
     case CHAT_EV_FINISH:
+        c->answer.is_opaque |= ev->is_opaque;
         g->finish = ev->finish;
         g->stop = ev->text;
         return keep(c, &g->stop) ? OK : ERR_LIMIT;
@@ -390,6 +391,7 @@ int chat_replay(const struct chat_answer *answer, const struct chat_sink *sink)
     for (size_t i = 0; rc == OK && i < answer->n_choices; i++) {
         struct chat_event ev = {.type = CHAT_EV_FINISH,
                                 .choice = (int)i,
+                                .is_opaque = answer->is_opaque,
                                 .finish = answer->choices[i].finish,
                                 .text = answer->choices[i].stop};
         if (ev.finish != CHAT_FINISH_NONE)

@@ -265,7 +265,7 @@ void chat_dump_event(const struct chat_event *ev, struct buf *out)
     if (ev->type == CHAT_EV_USAGE)
         dump_usage(&ev->usage, out);
     if (ev->type == CHAT_EV_FINISH)
-        buf_printf(out, " %s", finish_name(ev->finish));
+        buf_printf(out, " %s%s", finish_name(ev->finish), ev->is_opaque ? " opaque" : "");
     if (ev->error)
         buf_printf(out, " %d/%d %s", ev->error->kind, ev->error->status, ev->error->message);
     buf_putc(out, '\n');

@@ -23,7 +23,7 @@ struct reader {
     struct arena scratch, keep;
     const struct chat_sink *sink;
     struct candidate *candidates[CHAT_CHOICES_MAX];
-    bool is_started, is_failed;
+    bool is_started, is_failed, is_opaque;
     struct str answer_id;
 };
 
@@ -98,6 +98,12 @@ static int read_call(struct reader *r, int i, struct json call, struct str proof
 {
     struct candidate *c = r->candidates[i];
     struct json args = json_get(call, "args");
+    if (json_exists(json_get(call, "partialArgs"))) {
+        /* Arguments in pieces come only to clients of this dialect that asked for them. */
+        r->is_opaque = true;
+        r->base.has_content = true;
+        return OK;
+    }
     if (c->n_tools >= CHAT_STREAM_TOOLS_MAX)
         return bad_answer(r, "sent more calls than are possible");
     struct chat_event ev = {.type = CHAT_EV_TOOL_CALL,
@@ -148,7 +154,13 @@ static int read_part(struct reader *r, int i, struct json part)
         return read_blob(r, i, blob);
     if (json_is(text, JSON_STRING))
         return read_text(r, i, part, json_text(text, &r->scratch), proof);
-    return proof.p ? read_text(r, i, part, S(""), proof) : OK;
+    if (proof.p)
+        return read_text(r, i, part, S(""), proof);
+    if (json_count(part) > 0) { /* code that the provider ran, and kinds to come */
+        r->is_opaque = true;
+        r->base.has_content = true;
+    }
+    return OK;
 }
 
 /* ---- citations and logprobs ---- */
@@ -254,7 +266,7 @@ static enum chat_finish finish_by_name(struct str s, bool has_calls)
 static int send_finish(struct reader *r, int i, enum chat_finish f)
 {
     struct candidate *c = r->candidates[i];
-    struct chat_event ev = {.type = CHAT_EV_FINISH, .choice = i, .finish = f};
+    struct chat_event ev = {.type = CHAT_EV_FINISH, .is_opaque = r->is_opaque, .choice = i, .finish = f};
     if (c->is_finished)
         return OK;
     c->is_finished = true;

@@ -408,6 +408,10 @@ static int read_declaration(struct rd *r, struct json v, struct chat_tool *t)
         rc = rd_get_text(r, v, "description", false, &t->description);
     if (rc != OK)
         return rc;
+    static const char *const known[] = {
+        "name", "description", "parameters", "parametersJsonSchema", "parameters_json_schema", NULL};
+    if ((rc = rd_keep_unknown(r, v, known)) != OK)
+        return rc;
     if (json_is(schema, JSON_OBJECT))
         t->schema_json = json_span(schema);
     else if (json_is(own, JSON_OBJECT)) {

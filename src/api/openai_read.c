@@ -34,7 +34,7 @@ struct reader {
     struct arena scratch; /* of one event */
     struct arena keep;    /* ids of calls */
     struct choice *choices[CHAT_CHOICES_MAX];
-    bool is_started, is_failed;
+    bool is_started, is_failed, is_opaque;
     struct str answer_id;
     const struct chat_sink *sink; /* during a call */
 };
@@ -280,7 +280,9 @@ static int send_call(struct reader *r, int i, int tool, bool is_new, struct str 
 {
     struct chat_event ev = {.type = CHAT_EV_TOOL_CALL, .choice = i, .tool_idx = tool};
     struct json args = json_get(fn, "arguments");
-    if (json_is(args, JSON_OBJECT)) /* some hosts forget to make it a string */
+    if (json_is_none(args))
+        args = json_get(fn, "input"); /* custom tools: any text */
+    if (json_is(args, JSON_OBJECT))   /* some hosts forget to make it a string */
         ev.text = json_span(args);
     else
         ev.text = json_text(args, &r->scratch);
@@ -321,6 +323,14 @@ static int read_calls(struct reader *r, int i, struct json list)
     struct choice *c = r->choices[i];
     for (struct json_iter it = json_iter(list); json_next(&it);) {
         struct json fn = json_get(it.value, "function");
+        if (json_is_none(fn)) {
+            fn = json_get(it.value, "custom");
+            r->is_opaque = true;
+        }
+        if (json_is_none(fn)) { /* a kind to come: content that only its own dialect can carry */
+            r->base.has_content = true;
+            continue;
+        }
         struct str id = json_text(json_get(it.value, "id"), &r->scratch);
         bool has_name = json_is(json_get(fn, "name"), JSON_STRING) && json_span(json_get(fn, "name")).n > 2;
         bool is_new;
@@ -525,7 +535,8 @@ static int send_finish(struct reader *r, int i, enum chat_finish finish, struct 
     int rc = complete_calls(r, i);
     if (rc != OK)
         return rc;
-    struct chat_event ev = {.type = CHAT_EV_FINISH, .choice = i, .finish = finish, .text = stop};
+    struct chat_event ev = {
+        .type = CHAT_EV_FINISH, .is_opaque = r->is_opaque, .choice = i, .finish = finish, .text = stop};
     return chat_send(r->sink, &ev);
 }
 

@@ -127,9 +127,13 @@ static int read_part(struct rd *r, struct json v, struct chat_part *p)
         rc = rd_cache_control(r, v, &p->cache);
     if (rc != OK)
         return rc;
+    static const char *const known[] = {"type",      "text",    "image_url",     "input_audio", "file",
+                                        "video_url", "refusal", "cache_control", NULL};
     for (size_t i = 0; i < sizeof(part_types) / sizeof(part_types[0]); i++)
-        if (str_eq(type, str_c(part_types[i].type)))
-            return part_types[i].read(r, v, p);
+        if (str_eq(type, str_c(part_types[i].type))) {
+            rc = part_types[i].read(r, v, p);
+            return rc == OK ? rd_keep_unknown(r, v, known) : rc;
+        }
     return read_other_part(r, v, p);
 }
 
@@ -499,7 +503,13 @@ static int read_tool(struct rd *r, struct json v, struct chat_tool *t)
         rc = rd_get_object_span(r, fn, "parameters", &t->schema_json);
     if (rc == OK)
         rc = rd_tri(r, "strict", json_get(fn, "strict"), &t->strict);
+    static const char *const known_fn[] = {"name", "description", "parameters", "strict", NULL};
+    static const char *const known[] = {"type", "function", "cache_control", NULL};
+    if (rc == OK)
+        rc = rd_keep_unknown(r, fn, known_fn);
     rd_up(r, mark);
+    if (rc == OK)
+        rc = rd_keep_unknown(r, v, known);
     return rc == OK ? rd_cache_control(r, v, &t->cache) : rc;
 }
 

@@ -201,6 +201,10 @@ static void write_content(struct wr *x, const struct chat_message *m)
 {
     char at[PART_PATH_MAX];
     jw_key(&x->w, "content");
+    if (m->n_parts == 0) {
+        jw_z(&x->w, "");
+        return;
+    }
     if (m->n_parts == 1 && m->parts[0].type == CHAT_PART_TEXT) {
         write_cache(x, &m->parts[0]);
         jw_str(&x->w, m->parts[0].text);

@@ -191,17 +191,35 @@ int rd_texts(struct rd *r, const char *key, struct json v, uint32_t max, struct 
     return OK;
 }
 
-int rd_keep(struct rd *r, struct str key, struct json v, enum chat_field_kind kind)
+/* "messages[3].content[0]" + "x" -> "messages[].content[].x": an unknown field inside a list is one
+ * fact, however often it stands there. */
+static struct str collapsed_name(struct rd *r, struct str key)
+{
+    char name[sizeof(r->path) + 72];
+    size_t n = 0;
+    for (size_t i = 0; i < r->path_n; i++) {
+        bool is_digit = r->path[i] >= '0' && r->path[i] <= '9';
+        if (!is_digit || n == 0 || name[n - 1] != '[')
+            name[n++] = r->path[i];
+    }
+    name[n++] = '.';
+    size_t key_n = key.n > 64 ? 64 : key.n;
+    memcpy(name + n, key.p, key_n);
+    return arena_str(r->a, str_of(name, n + key_n));
+}
+
+static bool is_kept(const struct chat_request *q, struct str name)
+{
+    for (size_t i = 0; i < q->n_fields; i++)
+        if (str_eq(q->fields[i].name, name))
+            return true;
+    return false;
+}
+
+static int add_field(struct rd *r, struct str name, struct json v, enum chat_field_kind kind)
 {
     struct chat_request *q = r->req;
     if (q->n_fields == r->fields_cap) {
-        if (q->n_fields >= CHAT_FIELDS_MAX) {
-            char at[64];
-            copy_path(at, sizeof(at), r->path);
-            return chat_error_set(r->e, CHAT_ERR_INVALID, at,
-                                  "the request has more than %d fields that are not known",
-                                  (int)CHAT_FIELDS_MAX);
-        }
         size_t cap = r->fields_cap ? r->fields_cap * 2 : 8;
         struct chat_field *more = arena_new_array(r->a, struct chat_field, cap);
         if (!more)
@@ -211,22 +229,29 @@ int rd_keep(struct rd *r, struct str key, struct json v, enum chat_field_kind ki
         q->fields = more;
         r->fields_cap = cap;
     }
-    struct str name = key;
-    if (r->path_n) {
-        struct str parts[3] = {str_of(r->path, r->path_n), S("."), key};
-        char *p = arena_alloc(r->a, r->path_n + 1 + key.n + 1);
-        if (!p)
-            return rd_nomem(r);
-        size_t at = 0;
-        for (int i = 0; i < 3; i++) {
-            if (parts[i].n)
-                memcpy(p + at, parts[i].p, parts[i].n);
-            at += parts[i].n;
-        }
-        name = str_of(p, at);
-    }
     q->fields[q->n_fields++] = (struct chat_field){name, json_span(v), kind};
     return OK;
+}
+
+int rd_keep(struct rd *r, struct str key, struct json v, enum chat_field_kind kind)
+{
+    struct str name = key;
+    bool is_nested = r->path_n > 0;
+    if (is_nested && kind == CHAT_FIELD_UNKNOWN) {
+        if (r->req->n_fields >= CHAT_NESTED_FIELDS_MAX)
+            return OK;
+        name = collapsed_name(r, key);
+    } else if (is_nested) {
+        name = arena_printf(r->a, "%.*s.%.*s", (int)r->path_n, r->path, STR(key));
+    }
+    if (!name.p)
+        return rd_nomem(r);
+    if (is_nested && kind == CHAT_FIELD_UNKNOWN && is_kept(r->req, name))
+        return OK;
+    if (r->req->n_fields >= CHAT_FIELDS_MAX)
+        return chat_error_set(r->e, CHAT_ERR_INVALID, "",
+                              "the request has more than %d fields that are not known", (int)CHAT_FIELDS_MAX);
+    return add_field(r, name, v, kind);
 }
 
 int rd_keep_unknown(struct rd *r, struct json obj, const char *const *known)
