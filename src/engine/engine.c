@@ -151,6 +151,8 @@ static int take_memory(struct engine *e, struct err *err)
     e->home = stream_home_create();
     if (!e->seqs || !e->view || !e->plan.preempt || !e->plan.items || !e->batch_seqs || !e->rows || !e->home)
         return fail(err, ERR_NOMEM, "no memory for the engine's tables");
+    if (e->options.draft && e->options.draft_max > 0)
+        return spec_model_create(&e->draft, e->options.draft, e->options.max_batch, err);
     return OK;
 }
 
@@ -197,6 +199,7 @@ void engine_free(struct engine *e)
         else
             engine_main(e);
     }
+    spec_model_free(e->draft);
     sample_work_deinit(&e->work);
     prefix_deinit(&e->prefix);
     kv_deinit(&e->kv);

@@ -18,6 +18,7 @@ struct engine_options {
     int32_t max_queue;
     double step_budget_us;
     bool use_prefix;
+    const struct compute *draft; /* a model that guesses, or NULL; copied */
     int32_t draft_max; /* guesses of one sequence and step; 0: never guess */
     bool hold; /* for tests: do not start the thread; engine_turn does what it would do */
 };

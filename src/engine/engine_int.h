@@ -34,6 +34,7 @@ struct engine {
     struct prefix prefix;
     struct cost cost;
     struct sample_work work;
+    struct spec_model *draft; /* NULL: guesses come from the text itself */
     uint64_t n_arrivals;
 
     struct seq **seqs; /* in rank order: priority, then arrival */

@@ -173,22 +173,31 @@ TEST(equal_prompts_that_arrive_together_are_computed_once)
 }
 
 /* Arrive, cancel, run out of pages: whatever was not cancelled says what it says alone. */
-static void fuzz(uint64_t seed, int32_t n_pages, int32_t max_batch, int32_t draft_max, int32_t copy_distance)
+struct fuzz_of {
+    int32_t n_pages, max_batch, draft_max, copy_distance;
+    bool has_draft_model;
+};
+
+static void fuzz(uint64_t seed, struct fuzz_of f)
 {
     enum { N = 40 };
     struct tokenizer *t = fake_tokenizer();
-    struct fake_model m = {.n_pages = n_pages, .page_tokens = 4, .rows_max = 48, .outputs_max = 24, .n_ctx = 160,
-                           .end_pull = 2, .copy_distance = copy_distance, .step_ns = 1000000, .row_ns = 100000};
+    struct fake_model m = {.n_pages = f.n_pages, .page_tokens = 4, .rows_max = 48, .outputs_max = 24, .n_ctx = 160,
+                           .end_pull = 2, .copy_distance = f.copy_distance, .step_ns = 1000000, .row_ns = 10000};
+    struct fake_model draft = {.n_pages = 60, .n_ctx = 120, .end_pull = 3, .copy_distance = f.copy_distance,
+                               .step_ns = 50000};
     struct rng r = rng_seeded(seed);
     struct asked *a = calloc(N, sizeof *a);
     struct heard *solo = calloc(1, sizeof *solo);
     bool *cancelled = calloc(N, sizeof *cancelled);
-    uint64_t n_preempted = 0;
+    uint64_t n_preempted = 0, n_accepted = 0;
     int n_asked = 0;
 
     clock_fake(1000, 0);
     fake_model_init(&m);
-    struct engine *e = fake_engine(&m, t, max_batch, 5000, draft_max, false);
+    fake_model_init(&draft);
+    struct engine *e =
+        fake_engine_drafted(&m, f.has_draft_model ? &draft : NULL, t, f.max_batch, 5000, f.draft_max);
     for (int turn = 0; turn < 5000; turn++) {
         if (n_asked < N && rng_below(&r, 3) == 0) {
             ask_init(&a[n_asked], &r, 60, 80);
@@ -202,9 +211,10 @@ static void fuzz(uint64_t seed, int32_t n_pages, int32_t max_batch, int32_t draf
         if (!engine_turn(e) && n_asked == N)
             break;
     }
-    CHECK(!m.is_corrupt);
+    CHECK(!m.is_corrupt && !draft.is_corrupt);
     CHECK(engine_pages_are_whole(e));
     for (int i = 0; i < N; i++) {
+        n_accepted += a[i].heard.usage.draft_accepted;
         n_preempted += a[i].heard.usage.n_preempted;
         if (cancelled[i]) {
             CHECK_INT(a[i].heard.finish, SLUICE_FINISH_CANCELLED);
@@ -213,11 +223,14 @@ static void fuzz(uint64_t seed, int32_t n_pages, int32_t max_batch, int32_t draf
         fake_solo(&m, t, &a[i].rq, a[i].prompt, a[i].n_prompt, solo);
         check_as_solo(&a[i], solo);
     }
-    if (n_pages < 100)
+    if (f.n_pages < 100)
         CHECK(n_preempted > 0);
+    if (f.draft_max > 0)
+        CHECK(n_accepted > 0);
     free_all(a, N);
     engine_free(e);
     fake_model_deinit(&m);
+    fake_model_deinit(&draft);
     tokenizer_free(t);
     clock_real();
     free(a);
@@ -228,13 +241,70 @@ static void fuzz(uint64_t seed, int32_t n_pages, int32_t max_batch, int32_t draf
 TEST(any_order_of_arrivals_and_cancels_gives_the_same_tokens)
 {
     for (uint64_t seed = 0; seed < 12; seed++)
-        fuzz(seed, 600, 8, 0, 0);
+        fuzz(seed, (struct fuzz_of){.n_pages = 600, .max_batch = 8});
 }
 
 TEST(a_tiny_pool_preempts_and_loses_nothing)
 {
-    for (uint64_t seed = 100; seed < 130; seed++)
-        fuzz(seed, 40, 8, 0, 0);
+    for (uint64_t seed = 100; seed < 120; seed++)
+        fuzz(seed, (struct fuzz_of){.n_pages = 40, .max_batch = 8});
+}
+
+TEST(guesses_from_the_text_change_nothing)
+{
+    for (uint64_t seed = 200; seed < 210; seed++)
+        fuzz(seed, (struct fuzz_of){.n_pages = seed % 2 ? 600 : 60, .max_batch = 6, .draft_max = 5, .copy_distance = 7});
+}
+
+TEST(guesses_of_a_draft_model_change_nothing)
+{
+    for (uint64_t seed = 300; seed < 310; seed++)
+        fuzz(seed, (struct fuzz_of){.n_pages = seed % 2 ? 600 : 60, .max_batch = 6, .draft_max = 5,
+                                    .has_draft_model = true});
+}
+
+/* Steps for one answer of 200 tokens. */
+static int steps_for(int32_t draft_max, int32_t copy_distance, int64_t row_ns, struct sluice_usage *usage)
+{
+    struct tokenizer *t = fake_tokenizer();
+    struct fake_model m = {.copy_distance = copy_distance, .step_ns = 20000000, .row_ns = row_ns};
+    struct rng r = rng_seeded(9);
+    struct asked *a = calloc(1, sizeof *a);
+
+    clock_fake(1000, 0);
+    fake_model_init(&m);
+    struct engine *e = fake_engine_drafted(&m, NULL, t, 4, 50000, draft_max);
+    ask_init(a, &r, 1, 1);
+    a->n_prompt = 30;
+    for (int i = 0; i < 30; i++)
+        a->prompt[i] = FAKE_BYTE + i;
+    a->rq.sampling.max_tokens = 200;
+    a->rq.sampling.ignore_eos = true;
+    a->rq.sampling.frequency_penalty = 0;
+    a->rq.sampling.repeat_penalty = 1;
+    submit(e, a);
+    run_until_quiet(e);
+    CHECK_INT(a->heard.usage.generated_tokens, 200);
+    *usage = a->heard.usage;
+    free_all(a, 1);
+    engine_free(e);
+    fake_model_deinit(&m);
+    tokenizer_free(t);
+    clock_real();
+    free(a);
+    return m.n_steps;
+}
+
+TEST(guessing_pays_on_copies_and_stops_by_itself_elsewhere)
+{
+    struct sluice_usage usage;
+    CHECK_INT(steps_for(0, 11, 100000, &usage), 200);
+    CHECK(steps_for(5, 11, 100000, &usage) < 80);
+    CHECK(usage.draft_accepted > 100);
+    steps_for(5, 0, 100000, &usage); /* nothing repeats: few guesses, after the first tries hardly any */
+    CHECK(usage.draft_tokens < 60);
+    steps_for(5, 0, 30000000, &usage); /* rows cost more than steps */
+    CHECK(usage.draft_tokens < 40);
 }
 
 TEST(a_prompt_that_does_not_fit_is_refused_with_both_numbers)

@@ -142,24 +142,43 @@ struct tokenizer *fake_tokenizer(void)
     return t;
 }
 
-struct engine *fake_engine(struct fake_model *m, struct tokenizer *t, int32_t max_batch, double budget_us,
-                           int32_t draft_max, bool threaded)
+static struct engine *make_engine(struct engine_options o)
 {
     struct engine *e;
     struct err err;
-    struct engine_options o = {.compute = fake_compute(m),
-                               .tokenizer = t,
-                               .max_batch = max_batch,
-                               .max_queue = 256,
-                               .step_budget_us = budget_us,
-                               .use_prefix = true,
-                               .draft_max = draft_max,
-                               .hold = !threaded};
+    o.max_queue = 256;
+    o.use_prefix = true;
     if (engine_create(&e, &o, &err) != OK) {
         test_fail(__FILE__, __LINE__, "%s", err.text);
         test_stop();
     }
     return e;
+}
+
+struct engine *fake_engine(struct fake_model *m, struct tokenizer *t, int32_t max_batch, double budget_us,
+                           int32_t draft_max, bool threaded)
+{
+    return make_engine((struct engine_options){.compute = fake_compute(m),
+                                               .tokenizer = t,
+                                               .max_batch = max_batch,
+                                               .step_budget_us = budget_us,
+                                               .draft_max = draft_max,
+                                               .hold = !threaded});
+}
+
+struct engine *fake_engine_drafted(struct fake_model *m, struct fake_model *draft, struct tokenizer *t,
+                                   int32_t max_batch, double budget_us, int32_t draft_max)
+{
+    struct compute c = {.self = NULL};
+    if (draft)
+        c = fake_compute(draft);
+    return make_engine((struct engine_options){.compute = fake_compute(m),
+                                               .tokenizer = t,
+                                               .max_batch = max_batch,
+                                               .step_budget_us = budget_us,
+                                               .draft_max = draft_max,
+                                               .draft = draft ? &c : NULL,
+                                               .hold = true});
 }
 
 static void hear_tokens(struct heard *h, const struct sluice_event *ev)

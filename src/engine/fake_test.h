@@ -37,6 +37,9 @@ struct tokenizer *fake_tokenizer(void);
 /* An engine on the fake model, held (engine_turn is called by the test) unless `threaded`. */
 struct engine *fake_engine(struct fake_model *m, struct tokenizer *t, int32_t max_batch, double budget_us,
                            int32_t draft_max, bool threaded);
+/* The same with a model that guesses (NULL: the text itself). */
+struct engine *fake_engine_drafted(struct fake_model *m, struct fake_model *draft, struct tokenizer *t,
+                                   int32_t max_batch, double budget_us, int32_t draft_max);
 
 /* All that a stream said. */
 struct heard {

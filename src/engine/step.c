@@ -83,6 +83,8 @@ static void release_pages(struct engine *e, struct seq *s)
     s->n_ctx = 0;
     s->n_draft = 0;
     s->is_running = false;
+    if (e->draft)
+        spec_model_forget(e->draft, s);
 }
 
 /* Pages for the first n_tokens positions.  The plan has seen to it that there are enough. */
@@ -205,6 +207,23 @@ static void make_view(struct engine *e)
                                             : view_waiting(e, i, n_looked++ < WAITING_LOOKED_AT);
         e->view[i].wants_all_logits = wants_all_logits(e->seqs[i]);
     }
+}
+
+static void make_drafts(struct engine *e)
+{
+    struct seq *decoding[SCHED_BATCH_MAX];
+    int32_t n = 0;
+
+    if (e->options.draft_max == 0)
+        return;
+    for (int32_t i = 0; i < e->n_seqs; i++) {
+        struct seq *s = e->seqs[i];
+        s->n_draft = 0;
+        if (s->is_running && s->n_tokens - s->n_ctx == 1 && stream_has_room(s->stream))
+            decoding[n++] = s;
+    }
+    if (n > 0)
+        spec_draft(e->draft, &e->cost, decoding, n, e->options.draft_max);
 }
 
 /* ---- carrying the plan out ---- */
@@ -384,6 +403,8 @@ static void sample_tokens(struct engine *e, struct seq *s, int32_t n_draft, uint
             return;
         }
         bool is_guessed = j < n_draft && s->draft[j] == sampled.token;
+        if (j < n_draft)
+            spec_learn(s, is_guessed);
         if (is_guessed) {
             s->usage.draft_accepted++;
             atomic_fetch_add_explicit(&e->counts.draft_accepted, 1, memory_order_relaxed);
@@ -456,6 +477,7 @@ bool engine_step(struct engine *e)
         .outputs_max = c->outputs_max,
         .budget_us = e->options.step_budget_us,
     };
+    make_drafts(e);
     make_view(e);
     sched_plan_step(&e->plan, e->view, e->n_seqs, &limits, &e->cost);
     if (e->plan.n_items == 0 && e->plan.n_preempt == 0)
