@@ -30,9 +30,37 @@ static int check_options(const struct sluice_context_options *o, struct err *err
     return OK;
 }
 
+/* A draft model must mean the same by every token. */
+static int check_draft(const struct sluice_model *m, const struct sluice_model *draft, struct err *err)
+{
+    int32_t n = tokenizer_n_vocab(m->tokenizer), n_draft = tokenizer_n_vocab(draft->tokenizer);
+    if (!draft->model)
+        return fail(err, ERR_ARG, "the draft model was opened with vocab_only: it has no weights to compute with");
+    if (n != n_draft || m->facts.n_vocab != draft->facts.n_vocab)
+        return fail(err, ERR_ARG, "the draft model has %d tokens, the model %d: they must have one vocabulary",
+                    n_draft, n);
+    for (int32_t i = 0; i < n; i++)
+        if (!str_eq(tokenizer_token_text(m->tokenizer, i), tokenizer_token_text(draft->tokenizer, i)))
+            return fail(err, ERR_ARG, "token %d of the draft model is another than the model's: they must have one vocabulary",
+                        i);
+    return OK;
+}
+
+/* A model is used by one thread at a time. */
+static int take_model(struct sluice_model *m, const char *what, struct err *err)
+{
+    if (atomic_exchange(&m->has_context, true))
+        return fail(err, ERR_STATE, "%s has a context already, and one is all that it can have", what);
+    return OK;
+}
+
 static int create(struct sluice_context *ctx, const struct sluice_context_options *o, struct err *err)
 {
+    struct compute draft = {.self = NULL};
+    if (ctx->draft)
+        draft = compute_of_model(ctx->draft->model);
     struct engine_options eo = {
+        .draft = ctx->draft ? &draft : NULL,
         .compute = compute_of_model(ctx->model->model),
         .tokenizer = ctx->model->tokenizer,
         .max_batch = ctx->model->max_batch,
@@ -61,17 +89,26 @@ SLUICE_API int sluice_context_create(struct sluice_model *model, const struct sl
         return fail(err, SLUICE_ERR_FORK, "this model was opened before fork(): it has no threads here");
     if (!model->model)
         return fail(err, ERR_ARG, "the model was opened with vocab_only: it has no weights to compute with");
-    if (atomic_exchange(&model->has_context, true))
-        return fail(err, ERR_STATE, "the model has a context already, and one is all that it can have");
+    if (o.draft == model)
+        return fail(err, ERR_ARG, "the draft model is the model itself: open a smaller one");
+    if ((o.draft && (rc = check_draft(model, o.draft, err)) != OK) || (rc = take_model(model, "the model", err)) != OK)
+        return rc;
+    if (o.draft && (rc = take_model(o.draft, "the draft model", err)) != OK) {
+        atomic_store(&model->has_context, false);
+        return rc;
+    }
     struct sluice_context *ctx = calloc(1, sizeof *ctx);
     if (!ctx) {
         rc = FACE_OUT_OF_MEMORY(err);
     } else {
         ctx->model = model;
+        ctx->draft = o.draft;
         rc = create(ctx, &o, err);
     }
     if (rc != OK) {
         atomic_store(&model->has_context, false);
+        if (o.draft)
+            atomic_store(&o.draft->has_context, false);
         free(ctx);
         return rc;
     }
@@ -85,6 +122,8 @@ SLUICE_API void sluice_context_free(struct sluice_context *ctx)
         return;
     engine_free(ctx->engine);
     atomic_store(&ctx->model->has_context, false);
+    if (ctx->draft)
+        atomic_store(&ctx->draft->has_context, false);
     free(ctx);
 }
 

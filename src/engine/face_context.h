@@ -6,6 +6,7 @@
 
 struct sluice_context {
     struct sluice_model *model;
+    struct sluice_model *draft; /* or NULL */
     struct engine *engine;
 };
 

@@ -168,6 +168,34 @@ TEST(quantised_and_expert_models_do_too)
     check_equal("tests/golden/models/qwen3moe.gguf", "bf16");
 }
 
+TEST(a_draft_model_changes_speed_and_nothing_else)
+{
+    struct sluice_model *m = open_tiny(TINY, 2, NULL, 0), *other = open_tiny(TINY, 1, NULL, 0);
+    struct sluice_context *ctx = create(m);
+    struct sluice_context_options co;
+    struct sluice_stats stats;
+    struct sluice_error err;
+    struct said want[6];
+
+    for (uint64_t i = 0; i < 6; i++)
+        want[i] = ask(ctx, m, i);
+    sluice_context_free(ctx);
+    sluice_context_options_init(&co, sizeof co);
+    co.draft = m;
+    CHECK_INT(sluice_context_create(m, &co, &ctx, &err), SLUICE_ERR_ARG);
+    co.draft = other;
+    must(sluice_context_create(m, &co, &ctx, &err), &err);
+    for (uint64_t i = 0; i < 6; i++) {
+        struct said got = ask(ctx, m, i);
+        CHECK(same(&got, &want[i]));
+    }
+    must(sluice_context_get_stats(ctx, &stats, sizeof stats), NULL);
+    CHECK(stats.draft_tokens > 0 && stats.draft_accepted > 0);
+    sluice_context_free(ctx);
+    sluice_model_free(m);
+    sluice_model_free(other);
+}
+
 TEST(mistakes_of_the_caller_are_refused_in_a_sentence)
 {
     struct sluice_model_options mo;
