@@ -27,14 +27,27 @@ VEC vf k_line(enum kern_kv kv, const uint8_t *tile, int d)
     return vf_mul(vf_of_i8(block + 16 * (d % 32)), vf_of_f16(block + 512));
 }
 
+/* Fetch part d of what is needed soon: keys some tiles ahead, and the values of this tile.  Pages lie
+ * anywhere, so the processor cannot guess them. */
+VEC void fetch_ahead(enum kern_kv kv, const struct kern_attn *a, int t, int n_tiles, int d)
+{
+    if (d % (kv == KERN_KV_Q8_0 ? 4 : 2) != 0)
+        return;
+    int at = kv == KERN_KV_Q8_0 ? 17 * d : 32 * d;
+    __builtin_prefetch(a->v_tiles[t] + at);
+    if (t + KERN_TILES_AHEAD < n_tiles)
+        __builtin_prefetch(a->k_tiles[t + KERN_TILES_AHEAD] + at);
+}
+
 /* Scores of `tiles` neighbouring tiles from tile t on. */
-VEC void score_tiles(enum kern_kv kv, int nq, int tiles, const struct kern_attn *a, int t)
+VEC void score_tiles(enum kern_kv kv, int nq, int tiles, const struct kern_attn *a, int t, int n_tiles)
 {
     vf acc[KERN_QUERIES][2];
     UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < tiles; j++) acc[i][j] = vf_zero();
     const uint8_t *k0 = a->k_tiles[t], *k1 = a->k_tiles[t + tiles - 1];
     for (int d = 0; d < a->head_dim; d++) {
         vf k[2];
+        UNROLL for (int j = 0; j < tiles; j++) fetch_ahead(kv, a, t + j, n_tiles, d);
         k[0] = k_line(kv, k0, d);
         if (tiles == 2)
             k[1] = k_line(kv, k1, d);
@@ -106,9 +119,9 @@ VEC void attend(enum kern_kv kv, int nq, struct kern_attn *a)
         n_keys = a->n_keys[i] > n_keys ? a->n_keys[i] : n_keys;
     int tiles = (n_keys + 15) / 16;
     for (; t + QK_TILES <= tiles; t += QK_TILES)
-        score_tiles(kv, nq, QK_TILES, a, t);
+        score_tiles(kv, nq, QK_TILES, a, t, tiles);
     for (; t < tiles; t++)
-        score_tiles(kv, nq, 1, a, t);
+        score_tiles(kv, nq, 1, a, t, tiles);
     for (int i = 0; i < nq; i++)
         probabilities(a, i, tiles);
     for (; d + 16 * PV_WIDTH <= a->head_dim; d += 16 * PV_WIDTH)

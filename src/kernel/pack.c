@@ -232,6 +232,41 @@ static void put_dwords(uint8_t *half, int r, const uint8_t *p, int n)
         memcpy(half + LINE * j + 4 * r, p + 4 * j, 4);
 }
 
+static uint32_t read_dword(const uint8_t *p)
+{
+    uint32_t u;
+    memcpy(&u, p, 4);
+    return u;
+}
+
+static void put_dword(uint8_t *half, int line, int r, uint32_t u)
+{
+    memcpy(half + LINE * line + 4 * r, &u, 4);
+}
+
+/* Q6_K, four elements at a time.  In the file a half of 128 elements has the low four bits of its
+ * groups 0 and 2 in the nibbles of 32 bytes, of groups 1 and 3 in the next 32, and two high bits of
+ * all four groups in one byte. */
+static void put_q6_k(uint8_t *half, int r, const uint8_t *p)
+{
+    for (int h = 0; h < 2; h++, p += 64) {
+        for (int q = 0; q < 8; q++) {
+            uint32_t a = read_dword(p + 4 * q), b = read_dword(p + 32 + 4 * q);
+            put_dword(half, 16 * h + q, r, (a & 0x0f0f0f0fu) | (b & 0x0f0f0f0fu) << 4);
+            put_dword(half, 16 * h + 8 + q, r, (a >> 4 & 0x0f0f0f0fu) | (b & 0xf0f0f0f0u));
+        }
+        const uint8_t *high = p + 128 - 32 * h; /* behind both halves' low bits */
+        for (int j = 0; j < 4; j++)
+            for (int k = 0; k < 2; k++) {
+                uint32_t u = 0;
+                for (int f = 0; f < 4; f++)
+                    u |= (read_dword(high + 16 * k + 4 * f) >> (2 * j) & 0x03030303u) << (2 * f);
+                put_dword(half, 32 + 2 * (4 * h + j) + k, r, u);
+            }
+    }
+    put_dwords(half + 48 * LINE, r, p + 64, 4); /* 16 scales at 192 */
+}
+
 static bool put_row_fast(enum quant_type type, uint8_t *half, int r, const uint8_t *p)
 {
     switch (type) {
@@ -250,6 +285,7 @@ static bool put_row_fast(enum quant_type type, uint8_t *half, int r, const uint8
         put_dwords(half, r, p + 16, 32);
         put_dwords(half + 32 * LINE, r, p + 4, 3);
         return true;
+    case QUANT_Q6_K: put_q6_k(half, r, p); return true;
     default: return false;
     }
 }
@@ -266,6 +302,7 @@ static void fast_tail(enum quant_type type, uint16_t *tail, const uint8_t *p)
         tail[0] = read_u16(p);
         tail[1] = read_u16(p + 2);
         break;
+    case QUANT_Q6_K: tail[0] = read_u16(p + 208); break;
     default: tail[0] = read_u16(p);
     }
 }

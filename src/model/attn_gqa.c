@@ -211,6 +211,23 @@ static void find_tiles(const struct attn_job *j, const struct attn_block *blk, s
     }
 }
 
+/* The kernel fetches ahead within a segment; its beginning is fetched here, while the one before is
+ * computed. */
+static void fetch_keys(const struct attn_job *j, const struct attn_block *blk, uint32_t segment)
+{
+    const struct backend *b = j->b;
+    uint32_t last = blk->pos + (uint32_t)blk->n_rows - 1;
+    for (uint32_t t = 0; t < KERN_TILES_AHEAD; t++) {
+        uint32_t pos = segment * KERN_SEGMENT + t * KERN_KV_TILE;
+        if (pos > last)
+            return;
+        const uint8_t *head = head_in_page(b, j->layer, blk->run->pages[pos / (uint32_t)b->page_tokens], blk->head);
+        const uint8_t *k = head + pos % (uint32_t)b->page_tokens / KERN_KV_TILE * b->kv_tile_bytes;
+        for (size_t at = 0; at < b->kv_tile_bytes; at += 64)
+            __builtin_prefetch(k + at);
+    }
+}
+
 static void attend_block(const struct attn_job *j, const struct attn_block *blk, uint8_t *scratch)
 {
     const struct backend *b = j->b;
@@ -228,6 +245,7 @@ static void attend_block(const struct attn_job *j, const struct attn_block *blk,
     uint32_t last = blk->pos + (uint32_t)blk->n_rows - 1;
     for (uint32_t segment = 0; segment * KERN_SEGMENT <= last; segment++) {
         find_tiles(j, blk, &a, segment);
+        fetch_keys(j, blk, segment + 1);
         for (int left = (n + KERN_QUERIES - 1) / KERN_QUERIES, first = 0; left > 0; left--) {
             int now = (n - first + left - 1) / left;
             attend_queries(j, blk, &a, states, first, now, segment);
