@@ -151,7 +151,7 @@ TEST(a_broken_upstream_is_an_error_for_the_client)
     raw_send(loop, far, S("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"));
     close(far);
     CHECK(raw_read(loop, near, &got, NULL));
-    CHECK(str_find(buf_str(&got), S("hello"), 0) != STR_NONE);
+    CHECK(str_ends(buf_str(&got), S("o\r\n"))); /* all that came, maybe in chunks of one byte */
     CHECK(!str_ends(buf_str(&got), S("0\r\n\r\n")));
     CHECK_INT(last_result, CALL_TRUNCATED);
     close(near);
