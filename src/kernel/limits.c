@@ -1,49 +1,93 @@
-/* limits.c - What this machine can do at most, measured: any machine, and the choice of a level. */
+/* limits.c - Measure reading and multiplying with all threads of a team. */
 #include "kernel/limits.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
-typedef uint64_t word4 __attribute__((vector_size(32)));
+#include "base/clock.h"
+#include "base/sys.h"
 
-uint64_t limits_read(const void *p, size_t n)
+enum { PIECE = 1 << 20, PIECES = 256, READ_PASSES = 24, MULTIPLY_PASSES = 6, ROUNDS = 400 };
+
+struct job {
+    const struct limits_ops *ops;
+    const uint8_t *memory;
+    _Atomic uint64_t done, sink;
+};
+
+static void read_pieces(void *arg, int begin, int end, int worker)
 {
-    const word4 *w = p;
-    word4 a = {0}, b = {0}, c = {0}, d = {0};
-    for (size_t i = 0; i + 8 <= n / sizeof *w; i += 8) {
-        a ^= w[i] ^ w[i + 4];
-        b ^= w[i + 1] ^ w[i + 5];
-        c ^= w[i + 2] ^ w[i + 6];
-        d ^= w[i + 3] ^ w[i + 7];
-    }
-    a ^= b ^ c ^ d;
-    return a[0] ^ a[1] ^ a[2] ^ a[3];
+    struct job *j = arg;
+    (void)worker;
+    atomic_fetch_add(&j->sink, j->ops->read(j->memory + (size_t)begin * PIECE, (size_t)(end - begin) * PIECE));
 }
 
-int64_t limits_int8_plain(int64_t rounds)
+static void multiply_some(void *arg, int begin, int end, int worker)
 {
-    int8_t x[64], w[64];
-    int32_t sum[64] = {0};
-    for (int i = 0; i < 64; i++) {
-        x[i] = (int8_t)i;
-        w[i] = (int8_t)(3 * i);
-    }
-    for (int64_t r = 0; r < rounds; r++) {
-        for (int k = 0; k < LIMITS_INT8_MACS / 64; k++)
-            for (int i = 0; i < 64; i++)
-                sum[i] += x[i] * w[(i + k) % 64];
-        __asm__ volatile("" : "+m"(sum), "+m"(x));
-    }
-    return sum[0] + sum[63];
+    struct job *j = arg;
+    uint64_t sink = 0, n = 0;
+    (void)worker;
+    for (int i = begin; i < end; i++)
+        n += j->ops->multiply(ROUNDS / 8, &sink);
+    atomic_fetch_add(&j->done, n);
+    atomic_fetch_add(&j->sink, sink);
 }
 
-limits_int8_fn *limits_int8_for(const char *isa)
+static void fill_pieces(void *arg, int begin, int end, int worker)
+{
+    (void)worker;
+    memset((uint8_t *)arg + (size_t)begin * PIECE, 1, (size_t)(end - begin) * PIECE);
+}
+
+static double best_read(struct team *team, struct job *j)
+{
+    double best = 0;
+    for (int i = 0; i < READ_PASSES; i++) {
+        int64_t t = clock_now_ns();
+        team_run(team, read_pieces, j, PIECES, 1);
+        double rate = (double)PIECES * PIECE * 1e9 / (double)(clock_now_ns() - t);
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
+static double best_multiply(struct team *team, struct job *j)
+{
+    double best = 0;
+    for (int i = 0; i < MULTIPLY_PASSES; i++) {
+        atomic_store(&j->done, 0);
+        int64_t t = clock_now_ns();
+        team_run(team, multiply_some, j, 16 * team_size(team), 1);
+        double rate = (double)atomic_load(&j->done) * 1e9 / (double)(clock_now_ns() - t);
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
+static const struct limits_ops *ops_of(const struct kern_ops *ops)
 {
 #if defined(__x86_64__)
-    if (isa && !strcmp(isa, "avx512"))
-        return limits_int8_avx512;
-    if (isa && !strcmp(isa, "avx2"))
-        return limits_int8_avx2;
+    if (ops->level == KERN_AVX512)
+        return &limits_avx512;
+    if (ops->level == KERN_AVX2)
+        return &limits_avx2;
 #endif
-    (void)isa;
-    return limits_int8_plain;
+    (void)ops;
+    return &limits_ref;
+}
+
+int limits_measure(struct limits *limits, struct team *team, const struct kern_ops *ops, struct err *err)
+{
+    struct job j = {.ops = ops_of(ops)};
+    uint8_t *memory = sys_alloc_pages((size_t)PIECES * PIECE);
+    if (!memory)
+        return fail(err, ERR_NOMEM, "no memory to measure the speed of memory");
+    j.memory = memory;
+    team_lease(team);
+    team_run(team, fill_pieces, memory, PIECES, 1);
+    limits->read_bytes_per_s = best_read(team, &j);
+    limits->int8_macs_per_s = best_multiply(team, &j);
+    team_release(team);
+    sys_free_pages(memory, (size_t)PIECES * PIECE);
+    return OK;
 }

@@ -1,26 +1,27 @@
-/* limits.h - What this machine can do at most, measured: the denominators of every benchmark. */
+/* limits.h - What this machine can do at most: reading memory, and multiplying bytes.
+ *
+ * Speeds of the engine are told as shares of these two, measured in the same sitting, because
+ * both change with the neighbours on a host and with the clock. */
 #ifndef KERNEL_LIMITS_H
 #define KERNEL_LIMITS_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "base/err.h"
+#include "base/team.h"
+#include "kernel/kernel.h"
 
-/* Read n bytes (a multiple of 256, 64-byte aligned) from front to back; returns a mix of all of them, so that
- * the reading cannot be left out. */
-uint64_t limits_read(const void *p, size_t n);
+struct limits {
+    double read_bytes_per_s; /* all threads of the team, memory much larger than the caches */
+    double int8_macs_per_s;  /* all threads, in registers, with the level's best instruction */
+};
 
-/* Do int8 multiply-adds from registers, as fast as a level's instructions go: `rounds` rounds of
- * LIMITS_INT8_MACS each.  Returns something that depends on all of them. */
-typedef int64_t limits_int8_fn(int64_t rounds);
-#define LIMITS_INT8_MACS 4096
+/* Takes about 0.3 s and 256 MB for that time.  Leases the team; the best of several passes counts. */
+int limits_measure(struct limits *limits, struct team *team, const struct kern_ops *ops, struct err *err);
 
-/* For a level as model_isa names it. */
-limits_int8_fn *limits_int8_for(const char *isa);
-
-limits_int8_fn limits_int8_plain;
-#if defined(__x86_64__)
-limits_int8_fn limits_int8_avx2;
-limits_int8_fn limits_int8_avx512;
-#endif
+/* The parts of a level (limits_LEVEL.c). */
+struct limits_ops {
+    uint64_t (*read)(const void *p, size_t n); /* n a multiple of 512; any number made of all bytes */
+    uint64_t (*multiply)(int rounds, uint64_t *sink); /* returns the number of multiply-adds done */
+};
+extern const struct limits_ops limits_ref, limits_avx2, limits_avx512;
 
 #endif
