@@ -45,9 +45,10 @@ enum dialect_quirk {
     QUIRK_REASONING_BACK = 1 << 8,    /* OpenAI: wants reasoning_content of past turns back */
     QUIRK_NO_MODEL_FIELD = 1 << 9,    /* model is in the address (Azure deployments, Vertex) */
     QUIRK_NO_LOGPROBS = 1 << 10,
-    QUIRK_NO_N = 1 << 11,             /* one answer only */
-    QUIRK_NO_EFFORT = 1 << 12,        /* OpenAI: refuses reasoning_effort */
-    QUIRK_ADAPTIVE_THINKING = 1 << 13 /* Anthropic: thinking adaptive + effort, no budgets */
+    QUIRK_NO_N = 1 << 11,              /* one answer only */
+    QUIRK_NO_EFFORT = 1 << 12,         /* OpenAI: refuses reasoning_effort */
+    QUIRK_ADAPTIVE_THINKING = 1 << 13, /* Anthropic: thinking adaptive + effort, no budgets */
+    QUIRK_SHORT_IDS = 1 << 14          /* OpenAI: ids of calls are 9 letters or digits (Mistral) */
 };
 
 struct dialect_target {
@@ -176,7 +177,8 @@ struct dialect {
     int (*write_request)(const struct chat_request *req, const struct dialect_target *target, struct arena *a,
                          struct dialect_out *out);
     /* Same dialect: req->body with the model replaced, the output cap lowered and usage asked
-     * for; everything else byte for byte. */
+     * for; everything else byte for byte.  Where the target's quirks touch what the request
+     * uses, it is written anew instead, with lacks as from write_request. */
     int (*pass_request)(const struct chat_request *req, const struct dialect_target *target, struct arena *a,
                         struct dialect_out *out);
     /* A whole 200 body as events.  A body that is an error, empty or malformed gives one error

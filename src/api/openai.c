@@ -203,6 +203,8 @@ void openai_read_limits(const struct chat_header *headers, size_t n_headers, int
 static int pass_request(const struct chat_request *req, const struct dialect_target *target, struct arena *a,
                         struct dialect_out *out)
 {
+    if (target->quirks && openai_needs_rewrite(req, target->quirks))
+        return openai_write_request(req, target, a, out);
     snprintf(out->path, sizeof(out->path), "/chat/completions");
     bool is_old = (target->quirks & QUIRK_MAX_TOKENS_OLD) != 0;
     return openai_pass_body(req, target, is_old ? "max_tokens" : "max_completion_tokens", a, out);

@@ -16,6 +16,8 @@ int openai_read_prompts(struct rd *r, struct json v, uint32_t max, struct chat_p
                         bool *is_array);
 void openai_write_prompts(struct json_writer *w, const char *key, const struct chat_prompt *list, size_t n,
                           bool is_array);
+/* True if the target's quirks touch what the request uses: its body cannot travel as it is. */
+bool openai_needs_rewrite(const struct chat_request *req, uint32_t quirks);
 /* model, cap and usage spliced into the client's body; path is the caller's. */
 int openai_pass_body(const struct chat_request *req, const struct dialect_target *target, const char *cap_key,
                      struct arena *a, struct dialect_out *out);

@@ -220,10 +220,37 @@ static void write_content(struct wr *x, const struct chat_message *m)
 
 /* ---- assistant ---- */
 
+enum { SHORT_ID = 9 };
+
+static bool is_short_id(struct str id)
+{
+    for (size_t i = 0; i < id.n; i++)
+        if (!((id.p[i] >= '0' && id.p[i] <= '9') || (id.p[i] >= 'a' && id.p[i] <= 'z') ||
+              (id.p[i] >= 'A' && id.p[i] <= 'Z')))
+            return false;
+    return id.n == SHORT_ID;
+}
+
+/* The id of a call, in the call and in its result.  An id that came from elsewhere becomes a
+ * short one by its hash: it only has to be the same in both places. */
+static void write_call_id(struct wr *x, const char *key, struct str id)
+{
+    static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    char made[SHORT_ID];
+    if (!has_quirk(x, QUIRK_SHORT_IDS) || is_short_id(id)) {
+        jw_kv_str(&x->w, key, id);
+        return;
+    }
+    uint64_t h = str_hash_seeded(id, 9);
+    for (int i = 0; i < SHORT_ID; i++, h /= 62)
+        made[i] = digits[h % 62];
+    jw_kv_str(&x->w, key, str_of(made, SHORT_ID));
+}
+
 static void write_tool_call(struct wr *x, const struct chat_part *p)
 {
     jw_begin_object(&x->w);
-    jw_kv_str(&x->w, "id", p->id);
+    write_call_id(x, "id", p->id);
     jw_kv_z(&x->w, "type", "function");
     jw_key(&x->w, "function");
     jw_begin_object(&x->w);
@@ -329,7 +356,7 @@ static void write_tool_result(struct wr *x, const struct chat_part *p)
     write_cache(x, p);
     jw_begin_object(&x->w);
     jw_kv_z(&x->w, "role", "tool");
-    jw_kv_str(&x->w, "tool_call_id", p->id);
+    write_call_id(x, "tool_call_id", p->id);
     jw_key(&x->w, "content");
     jw_raw(&x->w, S("\""));
     if (p->is_error)
@@ -771,6 +798,39 @@ int openai_write_request(const struct chat_request *req, const struct dialect_ta
     openai_write_stream_fields(&x.w, req, target);
     jw_end_object(&x.w);
     return buf_ok(out->body) ? OK : ERR_LIMIT;
+}
+
+/* True if the request has parts or messages that the quirks forbid as they are. */
+static bool history_needs_rewrite(const struct chat_request *req, uint32_t quirks)
+{
+    for (size_t i = 0; i < req->n_messages; i++) {
+        const struct chat_message *m = &req->messages[i];
+        if (m->role == CHAT_DEVELOPER && (quirks & QUIRK_NO_DEVELOPER))
+            return true;
+        for (size_t k = 0; k < m->n_parts; k++) {
+            const struct chat_part *p = &m->parts[k];
+            bool has_id = p->type == CHAT_PART_TOOL_CALL || p->type == CHAT_PART_TOOL_RESULT;
+            if (p->type == CHAT_PART_IMAGE && (quirks & QUIRK_NO_IMAGES))
+                return true;
+            if (has_id && (quirks & QUIRK_SHORT_IDS) && !is_short_id(p->id))
+                return true;
+        }
+    }
+    return false;
+}
+
+bool openai_needs_rewrite(const struct chat_request *req, uint32_t quirks)
+{
+    bool new_max = json_exists(json_get(json_root(req->doc), "max_completion_tokens"));
+    enum chat_format_type f = req->format.type;
+    return (new_max && (quirks & QUIRK_MAX_TOKENS_OLD)) ||
+           (req->reasoning.effort && (quirks & QUIRK_NO_EFFORT)) ||
+           (f == CHAT_FORMAT_SCHEMA && (quirks & QUIRK_NO_SCHEMA)) ||
+           (f == CHAT_FORMAT_JSON && (quirks & QUIRK_NO_JSON_MODE)) ||
+           (req->n_tools && (quirks & QUIRK_NO_TOOLS)) || (req->n > 1 && (quirks & QUIRK_NO_N)) ||
+           (req->logprobs && (quirks & QUIRK_NO_LOGPROBS)) ||
+           ((quirks & (QUIRK_NO_DEVELOPER | QUIRK_NO_IMAGES | QUIRK_SHORT_IDS)) &&
+            history_needs_rewrite(req, quirks));
 }
 
 int openai_pass_body(const struct chat_request *req, const struct dialect_target *target, const char *cap_key,
