@@ -244,6 +244,7 @@ bool call_try_again(struct http_call *call)
     if (call->stats.is_resent)
         return false;
     call->stats.is_resent = true;
+    call->stats.is_reused = false;
     call->client->stats.resent++;
     upstream_close(call->up); /* leaves the call */
     connect_call(call);
@@ -417,8 +418,10 @@ void http_client_free(struct http_client *client)
         return;
     client->is_freed = true;
     loop_withdraw(client->loop, LOOP_FLUSH, &client->recycle);
-    while (client->calls)
+    while (client->calls) {
+        assert(!client->calls->is_in_done);
         http_call_cancel(client->calls);
+    }
     while (client->open)
         upstream_close(client->open);
     client_free_if_last(client);

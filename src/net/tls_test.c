@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net/client.h"
+#include "net/client_int.h"
 #include "net/server.h"
 #include "net/testrig_int.h"
 
@@ -156,6 +156,30 @@ TEST(bodies_of_all_sizes_cross_tls)
     CHECK_INT(a.result, CALL_OK);
     CHECK_INT(body_bytes, 1000000);
     buf_deinit(&big);
+    close_rig();
+}
+
+TEST(a_new_connection_takes_up_the_last_session)
+{
+    open_rig(NULL);
+    struct answer a;
+    call(&a, S("localhost"), S("/1"), CALL_OK);
+    REQUIRE(client->open);
+    CHECK(!SSL_session_reused(client->open->io.ssl));
+    upstream_close(client->open);
+    rig_turn(loop, 5);
+    /* The origin was forgotten with its last connection, and the session with it: so keep one. */
+    struct answer b, c;
+    start(&b, S("localhost"), S("/1"), S("{}"));
+    start(&c, S("localhost"), S("/1"), S("{}"));
+    CHECK(rig_until(loop, &b.n_done, 1) && rig_until(loop, &c.n_done, 1));
+    upstream_close(client->open);
+    CHECK_INT(http_client_get_stats(client).n_idle, 1);
+    struct http_call *held = start(&a, S("localhost"), S("/hold"), S("{}")); /* takes the other */
+    call(&b, S("localhost"), S("/1"), CALL_OK);
+    CHECK(!b.stats.is_reused);
+    CHECK(SSL_session_reused(client->open->io.ssl));
+    http_call_cancel(held);
     close_rig();
 }
 
