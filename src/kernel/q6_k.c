@@ -13,7 +13,7 @@ static void unpack(struct quant_super *b, const uint8_t *p)
 {
     b->d = load_f16(p + 208);
     for (int g = 0; g < 16; g++)
-        b->sc[g] = (int8_t)p[192 + g];
+        b->sc[g] = (int16_t)((p[192 + g] ^ 128) - 128); /* sign-extended */
     for (int i = 0; i < 256; i++) {
         int h = i / 128, j = i / 32 % 4, l = i % 32;
         int low = p[64 * h + 32 * (j % 2) + l] >> (j / 2 * 4) & 15;

@@ -145,8 +145,9 @@ static inline void super_dequantize(float *y, const uint8_t *p, size_t n, size_t
     for (size_t i = 0; i < n; i += 256, p += bytes) {
         unpack(&b, p);
         for (int j = 0; j < 256; j++) {
-            float prod = b.d * (float)b.sc[j / 16] * (float)b.v[j];
-            y[i + (size_t)j] = b.has_min ? prod - b.dmin * (float)b.m[j / 16] : prod;
+            int g = j / 16;
+            float prod = b.d * (float)b.sc[g] * (float)b.v[j];
+            y[i + (size_t)j] = b.has_min ? prod - b.dmin * (float)b.m[g] : prod;
         }
     }
 }

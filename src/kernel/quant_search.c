@@ -312,8 +312,10 @@ static double encode_super(int8_t *v, const struct quant_super *b, float d, cons
                            int group_n, struct quant_range range)
 {
     double err = 0;
-    for (int i = 0; i < 256; i += group_n)
-        err += (double)encode_scale(v + i, x + i, w + i, group_n, d * (float)b->sc[i / 16], range);
+    for (int i = 0; i < 256; i += group_n) {
+        int g = i / 16;
+        err += (double)encode_scale(v + i, x + i, w + i, group_n, d * (float)b->sc[g], range);
+    }
     return err;
 }
 
@@ -322,7 +324,8 @@ static float solve_super(const struct quant_super *b, const float *x, const floa
 {
     double num = 0, den = 0;
     for (int i = 0; i < 256; i++) {
-        double v = (double)b->sc[i / 16] * b->v[i];
+        int g = i / 16;
+        double v = (double)b->sc[g] * b->v[i];
         num += (double)w[i] * (double)x[i] * v;
         den += (double)w[i] * v * v;
     }
@@ -378,9 +381,11 @@ static double encode_super_min(int8_t *v, const struct quant_super *b, float d, 
                                const float *w, int group_n, int q_max)
 {
     double err = 0;
-    for (int i = 0; i < 256; i += group_n)
-        err += (double)encode_affine((uint8_t *)v + i, x + i, w + i, group_n, d * (float)b->sc[i / 16],
-                                     -dmin * (float)b->m[i / 16], q_max);
+    for (int i = 0; i < 256; i += group_n) {
+        int g = i / 16;
+        err += (double)encode_affine((uint8_t *)v + i, x + i, w + i, group_n, d * (float)b->sc[g],
+                                     -dmin * (float)b->m[g], q_max);
+    }
     return err;
 }
 
@@ -390,7 +395,8 @@ static bool solve_super_min(const struct quant_super *b, const float *x, const f
 {
     double aa = 0, am = 0, mm = 0, xa = 0, xm = 0; /* x ~ d a - dmin m */
     for (int i = 0; i < 256; i++) {
-        double a = (double)b->sc[i / 16] * b->v[i], m = b->m[i / 16], wi = (double)w[i];
+        int g = i / 16;
+        double a = (double)b->sc[g] * b->v[i], m = b->m[g], wi = (double)w[i];
         aa += wi * a * a;
         am += wi * a * m;
         mm += wi * m * m;

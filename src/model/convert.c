@@ -76,7 +76,7 @@ static int check_config(struct converter *c, struct err *err)
 
 static int read_config(struct converter *c, struct err *err)
 {
-    uint32_t dim, experts_default = UINT32_MAX;
+    uint32_t dim = 0, experts_default = UINT32_MAX;
     int rc = find_family(c, err);
     if (rc == OK)
         rc = check_config(c, err);
@@ -207,7 +207,7 @@ static int put_rope(struct converter *c, struct err *err)
  * exactly what they are in full, beyond it attention would see too much. */
 static int put_context(struct converter *c, struct err *err)
 {
-    uint32_t context, window;
+    uint32_t context = 0, window = 0;
     bool has_window = !json_is_none(json_get(c->config, "sliding_window"));
     int rc = config_u32(c, "max_position_embeddings", 0, &context, err);
     json_bool(json_get(c->config, "use_sliding_window"), &has_window);
@@ -230,7 +230,7 @@ static int put_numbers(struct converter *c, struct err *err)
                    {"num_attention_heads", "attention.head_count", false},
                    {"num_experts_per_tok", "expert_used_count", true}};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        uint32_t v;
+        uint32_t v = 0;
         if (numbers[i].for_experts && !c->n_experts)
             continue;
         int rc = config_u32(c, numbers[i].from, 0, &v, err);
@@ -251,7 +251,7 @@ static int put_numbers(struct converter *c, struct err *err)
 static int put_experts(struct converter *c, struct err *err)
 {
     char key[96];
-    uint32_t ff;
+    uint32_t ff = 0;
     bool norm = true;
     if (!c->n_experts)
         return OK;

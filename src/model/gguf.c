@@ -37,10 +37,10 @@ int gguf_read(const struct gguf *g, uint32_t part, uint64_t offset, void *dst, s
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return fail_errno(err, errno, "cannot read at byte %llu", (unsigned long long)(offset + done));
+            return fail_errno(err, errno, "cannot read at byte %llu", (unsigned long long)offset + done);
         if (got == 0)
             return fail(err, ERR_IO, "the file ends at byte %llu, it was longer when it was opened",
-                        (unsigned long long)(offset + done));
+                        (unsigned long long)offset + done);
         done += (size_t)got;
     }
     return OK;

@@ -119,7 +119,7 @@ int gguf_get_u64(const struct gguf *g, const char *key, uint64_t *v, struct err 
 
 int gguf_get_u32(const struct gguf *g, const char *key, uint32_t *v, struct err *err)
 {
-    uint64_t wide;
+    uint64_t wide = 0;
     int rc = gguf_get_u64(g, key, &wide, err);
     if (rc != OK)
         return rc;
@@ -183,39 +183,64 @@ int gguf_get_str(const struct gguf *g, const char *key, struct str *v, struct er
     return OK;
 }
 
-#define OPTIONAL(name, type)                                                                                 \
-    int gguf_opt_##name(const struct gguf *g, const char *key, type *v, struct err *err)                     \
-    {                                                                                                        \
-        return gguf_find(g, str_c(key)) ? gguf_get_##name(g, key, v, err) : OK;                              \
-    }
-OPTIONAL(u32, uint32_t)
-OPTIONAL(u64, uint64_t)
-OPTIONAL(i32, int32_t)
-OPTIONAL(f32, float)
-OPTIONAL(bool, bool)
-OPTIONAL(str, struct str)
+static bool is_absent(const struct gguf *g, const char *key)
+{
+    return !gguf_find(g, str_c(key));
+}
 
-/* The array under `key`, whose element type must be one of two. */
-static int get_array(const struct gguf *g, const char *key, enum gguf_type a, enum gguf_type b,
-                     const struct gguf_value **v, struct err *err)
+int gguf_opt_u32(const struct gguf *g, const char *key, uint32_t *v, struct err *err)
+{
+    return is_absent(g, key) ? OK : gguf_get_u32(g, key, v, err);
+}
+
+int gguf_opt_u64(const struct gguf *g, const char *key, uint64_t *v, struct err *err)
+{
+    return is_absent(g, key) ? OK : gguf_get_u64(g, key, v, err);
+}
+
+int gguf_opt_i32(const struct gguf *g, const char *key, int32_t *v, struct err *err)
+{
+    return is_absent(g, key) ? OK : gguf_get_i32(g, key, v, err);
+}
+
+int gguf_opt_f32(const struct gguf *g, const char *key, float *v, struct err *err)
+{
+    return is_absent(g, key) ? OK : gguf_get_f32(g, key, v, err);
+}
+
+int gguf_opt_bool(const struct gguf *g, const char *key, bool *v, struct err *err)
+{
+    return is_absent(g, key) ? OK : gguf_get_bool(g, key, v, err);
+}
+
+int gguf_opt_str(const struct gguf *g, const char *key, struct str *v, struct err *err)
+{
+    return is_absent(g, key) ? OK : gguf_get_str(g, key, v, err);
+}
+
+/* The array under `key`, whose element type must be one of two; NULL and *rc if it is not so. */
+static const struct gguf_value *find_array(const struct gguf *g, const char *key, enum gguf_type a,
+                                           enum gguf_type b, int *rc, struct err *err)
 {
     const struct gguf_value *value = gguf_find(g, str_c(key));
+    *rc = OK;
     if (!value)
-        return absent(key, err);
-    if (value->type != GGUF_ARRAY)
-        return wrong_type(key, value, "an array", err);
-    if (value->elem_type != a && value->elem_type != b)
-        return fail(err, ERR_FORMAT, "key '%s' is an array of %s, expected %s", key,
-                    gguf_type_name(value->elem_type), gguf_type_name(a));
-    *v = value;
-    return OK;
+        *rc = absent(key, err);
+    else if (value->type != GGUF_ARRAY)
+        *rc = wrong_type(key, value, "an array", err);
+    else if (value->elem_type != a && value->elem_type != b)
+        *rc = fail(err, ERR_FORMAT, "key '%s' is an array of %s, expected %s", key,
+                   gguf_type_name(value->elem_type), gguf_type_name(a));
+    else
+        return value;
+    return NULL;
 }
 
 int gguf_get_strs(const struct gguf *g, const char *key, const struct str **v, uint64_t *n, struct err *err)
 {
-    const struct gguf_value *value;
-    int rc = get_array(g, key, GGUF_STR, GGUF_STR, &value, err);
-    if (rc != OK)
+    int rc;
+    const struct gguf_value *value = find_array(g, key, GGUF_STR, GGUF_STR, &rc, err);
+    if (!value)
         return rc;
     *v = value->strs;
     *n = value->n;
@@ -224,9 +249,9 @@ int gguf_get_strs(const struct gguf *g, const char *key, const struct str **v, u
 
 int gguf_get_i32s(const struct gguf *g, const char *key, const int32_t **v, uint64_t *n, struct err *err)
 {
-    const struct gguf_value *value;
-    int rc = get_array(g, key, GGUF_I32, GGUF_U32, &value, err);
-    if (rc != OK)
+    int rc;
+    const struct gguf_value *value = find_array(g, key, GGUF_I32, GGUF_U32, &rc, err);
+    if (!value)
         return rc;
     *v = value->elems;
     *n = value->n;
@@ -235,9 +260,9 @@ int gguf_get_i32s(const struct gguf *g, const char *key, const int32_t **v, uint
 
 int gguf_get_f32s(const struct gguf *g, const char *key, const float **v, uint64_t *n, struct err *err)
 {
-    const struct gguf_value *value;
-    int rc = get_array(g, key, GGUF_F32, GGUF_F32, &value, err);
-    if (rc != OK)
+    int rc;
+    const struct gguf_value *value = find_array(g, key, GGUF_F32, GGUF_F32, &rc, err);
+    if (!value)
         return rc;
     *v = value->elems;
     *n = value->n;
@@ -251,7 +276,9 @@ static bool array_u32(const struct gguf_value *v, uint64_t i, uint32_t *out)
     switch (v->elem_type) {
     case GGUF_BOOL:
     case GGUF_U8: wide = ((const uint8_t *)v->elems)[i]; break;
-    case GGUF_I8: wide = ((const int8_t *)v->elems)[i]; break;
+    case GGUF_I8:
+        wide = (((const uint8_t *)v->elems)[i] ^ 128) - 128; /* sign-extended */
+        break;
     case GGUF_U16: wide = ((const uint16_t *)v->elems)[i]; break;
     case GGUF_I16: wide = ((const int16_t *)v->elems)[i]; break;
     case GGUF_U32: wide = ((const uint32_t *)v->elems)[i]; break;
@@ -275,8 +302,8 @@ int gguf_get_u32_per_layer(const struct gguf *g, const char *key, uint32_t *v, u
     if (!value)
         return absent(key, err);
     if (value->type != GGUF_ARRAY) {
-        uint32_t one;
-        bool flag;
+        uint32_t one = 0;
+        bool flag = false;
         int rc =
             value->type == GGUF_BOOL ? gguf_get_bool(g, key, &flag, err) : gguf_get_u32(g, key, &one, err);
         for (uint32_t i = 0; rc == OK && i < n_layers; i++)

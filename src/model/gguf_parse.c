@@ -165,7 +165,6 @@ static int take_scalar(struct reader *r, struct gguf_value *v)
 {
     union {
         uint8_t u8;
-        int8_t i8;
         uint16_t u16;
         int16_t i16;
         uint32_t u32;
@@ -190,7 +189,9 @@ static int take_scalar(struct reader *r, struct gguf_value *v)
     case GGUF_U16: v->u = raw.u16; break;
     case GGUF_U32: v->u = raw.u32; break;
     case GGUF_U64: v->u = raw.u64; break;
-    case GGUF_I8: v->i = raw.i8; break;
+    case GGUF_I8:
+        v->i = (raw.u8 ^ 128) - 128; /* sign-extended */
+        break;
     case GGUF_I16: v->i = raw.i16; break;
     case GGUF_I32: v->i = raw.i32; break;
     case GGUF_I64: v->i = raw.i64; break;
@@ -255,14 +256,14 @@ static int take_array(struct reader *r, struct gguf_value *v)
     for (uint64_t i = 0; rc == OK && elem_type == GGUF_BOOL && i < v->n; i++)
         if (((const uint8_t *)elems)[i] > 1)
             return fail(r->err, ERR_FORMAT, "at byte %llu: a bool is %u, only 0 and 1 are possible",
-                        (unsigned long long)(at + i), ((const uint8_t *)elems)[i]);
+                        (unsigned long long)at + i, ((const uint8_t *)elems)[i]);
     return rc;
 }
 
 static int take_kv(struct reader *r, struct gguf_kv *kv)
 {
     uint64_t at = r->pos;
-    uint32_t type;
+    uint32_t type = 0;
     int rc = take_str(r, &kv->key, GGUF_KEY_MAX, "a key");
     if (rc != OK)
         return rc;
@@ -307,7 +308,7 @@ static int take_meta(struct reader *r, struct meta *m, uint64_t n_kvs)
     return OK;
 }
 
-/* An unsigned integer of the metadata; false if it is absent.  `max` is checked. */
+/* An unsigned integer of the metadata, at most `max`; *is_there tells whether the key exists. */
 static int meta_uint(struct reader *r, const struct meta *m, struct str key, uint64_t max, uint64_t *v,
                      bool *is_there)
 {
@@ -315,6 +316,7 @@ static int meta_uint(struct reader *r, const struct meta *m, struct str key, uin
     *is_there = i >= 0;
     if (i < 0)
         return OK;
+    assert(m->kvs);
     const struct gguf_value *value = &m->kvs[i].value;
     switch (value->type) {
     case GGUF_U8:
@@ -413,7 +415,7 @@ static int place_tensors(struct reader *r, uint32_t first, uint64_t alignment)
             return fail(r->err, ERR_FORMAT,
                         "tensor '%.*s' of %llu bytes at byte %llu ends past the file of %llu bytes; "
                         "is it complete?",
-                        STR(t->name), (unsigned long long)t->n_bytes, (unsigned long long)(start + next),
+                        STR(t->name), (unsigned long long)t->n_bytes, (unsigned long long)start + next,
                         (unsigned long long)r->n_bytes);
         t->offset = start + next;
         next += t->n_bytes;
@@ -462,7 +464,7 @@ static int take_tensors(struct reader *r, uint64_t n, uint64_t alignment)
 
 static int take_start(struct reader *r, uint64_t *n_tensors, uint64_t *n_kvs)
 {
-    uint32_t magic, version;
+    uint32_t magic = 0, version = 0;
     if (r->n_bytes < 24)
         return fail(r->err, ERR_FORMAT, "the file has %llu bytes: too short for a GGUF file",
                     (unsigned long long)r->n_bytes);
@@ -524,7 +526,7 @@ static int check_split(struct reader *r, const struct meta *m, uint32_t *n_parts
 static int parse_with(struct reader *r, uint32_t *n_parts)
 {
     struct gguf *g = r->g;
-    uint64_t n_tensors, n_kvs, alignment;
+    uint64_t n_tensors = 0, n_kvs = 0, alignment = 0;
     struct meta m = {0};
     int rc = take_start(r, &n_tensors, &n_kvs);
     if (rc == OK)

@@ -333,10 +333,10 @@ int gguf_write_begin(struct gguf_writer *w, const char *path, struct err *err)
         int e = posix_fallocate(w->fd, 0, (off_t)(w->data_start + w->data_bytes));
         if (e != 0 && ftruncate(w->fd, (off_t)(w->data_start + w->data_bytes)) < 0)
             rc = fail_errno(err, errno, "%s: cannot reserve %llu bytes", w->temp_path,
-                            (unsigned long long)(w->data_start + w->data_bytes));
+                            (unsigned long long)w->data_start + w->data_bytes);
         if (rc == OK && e == ENOSPC)
             rc = fail_errno(err, e, "%s: cannot reserve %llu bytes", w->temp_path,
-                            (unsigned long long)(w->data_start + w->data_bytes));
+                            (unsigned long long)w->data_start + w->data_bytes);
     }
     buf_deinit(&header);
     return rc;

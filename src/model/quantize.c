@@ -70,7 +70,7 @@ static int check_finite(const struct job *j, const float *x, uint64_t first, siz
     for (size_t i = 0; i < n; i++)
         if (!isfinite(x[i]))
             return fail(err, ERR_FORMAT, "element %llu of tensor '%.*s' is %g and cannot be quantised",
-                        (unsigned long long)(first + i), STR(j->t->name), (double)x[i]);
+                        (unsigned long long)first + i, STR(j->t->name), (double)x[i]);
     return OK;
 }
 

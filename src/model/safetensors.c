@@ -188,9 +188,9 @@ static int read_at(int fd, uint64_t offset, void *p, size_t n, struct err *err)
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return fail_errno(err, errno, "cannot read at byte %llu", (unsigned long long)(offset + done));
+            return fail_errno(err, errno, "cannot read at byte %llu", (unsigned long long)offset + done);
         if (got == 0)
-            return fail(err, ERR_FORMAT, "the file ends at byte %llu", (unsigned long long)(offset + done));
+            return fail(err, ERR_FORMAT, "the file ends at byte %llu", (unsigned long long)offset + done);
         done += (size_t)got;
     }
     return OK;
@@ -247,7 +247,9 @@ static int add_indexed(struct safetensors *st, const char *folder, struct str in
     struct str *names = calloc(SAFETENSORS_FILES_MAX, sizeof *names);
     uint32_t n = 0;
     st->arena.max += 64 * index.n + 65536;
-    int rc = names ? json_parse(&doc, &st->arena, index, err) : fail(err, ERR_NOMEM, "no memory");
+    if (!names)
+        return fail(err, ERR_NOMEM, "%s: no memory for the index", folder);
+    int rc = json_parse(&doc, &st->arena, index, err);
     if (rc != OK && err)
         err_prefix(err, "%s/model.safetensors.index.json", folder);
     struct json_iter it = json_iter(rc == OK ? json_get(json_root(&doc), "weight_map") : json_absent());
