@@ -374,14 +374,16 @@ int rd_cache_control(struct rd *r, struct json obj, enum chat_cache_mark *out)
 /* The latest call with this id before the result; NULL if there is none. */
 static const struct chat_part *find_call(const struct chat_request *req, size_t before, struct str id)
 {
-    for (size_t m = before; m-- > 0;) {
+    /* Results follow their calls closely; the bounds keep long histories linear. */
+    size_t n_turns = 0;
+    for (size_t m = before; m-- > 0 && n_turns < 8 && before - m <= 2 * CHAT_STREAM_TOOLS_MAX;) {
         const struct chat_message *msg = &req->messages[m];
-        for (size_t p = msg->n_parts; msg->role == CHAT_ASSISTANT && p-- > 0;)
+        if (msg->role != CHAT_ASSISTANT)
+            continue;
+        n_turns++;
+        for (size_t p = msg->n_parts; p-- > 0;)
             if (msg->parts[p].type == CHAT_PART_TOOL_CALL && str_eq(msg->parts[p].id, id))
                 return &msg->parts[p];
-        /* Results follow their calls closely; a bound keeps long histories linear. */
-        if (before - m > 64)
-            break;
     }
     return NULL;
 }

@@ -211,3 +211,32 @@ TEST(heartbeats_are_what_the_clients_skip)
         buf_deinit(&b);
     }
 }
+
+/* A hundred parallel calls, each answered by a message of its own. */
+TEST(every_result_of_a_large_turn_finds_its_call)
+{
+    struct arena a;
+    struct buf body;
+    struct chat_request *req = NULL;
+    struct chat_error e;
+    enum { N = 100 };
+    arena_init(&a, 16 << 20);
+    buf_init(&body, 1 << 20);
+    buf_puts(&body, "{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[");
+    for (int i = 0; i < N; i++)
+        buf_printf(
+            &body,
+            "%s{\"id\":\"c%d\",\"type\":\"function\",\"function\":{\"name\":\"f%d\",\"arguments\":\"\"}}",
+            i ? "," : "", i, i);
+    buf_puts(&body, "]}");
+    for (int i = 0; i < N; i++)
+        buf_printf(&body, ",{\"role\":\"tool\",\"tool_call_id\":\"c%d\",\"content\":\"x\"}", i);
+    buf_puts(&body, "]}");
+    struct dialect_in in = {.path = S("/v1/chat/completions"), .body = buf_str(&body)};
+    REQUIRE(dialect_get(DIALECT_OPENAI_CHAT)->read_request(&in, &a, &req, &e) == OK);
+    REQUIRE(req->n_messages == N + 1);
+    for (int i = 0; i < N; i++)
+        CHECK_STR(req->messages[i + 1].parts[0].name, arena_printf(&a, "f%d", i));
+    buf_deinit(&body);
+    arena_deinit(&a);
+}
