@@ -10,7 +10,7 @@
 #include "base/rand.h"
 #include "base/test.h"
 
-enum { BYTES = 32 << 20, EVENTS_MAX = 256, ROUNDS = 300 };
+enum { BYTES = 32 << 20, EVENTS_MAX = 256, ROUNDS = 120 };
 
 static const struct dialect_reply reply = {
     .request_id = {"req_1", 5}, .model = {"m", 1}, .created_s = 1, .input_estimate = 3};
