@@ -37,8 +37,8 @@ struct http_client_options {
 struct http_client *http_client_create(struct loop *loop, const struct http_client_options *options,
                                        struct err *err);
 
-/* Not from inside a callback.  Calls that still run are cancelled without one.  The memory goes when the loop has
- * closed its descriptors: run it once more (loop_free does).  Accepts NULL. */
+/* Not from inside a callback.  Calls that still run are cancelled without one.  The memory goes when the loop
+ * has closed its descriptors: run it once more (loop_free does).  Accepts NULL. */
 void http_client_free(struct http_client *client);
 
 enum call_result {
