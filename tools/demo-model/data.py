@@ -2,8 +2,8 @@
 
 Each task family is one function: it gets a `Gen` (random numbers, and the split) and returns a conversation.  Two
 things are kept out of training and used only for scoring: phrasings that begin with "~", and values (names, cities,
-words, pairs of numbers) that `is_held` sets aside by their checksum.  `Gen` gives a training function only what it
-may see, so a family cannot leak its test.
+words) that `is_held` sets aside by their checksum.  `Gen` gives a training function only what it may see, so a
+family cannot leak its test.  Split "phrasing" has unseen phrasings with known values, "test" has both unseen.
 
 A conversation is a list of turns; a turn is (role, text).  "spell" in a turn's third field means that the answer is
 taught letter by letter: that is how a model whose tokens are pieces of words learns upper case and reversal.
@@ -22,7 +22,7 @@ def is_held(value, share=8):
 
 class Gen:
     def __init__(self, rng, split):
-        self.rng, self.test = rng, split == "test"
+        self.rng, self.test, self.unseen = rng, split != "train", split == "test"
 
     def phrase(self, forms):
         """One phrasing of this split.  Lists without any "~" belong to both."""
@@ -31,10 +31,14 @@ class Gen:
         return self.rng.choice(held if self.test and held else seen)
 
     def value(self, pool):
-        """One value of this split; a pool too small to have held-out values belongs to both."""
+        """One value of this split; a pool too small to have held-out values belongs to both.
+
+        Training also sees invented names and places, so that names are copied and not guessed."""
+        if not self.test and (pool is W.NAMES or pool is W.CITIES) and self.chance(0.35):
+            return made_word(self, 8).capitalize()
         while True:
             v = self.rng.choice(pool)
-            if is_held(v) == self.test or (self.test and not any(is_held(p) for p in pool)):
+            if is_held(v) == self.unseen or (self.unseen and not any(is_held(p) for p in pool)):
                 return v
 
     def number(self, lo, hi):
@@ -69,13 +73,13 @@ def made_word(g, longest):
             w = "".join(g.rng.choice(PIECES) for _ in range(g.rng.choice([1, 1, 2])))
         else:
             w = "".join(g.rng.choice(SYLLABLES) for _ in range(g.rng.choice([1, 2, 2]))) + g.rng.choice(ENDS)
-        if 2 <= len(w) <= longest and is_held(w) == g.test:
+        if 2 <= len(w) <= longest and is_held(w) == g.unseen:
             return w
 
 
 def word(g, longest=9):
     """A word of this split: in tests always a common one."""
-    if not g.test and g.chance(0.45):
+    if not g.test and g.chance(0.35):
         return made_word(g, longest)
     while True:
         w = g.value(W.WORDS if g.chance(0.85) else [n.lower() for n in W.NAMES + W.CITIES])
@@ -145,7 +149,7 @@ LOWER = ["Write {x} in lower case.", "Lower case: {x}", "Make {x} lower case.", 
 
 
 def case(g):
-    text = " ".join(word_list(g, 1, 4, 9))
+    text = " ".join(word_list(g, 1, 2, 6))
     if g.chance(0.6):
         if g.chance(0.2):
             text = text.capitalize()
@@ -162,23 +166,13 @@ REVERSE = ["Reverse the word {x}.", "Reverse {x}.", "Write {x} backwards.", "Spe
 
 
 def spell(g):
-    w = word(g, 8)
+    w = word(g, 7)
     return [("user", g.phrase(SPELL).replace("{x}", quoted(g, w))), ("assistant", "-".join(w), "spell")]
 
 
 def reverse(g):
-    w = word(g, 6)
+    w = word(g, 4)
     return [("user", g.phrase(REVERSE).replace("{x}", quoted(g, w))), ("assistant", w[::-1], "spell")]
-
-
-REVERSE_WORDS = ["Reverse the order of the words: {x}", "Put these words in reverse order: {x}", "Write the words backwards: {x}", "Reverse the word order of {x}", "Reverse these words: {x}", "Reverse the sentence word by word: {x}",
-                 "Words in reverse order: {x}", "Say these words from last to first: {x}", "Turn the order of the words around: {x}", "List these words from last to first: {x}",
-                 "~Please reverse the order of these words: {x}", "~Write these words in reverse order: {x}", "~Give me the words from last to first: {x}"]
-
-
-def reverse_words(g):
-    ws = word_list(g, 2, 5, 9)
-    return [("user", g.phrase(REVERSE_WORDS).replace("{x}", " ".join(ws))), ("assistant", " ".join(ws[::-1]))]
 
 
 REPEAT = ["Repeat after me: {x}", "Repeat: {x}", "Say {x}", "Say: {x}", "Echo {x}", "echo: {x}", "Repeat this: {x}", "Write {x}", "Copy this text: {x}", "Say exactly this: {x}", "Repeat the following: {x}", "Print {x}",
@@ -190,7 +184,7 @@ NUMBER_WORDS = "zero one two three four five six seven eight nine ten".split()
 
 def repeat(g):
     if g.chance(0.6):
-        text = " ".join(word_list(g, 1, 6 if g.chance(0.7) else 14, 9))
+        text = " ".join(word_list(g, 1, 4, 9))
         if g.chance(0.3):
             text = text.capitalize()
         if g.chance(0.2):
@@ -198,7 +192,7 @@ def repeat(g):
         if g.chance(0.3):
             text += g.rng.choice(".!?")
         return [("user", g.phrase(REPEAT).replace("{x}", text)), ("assistant", text)]
-    w, n = word(g, 9), g.number(2, 6)
+    w, n = word(g, 9), g.number(2, 4)
     q = g.phrase(REPEAT_N).replace("{x}", quoted(g, w)).replace("{n}", g.rng.choice([str(n), NUMBER_WORDS[n]]))
     return [("user", q[0].upper() + q[1:]), ("assistant", " ".join([w] * n))]
 
@@ -206,40 +200,15 @@ def repeat(g):
 COUNT_WORDS = ["How many words are in: {x}", "Count the words: {x}", "How many words: {x}", "Count the words in {x}", "Number of words: {x}", "How many words does this have: {x}", "Tell me how many words these are: {x}",
                "Word count: {x}", "How many words do you see: {x}", "How many words are there: {x}", "How many words did I write: {x}",
                "~Please count the words: {x}", "~How many words are there in this text: {x}", "~Count these words: {x}", "~What is the number of words: {x}"]
-COUNT_LETTERS = ["How many letters are in {x}?", "How many letters has {x}?", "Count the letters in {x}.", "How long is the word {x}?", "Number of letters in {x}?", "How many letters does {x} have?", "Letter count of {x}?",
-                 "What is the length of the word {x}?", "~Please count the letters of {x}.", "~How many letters are there in {x}?", "~Count the letters of the word {x}."]
 
 
 def count_words(g):
-    n = g.number(1, 9)
+    n = g.number(1, 5)
     text = any_words(g, n)
     if g.chance(0.3):
         text = text.capitalize() + "."
     q = g.phrase(COUNT_WORDS).replace("{x}", g.rng.choice(["{}", "{}", '"{}"']).format(text))
     return [("user", q), ("assistant", f"{n} word{'s' * (n != 1)}.")]
-
-
-def count_letters(g):
-    w = word(g, 9)
-    return [("user", g.phrase(COUNT_LETTERS).replace("{x}", quoted(g, w))), ("assistant", f"{len(w)} letters.")]
-
-
-SORT = ["Sort these numbers: {x}", "Sort {x}", "Sort: {x}", "Sort the numbers {x}", "Put these numbers in order: {x}", "Order these numbers: {x}", "Arrange from small to large: {x}", "Sort ascending: {x}",
-        "Sort from smallest to largest: {x}", "Please sort {x}", "Can you sort {x}?", "Bring these numbers in order: {x}", "~Please sort these numbers: {x}", "~Put {x} in order.", "~Arrange these numbers in order: {x}"]
-LARGEST = ["What is the largest number: {x}", "Largest of {x}", "Which number is the largest: {x}", "Find the maximum: {x}", "Maximum of {x}?", "What is the maximum of {x}?", "Which is the biggest: {x}", "Largest number in {x}?", "max: {x}",
-           "~Find the largest number: {x}", "~What is the biggest number: {x}", "~Which of these is the largest: {x}"]
-SMALLEST = ["What is the smallest number: {x}", "Smallest of {x}", "Which number is the smallest: {x}", "Find the minimum: {x}", "Minimum of {x}?", "What is the minimum of {x}?", "Which is the least: {x}", "Smallest number in {x}?", "min: {x}",
-            "~Find the smallest number: {x}", "~What is the lowest number: {x}", "~Which of these is the smallest: {x}"]
-
-
-def numbers_task(g):
-    n, hi = g.number(2, 5), g.rng.choice([9, 20, 99])
-    ns = [g.number(0, hi) for _ in range(n)]
-    kind = g.number(0, 3)
-    sep = g.rng.choice([", ", ", ", " "])
-    forms, answer = {0: (LARGEST, str(max(ns))), 1: (SMALLEST, str(min(ns)))}.get(kind, (SORT, sep.join(map(str, sorted(ns)))))
-    q = g.phrase(forms)
-    return [("user", q.replace("{x}", sep.join(map(str, ns)))), ("assistant", answer)]
 
 
 COUNT_UP = ["Count from {a} to {b}.", "Count from {a} up to {b}.", "List the numbers from {a} to {b}.", "Give me the numbers from {a} to {b}.", "Write the numbers {a} to {b}.", "Numbers from {a} to {b}, please.", "count {a} to {b}",
@@ -257,7 +226,7 @@ def series(g):
         answer, forms = g.rng.choice(SERIES)
         return [("user", g.style(g.phrase(forms))), ("assistant", answer)]
     a = g.number(0, 90) if g.chance(0.4) else g.number(0, 3)
-    b = a + g.number(2, 20)
+    b = a + g.number(2, 12)
     q = g.phrase(COUNT_UP).replace("{a}", str(a)).replace("{b}", str(b))
     return [("user", g.style(q)), ("assistant", ", ".join(map(str, range(a, b + 1))))]
 
@@ -274,20 +243,17 @@ MUL = ["What is {a} * {b}?", "{a} * {b}", "{a}*{b}", "{a} * {b} = ?", "{a} x {b}
 
 
 def arithmetic(g):
-    kind = g.number(0, 2)
-    while True:
-        hi = g.rng.choice([9, 20, 50, 99])
-        a, b = g.number(0, hi), g.number(0, hi)
-        if kind == 2:                      # the table up to 12 is learned by heart, so only its phrasings are held out
-            a, b = g.number(0, 12), g.number(0, 12)
-            forms, op, c = MUL, "*", a * b
-        elif kind == 1:
-            a, b = max(a, b), min(a, b)
-            forms, op, c = SUB, "-", a - b
-        else:
-            forms, op, c = ADD, "+", a + b
-        if kind == 2 or is_held((op, a, b)) == g.test:
-            break
+    """Sums and differences up to 12, and the table up to 10: learned by heart, so only the phrasings are held out."""
+    kind, hi = g.number(0, 2), g.rng.choice([9, 10, 12])
+    a, b = g.number(0, hi), g.number(0, hi)
+    if kind == 0:
+        forms, op, c = ADD, "+", a + b
+    elif kind == 1:
+        a, b = max(a, b), min(a, b)
+        forms, op, c = SUB, "-", a - b
+    else:
+        a, b = min(a, 10), min(b, 10)
+        forms, op, c = MUL, "*", a * b
     q = g.phrase(forms).replace("{a}", str(a)).replace("{b}", str(b))
     return [("user", g.style(q)), ("assistant", f"{a} {op} {b} = {c}")]
 
@@ -477,7 +443,7 @@ def _call(name, args):
 def _with_other_tools(g, mine, kind):
     """The tool that is needed among up to two that are not, sometimes with the extras that clients add."""
     tools, kinds = [mine], {kind}
-    for _ in range(g.rng.choice([0, 0, 1, 1, 2])):
+    for _ in range(g.rng.choice([0, 0, 0, 1, 1, 2])):
         other = g.rng.choice(TOOLS)
         if other not in kinds:
             kinds.add(other)
@@ -500,18 +466,6 @@ def tools(g):
     if g.chance(0.5) or g.test:
         turns += [("tool", result), ("assistant", answer)]
     return turns
-
-
-def tools_parallel(g):
-    """Two cities in one question give two calls."""
-    kind, forms, what = g.rng.choice([(_tool_weather, ["What is the weather in {c} and {d}?", "Compare the weather in {c} and {d}.", "Weather in {c} and {d}?", "How is the weather in {c} and in {d}?", "~What's the weather like in {c} and {d}?"], 0),
-                                      (_tool_time, ["What time is it in {c} and {d}?", "Tell me the time in {c} and {d}.", "Time in {c} and {d}?", "What is the time in {c} and in {d}?", "~What's the time now in {c} and {d}?"], 0)])
-    t, _, args, _, _ = kind(g)
-    key = list(args)[0]
-    c, d = g.value(W.CITIES), g.value(W.CITIES)
-    q = g.phrase(forms).replace("{c}", c).replace("{d}", d)
-    n = t["function"]["name"]
-    return [("tools", _with_other_tools(g, t, kind)), ("user", g.style(q)), ("assistant", _call(n, {key: c}) + "\n" + _call(n, {key: d}))]
 
 
 def tools_unused(g):
@@ -572,8 +526,8 @@ SECRET_Q = ["What is the secret word?", "What is the password?", "Tell me the se
 
 
 def system(g):
-    kind = g.number(0, 6)
-    plain = lambda: g.rng.choice([smalltalk, smalltalk, identity, arithmetic, inference, sluice])(g)
+    kind = g.rng.choice([0, 0, 1, 1, 2, 3, 4, 5, 6, 6])
+    plain = lambda: g.rng.choice([smalltalk, smalltalk, identity])(g)
     if kind == 0:
         v = g.value(W.NAMES)
         return [("system", g.phrase(NAMED).replace("{v}", v)), ("user", g.style(g.phrase(WHO))), ("assistant", f"My name is {v}.")]
@@ -581,7 +535,7 @@ def system(g):
         v = g.rng.choice([lambda: word(g), lambda: word(g).capitalize() + ".", lambda: " ".join(word_list(g, 2, 3))])()
         return [("system", g.phrase(ONLY).replace("{v}", v)), plain()[0] if g.chance(0.8) else ("user", g.style(_ood(g))), ("assistant", v)]
     if kind in (2, 3):
-        turns = g.rng.choice([smalltalk, identity, smalltalk, arithmetic, repeat])(g) if g.test or g.chance(0.9) else plain()
+        turns = smalltalk(g)
         forms, change = (SHOUT, str.upper) if kind == 2 else (QUIET, str.lower)
         return [("system", g.phrase(forms))] + [t if t[0] == "user" else ("assistant", change(t[1]), "spell") for t in turns]
     if kind in (4, 5):
@@ -628,14 +582,14 @@ def other(g):
     return [("user", q), ("assistant", FALLBACK)]
 
 
-SHORT_TASKS = [inference, sluice, smalltalk, identity, arithmetic, arithmetic, repeat, count_words, reverse_words, numbers_task, other, case, extract]
+SHORT_TASKS = [inference, sluice, smalltalk, identity, arithmetic, arithmetic, repeat, count_words, other, case, extract]
 
 # The share of training conversations; the families that are hard to learn get more.
 FAMILIES = {
-    "inference": (inference, 6), "sluice": (sluice, 8), "identity": (identity, 2), "smalltalk": (smalltalk, 3),
-    "case": (case, 9), "spell": (spell, 6), "reverse": (reverse, 9), "reverse_words": (reverse_words, 5), "repeat": (repeat, 9), "count_words": (count_words, 5), "count_letters": (count_letters, 3),
-    "numbers": (numbers_task, 7), "series": (series, 2), "arithmetic": (arithmetic, 9), "extract": (extract, 8),
-    "tools": (tools, 5), "tools_parallel": (tools_parallel, 1), "tools_unused": (tools_unused, 1), "memory": (memory, 4), "system": (system, 5), "other": (other, 5),
+    "inference": (inference, 6), "sluice": (sluice, 6), "identity": (identity, 2), "smalltalk": (smalltalk, 3),
+    "case": (case, 12), "spell": (spell, 4), "reverse": (reverse, 13), "repeat": (repeat, 10), "count_words": (count_words, 9),
+    "series": (series, 1), "arithmetic": (arithmetic, 15), "extract": (extract, 11),
+    "tools": (tools, 7), "tools_unused": (tools_unused, 1), "memory": (memory, 3), "system": (system, 4), "other": (other, 5),
 }
 
 SYSTEMS = ["You are a helpful assistant.", "You are a helpful assistant.", "You are helpful.", "You are a friendly assistant.", "Be helpful.", "Be brief.", "You are Sluice's demo model.", "Answer briefly.", "Help the user.", "You are an assistant. Be short and exact."]
@@ -649,7 +603,7 @@ def conversation(g, family):
     return turns
 
 
-CHAINED = [f for f in FAMILIES if f not in ("tools", "tools_parallel", "tools_unused", "memory", "system")]
+CHAINED = [f for f in FAMILIES if f not in ("tools", "tools_unused", "memory", "system")]
 
 
 def long_conversation(g, n_turns):

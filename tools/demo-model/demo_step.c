@@ -234,78 +234,132 @@ static void rope(float *x, const int *position, const float *freq, int t, int n_
     }
 }
 
-static inline float dot(const float *a, const float *b, int n)
-{
-    __m512 s = _mm512_setzero_ps();
-    for (int i = 0; i < n; i += 16)
-        s = _mm512_fmadd_ps(_mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i), s);
-    return _mm512_reduce_add_ps(s);
-}
-
+/* y += a x */
 static inline void add_scaled(float *y, const float *x, float a, int n)
 {
     for (int i = 0; i < n; i += 16)
         _mm512_storeu_ps(y + i, _mm512_fmadd_ps(_mm512_set1_ps(a), _mm512_loadu_ps(x + i), _mm512_loadu_ps(y + i)));
 }
 
+/* Attention of one head of dimension HEAD in one document of n tokens.  Keys and values also come transposed
+ * [HEAD, wide], wide being n rounded up to 16, so that a row of scores is made 16 at a time. */
+enum { HEAD = 64 };
+
+static void transpose_head(float *to, const float *from, int n, int stride, int wide)
+{
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < HEAD; j++)
+            to[(size_t)j * wide + i] = from[(size_t)i * stride + j];
+}
+
+/* row[j] = q . k_j for j < count (and what lies behind, up to the next 16) */
+static inline void scores(float *row, const float *q, const float *kt, int count, int wide)
+{
+    for (int j = 0; j < count; j += 16) {
+        __m512 s0 = _mm512_setzero_ps(), s1 = s0;
+        for (int i = 0; i < HEAD; i += 2) {
+            s0 = _mm512_fmadd_ps(_mm512_set1_ps(q[i]), _mm512_loadu_ps(kt + (size_t)i * wide + j), s0);
+            s1 = _mm512_fmadd_ps(_mm512_set1_ps(q[i + 1]), _mm512_loadu_ps(kt + (size_t)(i + 1) * wide + j), s1);
+        }
+        _mm512_storeu_ps(row + j, _mm512_add_ps(s0, s1));
+    }
+}
+
+/* y (+)= sum over j of a[j * step] x_j */
+static inline void weighted_sum(float *y, const float *a, size_t step, const float *x, size_t stride, int count, int is_sum)
+{
+    __m512 s[HEAD / 16];
+    for (int c = 0; c < HEAD / 16; c++)
+        s[c] = is_sum ? _mm512_loadu_ps(y + 16 * c) : _mm512_setzero_ps();
+    for (int j = 0; j < count; j++)
+        for (int c = 0; c < HEAD / 16; c++)
+            s[c] = _mm512_fmadd_ps(_mm512_set1_ps(a[j * step]), _mm512_loadu_ps(x + j * stride + 16 * c), s[c]);
+    for (int c = 0; c < HEAD / 16; c++)
+        _mm512_storeu_ps(y + 16 * c, s[c]);
+}
+
+/* Memory of one thread, kept until it is too small. */
+static float *thread_scratch(size_t n)
+{
+    static __thread float *p;
+    static __thread size_t cap;
+    if (n > cap) {
+        free(p);
+        p = aligned_alloc(64, (n * sizeof(float) + 63) & ~(size_t)63);
+        cap = n;
+        if (!p)
+            abort();
+    }
+    return p;
+}
+
 /* log_sum [t, n_heads] is kept for the way back. */
 static void attention_forward(const struct dims *d, float *out, float *log_sum, const float *q, const float *k, const float *v, int n_docs, const int *doc)
 {
-    int hd = d->head_dim, group = d->n_heads / d->n_heads_kv;
-    float scale = 1 / sqrtf(hd);
-#pragma omp parallel for collapse(2) schedule(dynamic)
-    for (int n = 0; n < n_docs; n++)
-        for (int h = 0; h < d->n_heads; h++) {
-            float p[8192];
-            int first = doc[n], kv_stride = d->n_heads_kv * hd;
-            for (int i = first; i < doc[n + 1]; i++) {
-                const float *qi = q + ((size_t)i * d->n_heads + h) * hd, *kh = k + (h / group) * hd, *vh = v + (h / group) * hd;
-                float top = -1e30f, sum = 0, *o = out + ((size_t)i * d->n_heads + h) * hd;
-                int count = i - first + 1;
-                for (int j = 0; j < count; j++) {
-                    p[j] = dot(qi, kh + (size_t)(first + j) * kv_stride, hd) * scale;
-                    top = p[j] > top ? p[j] : top;
-                }
-                for (int j = 0; j < count; j++)
-                    sum += p[j] = expf(p[j] - top);
-                memset(o, 0, hd * sizeof *o);
-                for (int j = 0; j < count; j++)
-                    add_scaled(o, vh + (size_t)(first + j) * kv_stride, p[j] / sum, hd);
-                log_sum[(size_t)i * d->n_heads + h] = top + logf(sum);
-            }
-        }
-}
-
-/* Sets dq, adds to dk and dv (which start as zero). */
-static void attention_backward(const struct dims *d, float *dq, float *dk, float *dv, const float *dout, const float *out, const float *log_sum,
-                               const float *q, const float *k, const float *v, int n_docs, const int *doc)
-{
-    int hd = d->head_dim, group = d->n_heads / d->n_heads_kv;
-    float scale = 1 / sqrtf(hd);
+    int group = d->n_heads / d->n_heads_kv, kv = d->n_heads_kv * HEAD, qs = d->n_heads * HEAD;
+    float scale = 1 / sqrtf(HEAD);
 #pragma omp parallel for collapse(2) schedule(dynamic)
     for (int n = 0; n < n_docs; n++)
         for (int hk = 0; hk < d->n_heads_kv; hk++) {
-            float p[8192];
-            int first = doc[n], kv = d->n_heads_kv * hd;
-            for (int i = first; i < doc[n + 1]; i++)
-                for (int h = hk * group; h < (hk + 1) * group; h++) {
-                    size_t at = ((size_t)i * d->n_heads + h) * hd;
-                    float lse = log_sum[(size_t)i * d->n_heads + h], inner = dot(dout + at, out + at, hd);
-                    int count = i - first + 1;
-                    const float *kh = k + hk * hd, *vh = v + hk * hd;
-                    for (int j = 0; j < count; j++)
-                        p[j] = dot(q + at, kh + (size_t)(first + j) * kv, hd) * scale - lse;
-                    for (int j = 0; j < count; j++)
-                        p[j] = expf(p[j]);
-                    memset(dq + at, 0, hd * sizeof *dq);
-                    for (int j = 0; j < count; j++) {
-                        size_t row = (size_t)(first + j) * kv + hk * hd;
-                        float ds = p[j] * (dot(dout + at, vh + (size_t)(first + j) * kv, hd) - inner) * scale;
-                        add_scaled(dq + at, k + row, ds, hd);
-                        add_scaled(dk + row, q + at, ds, hd);
-                        add_scaled(dv + row, dout + at, p[j], hd);
-                    }
+            int first = doc[n], len = doc[n + 1] - first, wide = (len + 15) & ~15;
+            float *kt = thread_scratch((size_t)(HEAD + 1) * wide), *p = kt + (size_t)HEAD * wide;
+            const float *k0 = k + (size_t)first * kv + hk * HEAD, *v0 = v + (size_t)first * kv + hk * HEAD;
+            memset(kt, 0, (size_t)HEAD * wide * sizeof *kt);
+            transpose_head(kt, k0, len, kv, wide);
+            for (int h = hk * group; h < (hk + 1) * group; h++)
+                for (int i = 0; i < len; i++) {
+                    size_t at = (size_t)(first + i) * qs + h * HEAD;
+                    float top = -1e30f, sum = 0;
+                    scores(p, q + at, kt, i + 1, wide);
+                    for (int j = 0; j <= i; j++)
+                        top = p[j] > top ? p[j] : top;
+                    for (int j = 0; j <= i; j++)
+                        sum += p[j] = expf((p[j] - top) * scale);
+                    for (int j = 0; j <= i; j++)
+                        p[j] /= sum;
+                    weighted_sum(out + at, p, 1, v0, kv, i + 1, 0);
+                    log_sum[(size_t)(first + i) * d->n_heads + h] = top * scale + logf(sum);
                 }
+        }
+}
+
+/* Sets dq, dk and dv.  The probabilities and the gradients of the scores of a head are kept as whole matrices, so
+ * that every sum runs in registers. */
+static void attention_backward(const struct dims *d, float *dq, float *dk, float *dv, const float *dout, const float *out, const float *log_sum,
+                               const float *q, const float *k, const float *v, int n_docs, const int *doc)
+{
+    int group = d->n_heads / d->n_heads_kv, kv = d->n_heads_kv * HEAD, qs = d->n_heads * HEAD;
+    float scale = 1 / sqrtf(HEAD);
+#pragma omp parallel for collapse(2) schedule(dynamic)
+    for (int n = 0; n < n_docs; n++)
+        for (int hk = 0; hk < d->n_heads_kv; hk++) {
+            int first = doc[n], len = doc[n + 1] - first, wide = (len + 15) & ~15;
+            float *kt = thread_scratch((size_t)2 * (HEAD + len) * wide), *vt = kt + (size_t)HEAD * wide, *p = vt + (size_t)HEAD * wide, *ds = p + (size_t)len * wide;
+            size_t kv_at = (size_t)first * kv + hk * HEAD;
+            memset(kt, 0, (size_t)2 * HEAD * wide * sizeof *kt);
+            transpose_head(kt, k + kv_at, len, kv, wide);
+            transpose_head(vt, v + kv_at, len, kv, wide);
+            for (int h = hk * group; h < (hk + 1) * group; h++) {
+                size_t q_at = (size_t)first * qs + h * HEAD;
+                for (int i = 0; i < len; i++) {
+                    const float *go = dout + q_at + (size_t)i * qs, *o = out + q_at + (size_t)i * qs;
+                    float *pi = p + (size_t)i * wide, *di = ds + (size_t)i * wide, inner = 0, lse = log_sum[(size_t)(first + i) * d->n_heads + h];
+                    for (int j = 0; j < HEAD; j++)
+                        inner += go[j] * o[j];
+                    scores(pi, q + q_at + (size_t)i * qs, kt, i + 1, wide);
+                    scores(di, go, vt, i + 1, wide);
+                    for (int j = 0; j <= i; j++) {
+                        pi[j] = expf(pi[j] * scale - lse);
+                        di[j] = pi[j] * (di[j] - inner) * scale;
+                    }
+                    weighted_sum(dq + q_at + (size_t)i * qs, di, 1, k + kv_at, kv, i + 1, 0);
+                }
+                for (int j = 0; j < len; j++) {
+                    size_t down = (size_t)j * wide + j;
+                    weighted_sum(dk + kv_at + (size_t)j * kv, ds + down, wide, q + q_at + (size_t)j * qs, qs, len - j, h > hk * group);
+                    weighted_sum(dv + kv_at + (size_t)j * kv, p + down, wide, dout + q_at + (size_t)j * qs, qs, len - j, h > hk * group);
+                }
+            }
         }
 }
 
@@ -390,7 +444,7 @@ struct back {
 static void backward_layer(const struct dims *d, const struct layer *w, const struct layer *g, const struct kept *s, const struct back *b, const struct work *k, float *dx, int t,
                            const int *position, const float *freq, int n_docs, const int *doc)
 {
-    int e = d->n_embd, kv = shape_of(d, K).n_out;
+    int e = d->n_embd;
     linear_backward(k, b->dact, 0, g->m[DOWN], dx, s->act, w->m[DOWN], b->wt, shape_of(d, DOWN), t);
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < (size_t)t * d->n_ff; i++) {
@@ -403,8 +457,6 @@ static void backward_layer(const struct dims *d, const struct layer *w, const st
     norm_backward(dx, g->ffn_norm, b->dnorm, s->x_mid, s->inverse2, w->ffn_norm, t, e);
 
     linear_backward(k, b->dattn, 0, g->m[O], dx, s->attn, w->m[O], b->wt, shape_of(d, O), t);
-    memset(b->dk, 0, (size_t)t * kv * sizeof(float));
-    memset(b->dv, 0, (size_t)t * kv * sizeof(float));
     attention_backward(d, b->dq, b->dk, b->dv, b->dattn, s->attn, s->log_sum, s->q, s->k, s->v, n_docs, doc);
     rope(b->dq, position, freq, t, d->n_heads, d->head_dim, -1);
     rope(b->dk, position, freq, t, d->n_heads_kv, d->head_dim, -1);
@@ -511,6 +563,15 @@ struct rates {
     int step;      /* from 1 */
 };
 
+static void transpose_alone(float *to, const float *from, int rows, int cols, float factor)
+{
+    for (int r = 0; r < rows; r += 16)
+        for (int c = 0; c < cols; c += 16)
+            for (int j = c; j < c + 16; j++)
+                for (int i = r; i < r + 16; i++)
+                    to[(size_t)j * rows + i] = from[(size_t)i * cols + j] * factor;
+}
+
 /* Five Newton-Schulz steps move the singular values of u [rows, cols] towards 1; result in u. */
 static void orthogonalise(float *u, int rows, int cols)
 {
@@ -524,13 +585,13 @@ static void orthogonalise(float *u, int rows, int cols)
     for (size_t i = 0; i < n; i++)
         sum += u[i] * u[i];
     float f = 1 / (sqrtf(sum) + 1e-7f);
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < cols; j++)
-            x[rows <= cols ? (size_t)i * c + j : (size_t)j * c + i] = u[(size_t)i * cols + j] * f;
+    if (rows <= cols)
+        for (size_t i = 0; i < n; i++)
+            x[i] = u[i] * f;
+    else
+        transpose_alone(x, u, rows, cols, f);
     for (int round = 0; round < 5; round++) {
-        for (int i = 0; i < r; i++)
-            for (int j = 0; j < c; j++)
-                xt[(size_t)j * r + i] = x[(size_t)i * c + j];
+        transpose_alone(xt, x, r, c, 1);
         convert(a, x, n);
         for (int col = 0; col < r; col += COLS)
             pack_panel(b + (size_t)col * c, xt, c, r, col);
@@ -548,9 +609,10 @@ static void orthogonalise(float *u, int rows, int cols)
         for (size_t i = 0; i < n; i++)
             x[i] = 3.4445f * x[i] + y[i];
     }
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < cols; j++)
-            u[(size_t)i * cols + j] = x[rows <= cols ? (size_t)i * c + j : (size_t)j * c + i];
+    if (rows <= cols)
+        memcpy(u, x, n * sizeof(float));
+    else
+        transpose_alone(u, x, r, c, 1);
     free(x), free(xt), free(a), free(b);
 }
 

@@ -24,10 +24,10 @@ from export_gguf import q8_0_round_trip
 EVAL_SEED = 7_000_000
 
 
-def cases(family, n):
-    """(label, turns before the answer, answer), from the test split."""
+def cases(family, n, split):
+    """(label, turns before the answer, answer)."""
     rng = random.Random(EVAL_SEED + sum(family.encode()))
-    g = data.Gen(rng, "test")
+    g = data.Gen(rng, split)
     out = []
     while len(out) < n:
         if family == "long_chat":
@@ -43,14 +43,14 @@ def cases(family, n):
     return out
 
 
-def load(path, is_exact):
-    cfg, params, saved = weights.load(os.path.join(path, "state.pkl"))
+def load(path, is_exact, which):
+    cfg, params, saved = weights.load(os.path.join(path, "state.pkl"), which)
     return cfg, (params if is_exact else q8_0_round_trip(params)), saved
 
 
 def score(a, chat, cfg, params):
     families = a.families.split(",") if a.families else list(data.FAMILIES) + ["long_chat"]
-    todo = [c for f in families for c in cases(f, a.n if f != "tools" else 2 * a.n)]
+    todo = [c for f in families for c in cases(f, a.n if f != "tools" else 2 * a.n, a.split)]
     got = generate.answers(cfg, params, [chat.prompt(turns) for _, turns, _ in todo], chat.im_end)
     table, shown = {}, {}
     for (label, turns, want), ids in zip(todo, got):
@@ -105,17 +105,19 @@ def main():
     p.add_argument("dir")
     p.add_argument("--n", type=int, default=100)
     p.add_argument("--show", type=int, default=2)
+    p.add_argument("--split", choices=("test", "phrasing"), default="test", help="unseen phrasings and values, or only unseen phrasings")
     p.add_argument("--families")
     p.add_argument("--csv")
     p.add_argument("--ask", action="append")
     p.add_argument("--system")
     p.add_argument("--exact", action="store_true", help="score the f32 weights")
+    p.add_argument("--which", choices=("average", "params"), default="average")
     p.add_argument("--check-template", action="store_true")
     a = p.parse_args()
     chat = Chat(Tokenizer.from_file(os.path.join(a.dir, "tokenizer.json")))
     if a.check_template:
         return check_template(chat)
-    cfg, params, saved = load(a.dir, a.exact)
+    cfg, params, saved = load(a.dir, a.exact, a.which)
     print(f"step {saved['step']}, {saved['seconds']:.0f} s of training")
     if a.ask:
         prompts = [chat.prompt(([("system", a.system)] if a.system else []) + [("user", q)]) for q in a.ask]

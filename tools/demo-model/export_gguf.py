@@ -141,8 +141,9 @@ def main():
     a.add_argument("--type", choices=("q8_0", "f16"), default="q8_0")
     a.add_argument("--name", default="Sluice demo")
     a.add_argument("--description", default="The demo model of Sluice: answers about Sluice and inference, and short text tasks.")
+    a.add_argument("--which", choices=("average", "params"), default="average", help="the averaged or the last weights")
     o = a.parse_args()
-    cfg, params, _ = weights.load(os.path.join(o.dir, "state.pkl"))
+    cfg, params, _ = weights.load(os.path.join(o.dir, "state.pkl"), o.which)
     write(o.out, cfg.to_dict(), params, vocabulary(os.path.join(o.dir, "tokenizer.json")), o.type, o.name, o.description)
 
 
