@@ -409,6 +409,64 @@ TEST(high_priority_overtakes_and_may_push_out_lower_ones)
     free(solo);
 }
 
+struct gap_watch {
+    int64_t last_ns, longest_ns;
+    int n;
+};
+
+static void watch_gaps(void *user, struct sluice_stream *stream, const struct sluice_event *ev)
+{
+    struct gap_watch *w = user;
+    (void)stream;
+    if (ev->kind != SLUICE_EVENT_TEXT)
+        return;
+    int64_t now_ns = clock_now_ns();
+    if (++w->n > 20 && now_ns - w->last_ns > w->longest_ns) /* the model of time has to learn first */
+        w->longest_ns = now_ns - w->last_ns;
+    w->last_ns = now_ns;
+}
+
+TEST(long_prompts_delay_a_running_stream_by_the_budget_at_most)
+{
+    enum { OTHERS = 6 };
+    struct tokenizer *t = fake_tokenizer();
+    struct fake_model m = {.n_pages = 1000, .rows_max = 512, .n_ctx = 1024, .step_ns = 20000000, .row_ns = 1000000};
+    struct rng r = rng_seeded(10);
+    struct asked *a = calloc(OTHERS + 1, sizeof *a);
+    struct gap_watch watch = {0};
+
+    clock_fake(1000, 0);
+    fake_model_init(&m);
+    struct engine *e = fake_engine(&m, t, 8, 50000, 0, false);
+    ask_init(&a[0], &r, 4, 1);
+    a[0].rq.sampling.max_tokens = 300;
+    a[0].rq.sampling.ignore_eos = true;
+    a[0].rq.on_event = watch_gaps;
+    a[0].rq.user = &watch;
+    submit(e, &a[0]);
+    for (int i = 0; i < 15; i++)
+        engine_turn(e);
+    for (int i = 1; i <= OTHERS; i++) {
+        ask_init(&a[i], &r, 1, 1);
+        a[i].n_prompt = PROMPT_MAX;
+        for (int k = 0; k < PROMPT_MAX; k++)
+            a[i].prompt[k] = FAKE_BYTE + (int32_t)rng_below(&r, 256);
+        a[i].rq.sampling.max_tokens = 2;
+        submit(e, &a[i]);
+    }
+    run_until_quiet(e);
+    CHECK(watch.n > 250);
+    /* Its own step of 20 ms and a row of 1 ms for each that decodes, and the budget. */
+    CHECK(watch.longest_ns <= 20000000 + OTHERS * 1000000 + 50000000 + 2000000);
+    CHECK(watch.longest_ns > 50000000); /* which was made use of */
+    free_all(a, OTHERS + 1);
+    engine_free(e);
+    fake_model_deinit(&m);
+    tokenizer_free(t);
+    clock_real();
+    free(a);
+}
+
 TEST(prompt_logprobs_tell_every_token_of_the_prompt)
 {
     struct tokenizer *t = fake_tokenizer();

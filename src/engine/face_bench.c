@@ -10,74 +10,11 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/rand.h"
-#include "base/sys.h"
 #include "engine/face_context.h"
 #include "kernel/limits.h"
 
-#define READ_BYTES       ((size_t)512 << 20) /* more than any cache */
-#define READ_PASSES      4
-#define INT8_ROUNDS      200000
 #define REPETITIONS_MAX  1000
 #define STREAMS_MAX      256
-
-/* ---- the machine ---- */
-
-struct limits_run {
-    const unsigned char *bytes;
-    limits_int8_fn *int8;
-    uint64_t sink;
-};
-
-static void read_part(void *arg, int begin, int end, int worker)
-{
-    struct limits_run *run = arg;
-    (void)worker;
-    for (int i = begin; i < end; i++) {
-        uint64_t x = limits_read(run->bytes + (size_t)i * (1u << 20), 1u << 20);
-        __atomic_fetch_xor(&run->sink, x, __ATOMIC_RELAXED);
-    }
-}
-
-static void int8_part(void *arg, int begin, int end, int worker)
-{
-    struct limits_run *run = arg;
-    (void)worker;
-    for (int i = begin; i < end; i++)
-        __atomic_fetch_xor(&run->sink, (uint64_t)run->int8(INT8_ROUNDS), __ATOMIC_RELAXED);
-}
-
-static double seconds_of(struct team *team, team_work *work, struct limits_run *run, int n)
-{
-    int64_t begin_ns = clock_now_ns();
-    team_run(team, work, run, n, 1);
-    return (double)(clock_now_ns() - begin_ns) / NS_PER_S;
-}
-
-struct machine {
-    double read_bytes_per_s, int8_macs_per_s;
-};
-
-static int measure_machine(struct sluice_model *m, struct machine *machine, struct err *err)
-{
-    struct limits_run run = {.int8 = limits_int8_for(model_isa(m->model))};
-    unsigned char *bytes = sys_alloc_pages(READ_BYTES);
-    double read_s = INFINITY, int8_s = INFINITY;
-
-    if (!bytes)
-        return FACE_OUT_OF_MEMORY(err);
-    memset(bytes, 1, READ_BYTES);
-    run.bytes = bytes;
-    team_lease(m->team);
-    for (int i = 0; i < READ_PASSES; i++) {
-        read_s = fmin(read_s, seconds_of(m->team, read_part, &run, (int)(READ_BYTES >> 20)));
-        int8_s = fmin(int8_s, seconds_of(m->team, int8_part, &run, team_size(m->team)));
-    }
-    team_release(m->team);
-    sys_free_pages(bytes, READ_BYTES);
-    machine->read_bytes_per_s = (double)READ_BYTES / read_s;
-    machine->int8_macs_per_s = (double)INT8_ROUNDS * LIMITS_INT8_MACS * team_size(m->team) / int8_s;
-    return OK;
-}
 
 /* ---- requests ---- */
 
@@ -215,9 +152,13 @@ static double step_bytes(const struct bench *b)
 static int measure(struct bench *b, struct json_writer *w, struct err *err)
 {
     struct sluice_model *m = b->ctx->model;
-    struct machine machine = {0, 0};
+    struct limits machine = {0};
     struct spread s = {0, 0, 0, 0};
-    int rc = measure_machine(m, &machine, err);
+    const struct kern_ops *ops = NULL;
+    int rc = kern_choose(&ops, model_isa(m->model), err);
+
+    if (rc == OK)
+        rc = limits_measure(&machine, m->team, ops, err);
 
     if (rc != OK)
         return rc;
