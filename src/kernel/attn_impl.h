@@ -27,27 +27,34 @@ VEC vf k_line(enum kern_kv kv, const uint8_t *tile, int d)
     return vf_mul(vf_of_i8(block + 16 * (d % 32)), vf_of_f16(block + 512));
 }
 
-/* Fetch part d of what is needed soon: keys some tiles ahead, and the values of this tile.  Pages lie
- * anywhere, so the processor cannot guess them. */
-VEC void fetch_ahead(enum kern_kv kv, const struct kern_attn *a, int t, int n_tiles, int d)
+/* Pages lie anywhere, so the processor cannot guess what comes next.  While scores are made, the
+ * values of the same tiles are fetched; while values are weighed, the keys of the next segment: so
+ * memory is busy all the time.  Part d of a V tile: */
+VEC void fetch_values(enum kern_kv kv, const struct kern_attn *a, int t, int d)
 {
-    if (d % (kv == KERN_KV_Q8_0 ? 4 : 2) != 0)
-        return;
-    int at = kv == KERN_KV_Q8_0 ? 17 * d : 32 * d;
-    __builtin_prefetch(a->v_tiles[t] + at);
-    if (t + KERN_TILES_AHEAD < n_tiles)
-        __builtin_prefetch(a->k_tiles[t + KERN_TILES_AHEAD] + at);
+    if (kv == KERN_KV_Q8_0 ? d % 4 == 0 : d % 2 == 0)
+        __builtin_prefetch(a->v_tiles[t] + (kv == KERN_KV_Q8_0 ? 17 : 32) * d);
+}
+
+/* The sixteenth of a K tile that belongs to key k. */
+VEC void fetch_next_keys(enum kern_kv kv, const struct kern_attn *a, int k)
+{
+    int part = (kv == KERN_KV_Q8_0 ? 17 : 32) * a->head_dim / 16;
+    if (k / 16 < a->n_next)
+        for (int at = 0; at < part; at += 64)
+            __builtin_prefetch(a->next_k_tiles[k / 16] + k % 16 * part + at);
 }
 
 /* Scores of `tiles` neighbouring tiles from tile t on. */
-VEC void score_tiles(enum kern_kv kv, int nq, int tiles, const struct kern_attn *a, int t, int n_tiles)
+VEC void score_tiles(enum kern_kv kv, int nq, int tiles, const struct kern_attn *a, int t)
 {
     vf acc[KERN_QUERIES][2];
     UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < tiles; j++) acc[i][j] = vf_zero();
     const uint8_t *k0 = a->k_tiles[t], *k1 = a->k_tiles[t + tiles - 1];
     for (int d = 0; d < a->head_dim; d++) {
         vf k[2];
-        UNROLL for (int j = 0; j < tiles; j++) fetch_ahead(kv, a, t + j, n_tiles, d);
+        if (a->fetch)
+            UNROLL for (int j = 0; j < tiles; j++) fetch_values(kv, a, t + j, d);
         k[0] = k_line(kv, k0, d);
         if (tiles == 2)
             k[1] = k_line(kv, k1, d);
@@ -90,6 +97,8 @@ VEC void weigh_values(enum kern_kv kv, int nq, int width, const struct kern_attn
     int hd = a->head_dim;
     for (int k = 0; k < n_keys; k++) {
         const uint8_t *tile = a->v_tiles[k / 16];
+        if (d0 == 0)
+            fetch_next_keys(kv, a, k);
         vf v[4];
         UNROLL for (int j = 0; j < width; j++)
         {
@@ -119,9 +128,9 @@ VEC void attend(enum kern_kv kv, int nq, struct kern_attn *a)
         n_keys = a->n_keys[i] > n_keys ? a->n_keys[i] : n_keys;
     int tiles = (n_keys + 15) / 16;
     for (; t + QK_TILES <= tiles; t += QK_TILES)
-        score_tiles(kv, nq, QK_TILES, a, t, tiles);
+        score_tiles(kv, nq, QK_TILES, a, t);
     for (; t < tiles; t++)
-        score_tiles(kv, nq, 1, a, t, tiles);
+        score_tiles(kv, nq, 1, a, t);
     for (int i = 0; i < nq; i++)
         probabilities(a, i, tiles);
     for (; d + 16 * PV_WIDTH <= a->head_dim; d += 16 * PV_WIDTH)

@@ -63,7 +63,6 @@ enum kern_kv { KERN_KV_F16, KERN_KV_BF16, KERN_KV_Q8_0, KERN_KV_END };
 #define KERN_KV_TILE 16      /* tokens of a tile */
 #define KERN_SEGMENT 512     /* keys of a segment of attention */
 #define KERN_QUERIES 6       /* queries that share one pass over the keys */
-#define KERN_TILES_AHEAD 4   /* tiles of K that attention fetches ahead; the first ones are the caller's to fetch */
 
 /* Attention of up to KERN_QUERIES queries over one segment.  For query i, n_keys[i] keys count (0
  * gives max -inf, sum 0, out 0):
@@ -79,6 +78,9 @@ struct kern_attn {
     const uint8_t *v_tiles[KERN_SEGMENT / KERN_KV_TILE];
     float *out[KERN_QUERIES];    /* [head_dim] each */
     float max[KERN_QUERIES], sum[KERN_QUERIES];
+    bool fetch;                  /* values are not in the caches yet: fetch them early */
+    int n_next;                  /* tiles of keys of the next segment to be fetched meanwhile */
+    const uint8_t *next_k_tiles[KERN_SEGMENT / KERN_KV_TILE];
     float *scores;               /* scratch: KERN_QUERIES * KERN_SEGMENT floats, 64-byte aligned */
 };
 

@@ -16,13 +16,6 @@
 
 enum { BLOCK_QUERIES = 48 }; /* queries that pass over a segment while it is in the cache */
 
-/* --- where a token lies ---------------------------------------------------------------------- */
-
-static uint8_t *head_in_page(const struct backend *b, uint32_t layer, uint32_t page, int head)
-{
-    return b->kv + layer * b->kv_layer_bytes + page * b->kv_page_bytes + (size_t)head * b->kv_head_bytes;
-}
-
 /* --- attn_in --------------------------------------------------------------------------------- */
 
 struct in_job {
@@ -85,7 +78,7 @@ static void store_kv(struct backend *b, uint32_t layer, int row, const struct cp
     int hd = (int)b->plan->head_dim, n_kv = (int)b->plan->n_kv_heads, in_page = (int)(pos % (uint32_t)b->page_tokens);
     int tile = in_page / KERN_KV_TILE, slot = in_page % KERN_KV_TILE, tiles = b->page_tokens / KERN_KV_TILE;
     for (int h = 0; h < n_kv; h++) {
-        uint8_t *head = head_in_page(b, layer, pages[pos / (uint32_t)b->page_tokens], h);
+        uint8_t *head = cpu_kv_at(b, layer, (uint32_t)h, pages[pos / (uint32_t)b->page_tokens]);
         uint8_t *k = head + (size_t)tile * b->kv_tile_bytes, *v = head + (size_t)(tiles + tile) * b->kv_tile_bytes;
         if (row == run->row + run->n_rows - 1 && run->n_rows > slot)
             cpu_clear_tail(b, k, v, slot);
@@ -194,38 +187,23 @@ static void attend_queries(const struct attn_job *j, const struct attn_block *bl
         b->ops->attn_merge(&states[first + i], outs[i], a->max[i], a->sum[i], a->out[i], hd);
 }
 
-/* Pointers to the tiles of a segment, as far as the last key in use. */
-static void find_tiles(const struct attn_job *j, const struct attn_block *blk, struct kern_attn *a, uint32_t segment)
+/* Pointers to the tiles of a segment, as far as the last key in use; returns their number.
+ * v_tiles may be NULL. */
+static int find_tiles(const struct attn_job *j, const struct attn_block *blk, const uint8_t **k_tiles,
+                      const uint8_t **v_tiles, uint32_t segment)
 {
     const struct backend *b = j->b;
     uint32_t first = segment * KERN_SEGMENT, last = blk->pos + (uint32_t)blk->n_rows - 1;
-    int tiles = b->page_tokens / KERN_KV_TILE;
-    for (int t = 0; t < KERN_SEGMENT / KERN_KV_TILE; t++) {
+    int tiles = b->page_tokens / KERN_KV_TILE, t = 0;
+    for (; t < KERN_SEGMENT / KERN_KV_TILE && first + (uint32_t)t * KERN_KV_TILE <= last; t++) {
         uint32_t pos = first + (uint32_t)t * KERN_KV_TILE;
-        if (pos > last)
-            break;
-        const uint8_t *head = head_in_page(b, j->layer, blk->run->pages[pos / (uint32_t)b->page_tokens], blk->head);
+        const uint8_t *head = cpu_kv_at(b, j->layer, (uint32_t)blk->head, blk->run->pages[pos / (uint32_t)b->page_tokens]);
         int tile = (int)(pos % (uint32_t)b->page_tokens) / KERN_KV_TILE;
-        a->k_tiles[t] = head + (size_t)tile * b->kv_tile_bytes;
-        a->v_tiles[t] = head + (size_t)(tiles + tile) * b->kv_tile_bytes;
+        k_tiles[t] = head + (size_t)tile * b->kv_tile_bytes;
+        if (v_tiles)
+            v_tiles[t] = head + (size_t)(tiles + tile) * b->kv_tile_bytes;
     }
-}
-
-/* The kernel fetches ahead within a segment; its beginning is fetched here, while the one before is
- * computed. */
-static void fetch_keys(const struct attn_job *j, const struct attn_block *blk, uint32_t segment)
-{
-    const struct backend *b = j->b;
-    uint32_t last = blk->pos + (uint32_t)blk->n_rows - 1;
-    for (uint32_t t = 0; t < KERN_TILES_AHEAD; t++) {
-        uint32_t pos = segment * KERN_SEGMENT + t * KERN_KV_TILE;
-        if (pos > last)
-            return;
-        const uint8_t *head = head_in_page(b, j->layer, blk->run->pages[pos / (uint32_t)b->page_tokens], blk->head);
-        const uint8_t *k = head + pos % (uint32_t)b->page_tokens / KERN_KV_TILE * b->kv_tile_bytes;
-        for (size_t at = 0; at < b->kv_tile_bytes; at += 64)
-            __builtin_prefetch(k + at);
-    }
+    return t;
 }
 
 static void attend_block(const struct attn_job *j, const struct attn_block *blk, uint8_t *scratch)
@@ -244,11 +222,14 @@ static void attend_block(const struct attn_job *j, const struct attn_block *blk,
                (size_t)(blk->group * hd) * sizeof(float));
     uint32_t last = blk->pos + (uint32_t)blk->n_rows - 1;
     for (uint32_t segment = 0; segment * KERN_SEGMENT <= last; segment++) {
-        find_tiles(j, blk, &a, segment);
-        fetch_keys(j, blk, segment + 1);
+        find_tiles(j, blk, a.k_tiles, a.v_tiles, segment);
+        a.n_next = find_tiles(j, blk, a.next_k_tiles, NULL, segment + 1);
+        a.fetch = true;
         for (int left = (n + KERN_QUERIES - 1) / KERN_QUERIES, first = 0; left > 0; left--) {
             int now = (n - first + left - 1) / left;
             attend_queries(j, blk, &a, states, first, now, segment);
+            a.n_next = 0;
+            a.fetch = false;
             first += now;
         }
     }

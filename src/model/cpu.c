@@ -180,9 +180,8 @@ static int reserve_kv(struct backend *b, const struct model_options *o, struct e
     b->n_pages = o->n_pages;
     b->kv_tile_bytes = kern_kv_tile_bytes(b->kv_type, (int)b->plan->head_dim);
     b->kv_head_bytes = 2 * b->kv_tile_bytes * (size_t)(b->page_tokens / KERN_KV_TILE);
-    b->kv_page_bytes = b->kv_head_bytes * b->plan->n_kv_heads;
-    if (__builtin_mul_overflow(b->kv_page_bytes, (size_t)o->n_pages, &b->kv_layer_bytes) ||
-        __builtin_mul_overflow(b->kv_layer_bytes, (size_t)b->plan->n_layers, &b->kv_bytes))
+    size_t heads = (size_t)b->plan->n_kv_heads * b->plan->n_layers;
+    if (__builtin_mul_overflow(b->kv_head_bytes * heads, (size_t)o->n_pages, &b->kv_bytes))
         return fail(err, ERR_LIMIT, "a KV pool of %u pages is larger than memory can be addressed", o->n_pages);
     b->kv = sys_alloc_pages(b->kv_bytes);
     if (!b->kv)
@@ -321,12 +320,6 @@ static const float *cpu_hidden(struct backend *b, uint32_t i)
 
 /* --- KV pages -------------------------------------------------------------------------------- */
 
-static uint8_t *page_at(const struct backend *b, uint32_t layer, uint32_t page)
-{
-    assert(page < b->n_pages);
-    return b->kv + layer * b->kv_layer_bytes + page * b->kv_page_bytes;
-}
-
 /* Slots behind the first n of a tile pair become zero. */
 static void cut_tiles(const struct backend *b, uint8_t *k, uint8_t *v, int n)
 {
@@ -341,32 +334,39 @@ static void cut_tiles(const struct backend *b, uint8_t *k, uint8_t *v, int n)
 static void cpu_kv_copy(struct backend *b, uint32_t dst, uint32_t src, uint32_t n_tokens)
 {
     int tiles = b->page_tokens / KERN_KV_TILE;
-    for (uint32_t l = 0; l < b->plan->n_layers; l++) {
-        uint8_t *to = page_at(b, l, dst);
-        memmove(to, page_at(b, l, src), b->kv_page_bytes);
-        for (uint32_t h = 0; h < b->plan->n_kv_heads; h++)
+    assert(dst < b->n_pages && src < b->n_pages);
+    for (uint32_t l = 0; l < b->plan->n_layers; l++)
+        for (uint32_t h = 0; h < b->plan->n_kv_heads; h++) {
+            uint8_t *to = cpu_kv_at(b, l, h, dst);
+            memmove(to, cpu_kv_at(b, l, h, src), b->kv_head_bytes);
             for (int t = 0; t < tiles; t++) {
-                uint8_t *k = to + h * b->kv_head_bytes + (size_t)t * b->kv_tile_bytes;
+                uint8_t *k = to + (size_t)t * b->kv_tile_bytes;
                 cut_tiles(b, k, k + (size_t)tiles * b->kv_tile_bytes, (int)n_tokens - t * KERN_KV_TILE);
             }
-    }
+        }
 }
 
 static uint64_t cpu_kv_page_bytes(const struct backend *b)
 {
-    return (uint64_t)b->kv_page_bytes * b->plan->n_layers;
+    return (uint64_t)b->kv_head_bytes * b->plan->n_kv_heads * b->plan->n_layers;
 }
 
 static void cpu_kv_export(const struct backend *b, uint32_t page, void *bytes)
 {
+    uint8_t *to = bytes;
+    assert(page < b->n_pages);
     for (uint32_t l = 0; l < b->plan->n_layers; l++)
-        memcpy((uint8_t *)bytes + l * b->kv_page_bytes, page_at(b, l, page), b->kv_page_bytes);
+        for (uint32_t h = 0; h < b->plan->n_kv_heads; h++, to += b->kv_head_bytes)
+            memcpy(to, cpu_kv_at(b, l, h, page), b->kv_head_bytes);
 }
 
 static void cpu_kv_import(struct backend *b, uint32_t page, const void *bytes)
 {
+    const uint8_t *from = bytes;
+    assert(page < b->n_pages);
     for (uint32_t l = 0; l < b->plan->n_layers; l++)
-        memcpy(page_at(b, l, page), (const uint8_t *)bytes + l * b->kv_page_bytes, b->kv_page_bytes);
+        for (uint32_t h = 0; h < b->plan->n_kv_heads; h++, from += b->kv_head_bytes)
+            memcpy(cpu_kv_at(b, l, h, page), from, b->kv_head_bytes);
 }
 
 static void cpu_memory(const struct backend *b, struct model_memory *m)

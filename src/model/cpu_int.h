@@ -56,9 +56,11 @@ struct backend {
     float *floats; /* norms and biases */
     size_t floats_bytes;
 
-    /* KV pool: [layer][page][kv head] of `kv_head_bytes`: the K tiles, then the V tiles. */
+    /* KV pool: [layer][kv head][page] of kv_head_bytes: the K tiles, then the V tiles.  Pages of a
+     * head lie side by side; with the heads of a page side by side, all pages of a head would fall
+     * into the same few sets of the caches. */
     uint8_t *kv;
-    size_t kv_bytes, kv_tile_bytes, kv_head_bytes, kv_page_bytes /* of one layer */, kv_layer_bytes;
+    size_t kv_bytes, kv_tile_bytes, kv_head_bytes;
     enum kern_kv kv_type;
     int page_tokens;
     uint32_t n_pages;
@@ -129,6 +131,12 @@ void cpu_strips(const struct cpu_matrix *m, const uint8_t *data, const struct ke
 static inline const void *cpu_act_row(const struct cpu_acts *acts, enum quant_act act, int row)
 {
     return acts->rows[act] + (size_t)row * acts->stride[act];
+}
+
+/* A KV head's part of a page. */
+static inline uint8_t *cpu_kv_at(const struct backend *b, uint32_t layer, uint32_t head, uint32_t page)
+{
+    return b->kv + (((size_t)layer * b->plan->n_kv_heads + head) * b->n_pages + page) * b->kv_head_bytes;
 }
 
 /* Elements of a block of activations. */
