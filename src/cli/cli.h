@@ -57,6 +57,8 @@ int cmd_quantize(struct args *a);
 int cmd_convert(struct args *a);
 int cmd_check(struct args *a);
 int cmd_config(struct args *a);
+int cmd_key(struct args *a);
+int cmd_usage(struct args *a);
 
 /* Progress of long work: a bar on a terminal, a line every ten per cent elsewhere. */
 struct progress {

@@ -38,6 +38,27 @@ const struct command commands[] = {
     {"quantize", cmd_quantize, "IN OUT TYPE", "Write a GGUF file with its weights in another type.",
      "TYPE: q4_0, q4_k_m, q5_k_m, q6_k, q8_0, f16, ... (an unknown one lists all)\n"},
     {"convert", cmd_convert, "HF_DIR OUT", "Hugging Face safetensors to GGUF.", NULL},
+    {"key", cmd_key, "create|list|revoke [-c FILE] ...", "Virtual keys: who may ask, and how much.",
+     "create --name NAME   prints the new key, once and never again\n"
+     "      --user U             whose requests these are, unless they say it themselves\n"
+     "      --rpm N, --tpm N     requests and tokens per minute\n"
+     "      --concurrency N      requests at a time\n"
+     "      --budget USD         and --per hour|day|month\n"
+     "      --token-budget N     tokens in the same window\n"
+     "      --max-output-tokens N\n"
+     "      --models A,B         only these (PROVIDER/* for all of a provider)\n"
+     "      --regions EU,US      only targets there\n"
+     "      --priority high|normal|low\n"
+     "      --group G            keys of a group share cached answers\n"
+     "      --expires 30d, --metadata K=V, --json\n"
+     "list [--json]\n"
+     "revoke NAME|ID\n\n"
+     "  -c, --config FILE  whose state it is; default: $SLUICE_CONFIG, else the default state\n"},
+    {"usage", cmd_usage, "[-c FILE] [--by key,user,model,...] [--since 24h] [--json|--csv]",
+     "Who spent what.",
+     "      --by LIST      key, user, model, provider, endpoint, hour, day (default: key)\n"
+     "      --since TIME   back from now (default: 30d)\n"
+     "  -c, --config FILE  whose state it is; default: $SLUICE_CONFIG, else the default state\n"},
     {"check", cmd_check, "-c FILE", "Say every fault of a configuration with its line; start nothing.", NULL},
     {"config", cmd_config, "--docs | --example",
      "Print the reference of all options, or a commented example file.", NULL},

@@ -16,11 +16,12 @@
 #include "base/metric.h"
 #include "gateway/account.h"
 
-#define BACKOFF_FIRST_MS   200
-#define BACKOFF_MAX_MS     8000
-#define RETRY_AFTER_MAX_MS 20000 /* a longer wait is not worth holding a client for */
-#define BUSY_POLL_MS       20
-#define OVERLOAD_PAUSE_NS  (2 * NS_PER_S)
+#define BACKOFF_FIRST_MS    200
+#define BACKOFF_MAX_MS      8000
+#define RETRY_AFTER_MAX_MS  20000 /* a longer wait is not worth holding a client for */
+#define KEY_UNPARK_SLACK_MS 5     /* behind the moment at which a limited key may be used again */
+#define BUSY_POLL_MS        20
+#define OVERLOAD_PAUSE_NS   (2 * NS_PER_S)
 
 static struct metric attempts_total =
     METRIC_COUNTER("sluice_provider_attempts_total", "Attempts by provider, model and outcome.", "provider",
@@ -54,6 +55,9 @@ static void prepare(struct gw_request *r, const struct config_target *t)
     r->has_start = false;
     r->is_raw = false;
     r->n_finished = 0;
+    r->first_content_ms = 0;
+    chat_collector_free(r->collector); /* of a whole answer that broke */
+    r->collector = NULL;
     r->usage = (struct token_account){0};
     r->produced_bytes = r->checkpointed_bytes = 0;
     buf_clear(&r->raw);
@@ -251,6 +255,18 @@ static void answer_as_it_is(struct gw_request *r)
     gw_advance(r);
 }
 
+/* Another target at once rather than a wait; the last one is waited for, if that is not longer than
+ * a request may queue. */
+static void after_rate_limit(struct gw_request *r, bool is_last)
+{
+    int64_t asked_ms = r->error.retry_after_ms;
+    bool too_long = asked_ms > r->model->queue_timeout_ns / NS_PER_MS;
+    if (too_long || (asked_ms > 0 && !is_last))
+        next_target(r);
+    else
+        again_after(r, backoff_ms(r) + KEY_UNPARK_SLACK_MS);
+}
+
 /* The attempt failed before the client saw anything: what now? */
 static void after_failure(struct gw_request *r)
 {
@@ -287,11 +303,15 @@ static void after_failure(struct gw_request *r)
     case CHAT_ERR_RATE_LIMIT:
         if (provider_of(r, r->target)->api_keys.n > 1 && r->n_tried <= provider_of(r, r->target)->api_keys.n)
             break;
-        again_after(r, backoff_ms(r));
+        after_rate_limit(r, is_last);
         break;
     case CHAT_ERR_PERMISSION:
     case CHAT_ERR_NOT_FOUND: next_target(r); break;
     case CHAT_ERR_OVERLOADED:
+        if (is_last) { /* nobody else can be asked: patience is all that is left */
+            again_after(r, backoff_ms(r));
+            break;
+        }
         health_pause(r->health, clock_now_ns() + OVERLOAD_PAUSE_NS);
         next_target(r);
         break;

@@ -76,6 +76,18 @@ struct health *health_of(struct health_table *t, struct str provider, struct str
     return h;
 }
 
+void health_each(struct health_table *t, void (*each)(void *arg, const struct health *h), void *arg)
+{
+    pthread_mutex_lock(&t->lock);
+    struct health *h = t->targets; /* new ones come in front, none ever leaves */
+    pthread_mutex_unlock(&t->lock);
+    for (; h; h = h->next) {
+        pthread_mutex_lock(&h->lock);
+        each(arg, h);
+        pthread_mutex_unlock(&h->lock);
+    }
+}
+
 struct key_ring *key_ring_of(struct health_table *t, struct str provider)
 {
     pthread_mutex_lock(&t->lock);

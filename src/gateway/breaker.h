@@ -50,6 +50,9 @@ struct health_table;
 struct health_table *health_table_create(void); /* NULL without memory */
 void health_table_free(struct health_table *t);
 
+/* Calls `each` with every target under its lock: it only looks. */
+void health_each(struct health_table *t, void (*each)(void *arg, const struct health *h), void *arg);
+
 /* Never freed before the table.  NULL without memory. */
 struct health *health_of(struct health_table *t, struct str provider, struct str model);
 struct key_ring *key_ring_of(struct health_table *t, struct str provider);

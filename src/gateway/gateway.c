@@ -137,6 +137,11 @@ const char *gateway_not_ready(struct gateway *gw)
     return gw->is_draining ? "draining" : NULL;
 }
 
+struct ledger *gateway_ledger(struct gateway *gw)
+{
+    return gw->ledger;
+}
+
 void gateway_set_draining(struct gateway *gw)
 {
     gw->is_draining = true;
@@ -413,6 +418,8 @@ void gw_on_done(struct gw_request *r)
 {
     r->upstream = NULL;
     r->call = NULL;
+    if (r->has_error && !r->req->is_stream)
+        r->has_content = false;                     /* of a whole answer the client has seen nothing yet */
     bool goes_on = r->has_error && !r->has_content; /* attempt.c decides what follows, perhaps the end of r */
     attempt_ended(r);
     if (goes_on)

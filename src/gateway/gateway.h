@@ -37,6 +37,11 @@ void gateway_set_config(struct gateway *gw, struct config *config);
 const char *gateway_not_ready(struct gateway *gw);
 void gateway_set_draining(struct gateway *gw);
 
+/* For the operator's paths: the store thread, and {"providers": [...]} with the health of each target. */
+struct ledger;
+struct ledger *gateway_ledger(struct gateway *gw);
+void gateway_write_providers(struct gateway *gw, struct buf *out);
+
 struct gw_thread *gw_thread_create(struct gateway *gw, struct loop *loop, int idx, struct err *err);
 /* No request of it is running any more.  Accepts NULL. */
 void gw_thread_free(struct gw_thread *t);

@@ -69,23 +69,6 @@ static void get_ready(struct server_thread *t, struct request *req)
     buf_deinit(&body);
 }
 
-static bool same_secret(struct str a, struct str b)
-{
-    /* Every byte is looked at, so that the time does not tell how many were right. */
-    unsigned differ = a.n != b.n;
-    for (size_t i = 0; i < a.n && b.n; i++)
-        differ |= (unsigned char)a.p[i] ^ (unsigned char)b.p[i % b.n];
-    return !differ;
-}
-
-static bool has_admin_key(const struct config *c, const struct request *req)
-{
-    struct str given = http_value(req->head, S("authorization"));
-    if (c->admin_key.n == 0 || !str_starts(given, S("Bearer ")))
-        return false;
-    return same_secret(str_trim(str_sub(given, 7, given.n)), c->admin_key);
-}
-
 static bool peer_is_loopback(const struct request *req)
 {
     struct str host;
@@ -96,7 +79,7 @@ static bool peer_is_loopback(const struct request *req)
 static void get_metrics(struct server_thread *t, struct request *req)
 {
     struct config *c = gateway_config(t->server->gw);
-    bool open = c->metrics == METRICS_PUBLIC || peer_is_loopback(req) || has_admin_key(c, req);
+    bool open = c->metrics == METRICS_PUBLIC || peer_is_loopback(req) || admin_key_given(c, req);
     config_drop(c);
     if (!open) {
         respond_error(t, req, CHAT_ERR_AUTH, 401, "/metrics needs the admin key here");
@@ -166,6 +149,11 @@ static const struct route {
     {HTTP_GET, "/metrics", get_metrics},
     {HTTP_GET, "/v1/models", get_models},
     {HTTP_GET, "/v1/models/*", get_models},
+    {HTTP_GET, "/admin/keys", admin_get_keys},
+    {HTTP_POST, "/admin/keys", admin_post_key},
+    {HTTP_DELETE, "/admin/keys/*", admin_delete_key},
+    {HTTP_GET, "/admin/usage", admin_get_usage},
+    {HTTP_GET, "/admin/providers", admin_get_providers},
 };
 
 static bool path_matches(const char *pattern, struct str path)

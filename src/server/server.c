@@ -143,7 +143,7 @@ static void on_watch(struct timer *timer)
 {
     struct server_thread *t = (struct server_thread *)((char *)timer - offsetof(struct server_thread, watch));
     struct http_server_stats stats = http_server_get_stats(t->http);
-    if (gw_thread_n_running(t->gw) == 0 && stats.n_requests == 0)
+    if (gw_thread_n_running(t->gw) == 0 && t->n_admin_jobs == 0 && stats.n_requests == 0)
         loop_stop(t->loop);
     else
         timer_start(&t->watch, DRAIN_WATCH_MS);

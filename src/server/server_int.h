@@ -26,6 +26,7 @@ struct server_thread {
     struct loop_task drain; /* posted by thread 0 */
     struct timer watch;     /* while draining: is everything done? */
     bool is_draining;
+    int n_admin_jobs; /* under way at the store thread */
     _Atomic int drains_asked; /* 2: at once */
 };
 
@@ -45,5 +46,13 @@ void routes_on_head(struct request *req, void *arg);
 void routes_on_request(struct request *req, void *arg);
 void routes_write_refusal(struct buf *out, struct str *content_type, const struct http_head *head, int status,
                           struct str message, void *arg);
+
+/* admin.c */
+bool admin_key_given(const struct config *c, const struct request *req);
+void admin_get_keys(struct server_thread *t, struct request *req);
+void admin_post_key(struct server_thread *t, struct request *req);
+void admin_delete_key(struct server_thread *t, struct request *req);
+void admin_get_usage(struct server_thread *t, struct request *req);
+void admin_get_providers(struct server_thread *t, struct request *req);
 
 #endif
