@@ -126,20 +126,19 @@ void cpu_attn_in(struct backend *b, uint32_t layer)
 
 /* --- attn ------------------------------------------------------------------------------------ */
 
-/* Work of one item: all queries of a KV head's group for a block of neighbouring rows. */
+/* A block: the queries of a KV head's group for some neighbouring rows of a run. */
+struct attn_block {
+    const struct cpu_run *run;
+    int row, n_rows, head, group; /* first row in the batch, KV head, query heads of it */
+    uint32_t pos;                 /* of the first row */
+};
+
 struct attn_job {
     struct backend *b;
     uint32_t layer;
-    int block_rows;  /* rows of a block */
-    int n_blocks;    /* of all runs together */
-};
-
-/* Scratch of a worker. */
-struct attn_scratch {
-    float *scores;                  /* for the kernel */
-    float *part;                    /* [KERN_QUERIES][head_dim] */
-    struct kern_attn_state *states; /* [BLOCK_QUERIES + group] */
-    float **outs;
+    int block_rows;            /* rows of a block, at most */
+    int n_blocks;              /* of all runs together, per KV head */
+    int segments, queries;     /* most of any block, where segments are items of their own */
 };
 
 static int block_rows(const struct backend *b)
@@ -160,40 +159,50 @@ size_t cpu_attn_scratch_bytes(const struct backend *b)
            queries * sizeof(struct kern_attn_state) + 64;
 }
 
-/* Queries [first, first + n) of a block over one segment. */
-struct attn_block {
-    const struct cpu_run *run;
-    int row, n_rows, head, group; /* first row in the batch, KV head, query heads of it */
-    uint32_t pos;                 /* of the first row */
-};
+/* Four sequences decoding at the full context. */
+size_t cpu_attn_parts(const struct backend *b, uint32_t n_ctx)
+{
+    size_t segments = ((size_t)n_ctx + KERN_SEGMENT - 1) / KERN_SEGMENT;
+    return 4 * segments * b->plan->n_heads;
+}
 
-static void attend_queries(const struct attn_job *j, const struct attn_block *blk, struct kern_attn *a,
-                           struct kern_attn_state *states, int first, int n, uint32_t segment)
+/* Item -> block.  Items are ordered by block, then head: neighbours share pages. */
+static struct attn_block find_block(const struct attn_job *j, int item)
 {
     const struct backend *b = j->b;
-    int hd = (int)b->plan->head_dim, n_heads = (int)b->plan->n_heads;
-    float *outs[KERN_QUERIES];
-    a->n_queries = n;
-    for (int i = 0; i < n; i++) {
-        int r = (first + i) / blk->group, g = (first + i) % blk->group;
-        size_t at = ((size_t)(blk->row + r) * (size_t)n_heads + (size_t)(blk->head * blk->group + g)) * (size_t)hd;
-        int64_t keys = (int64_t)blk->pos + r + 1 - (int64_t)segment * KERN_SEGMENT;
-        a->q[i] = b->q + at;
-        a->n_keys[i] = keys < 0 ? 0 : keys > KERN_SEGMENT ? KERN_SEGMENT : (int)keys;
-        outs[i] = b->a + at;
+    int n_kv = (int)b->plan->n_kv_heads, block = item / n_kv, i = 0;
+    for (;; i++) {
+        int blocks = (b->runs[i].n_rows + j->block_rows - 1) / j->block_rows;
+        if (block < blocks)
+            break;
+        block -= blocks;
     }
-    b->ops->attn[b->kv_type](a);
-    for (int i = 0; i < n; i++)
-        b->ops->attn_merge(&states[first + i], outs[i], a->max[i], a->sum[i], a->out[i], hd);
+    const struct cpu_run *run = &b->runs[i];
+    int first = block * j->block_rows, left = run->n_rows - first;
+    return (struct attn_block){.run = run, .row = run->row + first, .n_rows = left < j->block_rows ? left : j->block_rows,
+                               .head = item % n_kv, .group = (int)b->plan->n_heads / n_kv,
+                               .pos = run->pos + (uint32_t)first};
+}
+
+static int n_segments(const struct attn_block *blk)
+{
+    return (int)((blk->pos + (uint32_t)blk->n_rows - 1) / KERN_SEGMENT) + 1;
+}
+
+/* Offset of query i of a block in the floats of q and a. */
+static size_t query_at(const struct backend *b, const struct attn_block *blk, int i)
+{
+    int r = i / blk->group, g = i % blk->group;
+    return ((size_t)(blk->row + r) * b->plan->n_heads + (size_t)(blk->head * blk->group + g)) * b->plan->head_dim;
 }
 
 /* Pointers to the tiles of a segment, as far as the last key in use; returns their number.
  * v_tiles may be NULL. */
 static int find_tiles(const struct attn_job *j, const struct attn_block *blk, const uint8_t **k_tiles,
-                      const uint8_t **v_tiles, uint32_t segment)
+                      const uint8_t **v_tiles, int segment)
 {
     const struct backend *b = j->b;
-    uint32_t first = segment * KERN_SEGMENT, last = blk->pos + (uint32_t)blk->n_rows - 1;
+    uint32_t first = (uint32_t)segment * KERN_SEGMENT, last = blk->pos + (uint32_t)blk->n_rows - 1;
     int tiles = b->page_tokens / KERN_KV_TILE, t = 0;
     for (; t < KERN_SEGMENT / KERN_KV_TILE && first + (uint32_t)t * KERN_KV_TILE <= last; t++) {
         uint32_t pos = first + (uint32_t)t * KERN_KV_TILE;
@@ -206,62 +215,142 @@ static int find_tiles(const struct attn_job *j, const struct attn_block *blk, co
     return t;
 }
 
-static void attend_block(const struct attn_job *j, const struct attn_block *blk, uint8_t *scratch)
+/* Queries [first, first + n) over one segment: into a->max, sum, out. */
+static void attend_queries(const struct attn_job *j, const struct attn_block *blk, struct kern_attn *a, int first, int n,
+                           int segment)
 {
     const struct backend *b = j->b;
-    int hd = (int)b->plan->head_dim, n = blk->n_rows * blk->group;
-    struct kern_attn a = {.head_dim = hd, .scores = (float *)scratch};
-    float *part = (float *)(scratch + scores_bytes());
-    struct kern_attn_state *states = (struct kern_attn_state *)(part + KERN_QUERIES * hd);
-    for (int i = 0; i < KERN_QUERIES; i++)
-        a.out[i] = part + i * hd;
-    for (int i = 0; i < n; i++)
-        states[i] = (struct kern_attn_state){-INFINITY, 0};
-    for (int r = 0; r < blk->n_rows; r++)
-        memset(b->a + ((size_t)(blk->row + r) * b->plan->n_heads + (size_t)(blk->head * blk->group)) * (size_t)hd, 0,
-               (size_t)(blk->group * hd) * sizeof(float));
-    uint32_t last = blk->pos + (uint32_t)blk->n_rows - 1;
-    for (uint32_t segment = 0; segment * KERN_SEGMENT <= last; segment++) {
-        find_tiles(j, blk, a.k_tiles, a.v_tiles, segment);
-        a.n_next = find_tiles(j, blk, a.next_k_tiles, NULL, segment + 1);
-        a.fetch = true;
-        for (int left = (n + KERN_QUERIES - 1) / KERN_QUERIES, first = 0; left > 0; left--) {
-            int now = (n - first + left - 1) / left;
-            attend_queries(j, blk, &a, states, first, now, segment);
-            a.n_next = 0;
-            a.fetch = false;
-            first += now;
-        }
-    }
+    a->n_queries = n;
     for (int i = 0; i < n; i++) {
-        int r = i / blk->group, g = i % blk->group;
-        size_t head = (size_t)(blk->row + r) * b->plan->n_heads + (size_t)(blk->head * blk->group + g);
-        b->ops->attn_finish(&states[i], b->a + head * (size_t)hd, hd);
+        int64_t keys = (int64_t)blk->pos + (first + i) / blk->group + 1 - (int64_t)segment * KERN_SEGMENT;
+        a->q[i] = b->q + query_at(b, blk, first + i);
+        a->n_keys[i] = keys < 0 ? 0 : keys > KERN_SEGMENT ? KERN_SEGMENT : (int)keys;
+    }
+    b->ops->attn[b->kv_type](a);
+    a->n_next = 0;
+    a->fetch = false;
+}
+
+/* One segment for all queries of a block, some at a time; what to do with each result is `then`. */
+typedef void attn_then(const struct attn_job *j, const struct attn_block *blk, const struct kern_attn *a, int first, int n,
+                       void *arg);
+
+static void attend_segment(const struct attn_job *j, const struct attn_block *blk, int segment, uint8_t *scratch,
+                           bool next_follows, attn_then *then, void *arg)
+{
+    const struct backend *b = j->b;
+    struct kern_attn a = {.head_dim = (int)b->plan->head_dim, .scores = (float *)scratch, .fetch = true};
+    float *part = (float *)(scratch + scores_bytes());
+    int n = blk->n_rows * blk->group;
+    for (int i = 0; i < KERN_QUERIES; i++)
+        a.out[i] = part + i * a.head_dim;
+    find_tiles(j, blk, a.k_tiles, a.v_tiles, segment);
+    if (next_follows)
+        a.n_next = find_tiles(j, blk, a.next_k_tiles, NULL, segment + 1);
+    for (int left = (n + KERN_QUERIES - 1) / KERN_QUERIES, first = 0; left > 0; left--) {
+        int now = (n - first + left - 1) / left;
+        attend_queries(j, blk, &a, first, now, segment);
+        then(j, blk, &a, first, now, arg);
+        first += now;
     }
 }
 
-/* Items are ordered by block, then head: neighbours share pages, and long contexts end up
- * everywhere. */
-static void attend_items(void *arg, int begin, int end, int worker)
+static void merge_part(const struct attn_job *j, const struct attn_block *blk, struct kern_attn_state *state, int query,
+                       float max, float sum, const float *part)
+{
+    struct backend *b = j->b;
+    b->ops->attn_merge(state, b->a + query_at(b, blk, query), max, sum, part, (int)b->plan->head_dim);
+}
+
+static void begin_query(const struct attn_job *j, const struct attn_block *blk, struct kern_attn_state *state, int query)
+{
+    *state = (struct kern_attn_state){-INFINITY, 0};
+    memset(j->b->a + query_at(j->b, blk, query), 0, j->b->plan->head_dim * sizeof(float));
+}
+
+static void finish_query(const struct attn_job *j, const struct attn_block *blk, const struct kern_attn_state *state,
+                         int query)
+{
+    j->b->ops->attn_finish(state, j->b->a + query_at(j->b, blk, query), (int)j->b->plan->head_dim);
+}
+
+/* Way 1: an item is a block; its segments are merged as they come. */
+
+static void then_merge(const struct attn_job *j, const struct attn_block *blk, const struct kern_attn *a, int first, int n,
+                       void *arg)
+{
+    struct kern_attn_state *states = arg;
+    for (int i = 0; i < n; i++)
+        merge_part(j, blk, &states[first + i], first + i, a->max[i], a->sum[i], a->out[i]);
+}
+
+static void attend_blocks(void *arg, int begin, int end, int worker)
 {
     const struct attn_job *j = arg;
-    struct backend *b = j->b;
-    int n_kv = (int)b->plan->n_kv_heads, group = (int)b->plan->n_heads / n_kv;
+    uint8_t *scratch = j->b->scratch[worker];
+    struct kern_attn_state *states =
+        (struct kern_attn_state *)(scratch + scores_bytes() + KERN_QUERIES * j->b->plan->head_dim * sizeof(float));
     for (int item = begin; item < end; item++) {
-        int block = item / n_kv;
-        for (int i = 0; i < b->n_runs; i++) {
-            const struct cpu_run *run = &b->runs[i];
-            int blocks = (run->n_rows + j->block_rows - 1) / j->block_rows;
-            if (block >= blocks) {
-                block -= blocks;
-                continue;
+        struct attn_block blk = find_block(j, item);
+        int n = blk.n_rows * blk.group, segments = n_segments(&blk);
+        for (int i = 0; i < n; i++)
+            begin_query(j, &blk, &states[i], i);
+        for (int s = 0; s < segments; s++)
+            attend_segment(j, &blk, s, scratch, s + 1 < segments, then_merge, states);
+        for (int i = 0; i < n; i++)
+            finish_query(j, &blk, &states[i], i);
+    }
+}
+
+/* Way 2, where there are fewer blocks than would keep all workers busy: an item is a segment of a
+ * block; the parts are kept and merged afterwards, in the same order. */
+
+static size_t part_at(const struct attn_job *j, int item, int segment, int query)
+{
+    return ((size_t)item * (size_t)j->segments + (size_t)segment) * (size_t)j->queries + (size_t)query;
+}
+
+static void then_keep(const struct attn_job *j, const struct attn_block *blk, const struct kern_attn *a, int first, int n,
+                      void *arg)
+{
+    struct backend *b = j->b;
+    size_t hd = b->plan->head_dim, at = *(const size_t *)arg + (size_t)first;
+    (void)blk;
+    for (int i = 0; i < n; i++, at++) {
+        b->part_states[at] = (struct kern_attn_state){a->max[i], a->sum[i]};
+        memcpy(b->parts + at * hd, a->out[i], hd * sizeof(float));
+    }
+}
+
+static void attend_parts(void *arg, int begin, int end, int worker)
+{
+    const struct attn_job *j = arg;
+    for (int i = begin; i < end; i++) {
+        int item = i / j->segments, segment = i % j->segments;
+        struct attn_block blk = find_block(j, item);
+        size_t at = part_at(j, item, segment, 0);
+        if (segment < n_segments(&blk))
+            attend_segment(j, &blk, segment, j->b->scratch[worker], false, then_keep, &at);
+    }
+}
+
+static void merge_parts(void *arg, int begin, int end, int worker)
+{
+    const struct attn_job *j = arg;
+    const struct backend *b = j->b;
+    (void)worker;
+    for (int item = begin; item < end; item++) {
+        struct attn_block blk = find_block(j, item);
+        int segments = n_segments(&blk);
+        for (int i = 0; i < blk.n_rows * blk.group; i++) {
+            struct kern_attn_state state;
+            begin_query(j, &blk, &state, i);
+            for (int s = 0; s < segments; s++) {
+                size_t at = part_at(j, item, s, i);
+                merge_part(j, &blk, &state, i, b->part_states[at].max, b->part_states[at].sum,
+                           b->parts + at * b->plan->head_dim);
             }
-            int first = block * j->block_rows, left = run->n_rows - first;
-            struct attn_block blk = {.run = run, .row = run->row + first, .head = item % n_kv, .group = group,
-                                     .n_rows = left < j->block_rows ? left : j->block_rows,
-                                     .pos = run->pos + (uint32_t)first};
-            attend_block(j, &blk, b->scratch[worker]);
-            break;
+            finish_query(j, &blk, &state, i);
         }
     }
 }
@@ -271,7 +360,19 @@ void cpu_attn(struct backend *b, uint32_t layer)
     struct attn_job j = {.b = b, .layer = layer, .block_rows = block_rows(b)};
     for (int i = 0; i < b->n_runs; i++)
         j.n_blocks += (b->runs[i].n_rows + j.block_rows - 1) / j.block_rows;
-    team_run(b->team, attend_items, &j, j.n_blocks * (int)b->plan->n_kv_heads, 1);
+    int items = j.n_blocks * (int)b->plan->n_kv_heads;
+    for (int i = 0; i < items; i += (int)b->plan->n_kv_heads) {
+        struct attn_block blk = find_block(&j, i);
+        j.segments = n_segments(&blk) > j.segments ? n_segments(&blk) : j.segments;
+        j.queries = blk.n_rows * blk.group > j.queries ? blk.n_rows * blk.group : j.queries;
+    }
+    bool few = team_size(b->team) > 1 && items < 3 * team_size(b->team) && j.segments > 1;
+    if (!few || part_at(&j, items, 0, 0) > b->parts_max) {
+        team_run(b->team, attend_blocks, &j, items, 1);
+        return;
+    }
+    team_run(b->team, attend_parts, &j, items * j.segments, 1);
+    team_run(b->team, merge_parts, &j, items, 1);
 }
 
 /* --- attn_out -------------------------------------------------------------------------------- */

@@ -107,6 +107,8 @@ static void lay_out_work(struct backend *b, struct layout *a)
     }
     b->pairs = take(a, pairs, sizeof *b->pairs);
     b->runs = take(a, rows, sizeof *b->runs);
+    b->parts = take(a, b->parts_max, p->head_dim * sizeof(float));
+    b->part_states = take(a, b->parts_max, sizeof *b->part_states);
     int workers = team_size(b->team);
     b->scratch = take(a, (size_t)workers, sizeof *b->scratch);
     for (int i = 0; i < workers; i++) {
@@ -211,6 +213,7 @@ static int cpu_open(struct backend **out, const struct plan *plan, const struct 
     b->team = o->team;
     b->rows_max = (int)o->rows_max;
     b->outputs_max = (int)o->outputs_max;
+    b->parts_max = team_size(o->team) > 1 ? cpu_attn_parts(b, o->n_ctx) : 0;
     if ((rc = kern_choose(&b->ops, o->isa, err)) != OK || (rc = cpu_load(b, g, err)) != OK ||
         (rc = reserve_kv(b, o, err)) != OK || (rc = reserve_work(b, err)) != OK) {
         cpu_close(b);

@@ -79,6 +79,9 @@ struct backend {
     float *logits;               /* [outputs][vocab rounded up] */
     float *hidden;               /* [outputs][n_embd] */
     size_t logits_stride;
+    float *parts;                /* [parts_max][head_dim] attention of single segments */
+    struct kern_attn_state *part_states; /* [parts_max] */
+    size_t parts_max;
     uint8_t **scratch;           /* [workers] of scratch_bytes */
     size_t scratch_bytes;
 
@@ -156,6 +159,7 @@ void cpu_attn_out(struct backend *b, uint32_t layer);
 /* Zero the slots behind `slot` of a tile pair: what an earlier owner left must not be there. */
 void cpu_clear_tail(const struct backend *b, uint8_t *k, uint8_t *v, int slot);
 size_t cpu_attn_scratch_bytes(const struct backend *b);
+size_t cpu_attn_parts(const struct backend *b, uint32_t n_ctx); /* worth keeping room for */
 void cpu_ffn_in(struct backend *b, uint32_t layer);   /* ffn_dense.c */
 void cpu_ffn_out(struct backend *b, uint32_t layer);
 size_t cpu_ffn_scratch_bytes(const struct backend *b);
