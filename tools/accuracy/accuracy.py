@@ -3,6 +3,10 @@
 
   make MODE=release lib && tools/accuracy/accuracy.py --llama-cpp DIR [--only WORDS] [--tokens 192]
 
+or for one real model and a text's token ids (a file with an id per line; llama-tokenize --ids makes them):
+
+  tools/accuracy/accuracy.py --llama-cpp DIR --model models/demo.gguf --ids FILE
+
 DIR is a built tree of llama.cpp (include/, ggml/include/, build/bin/*.so); without it only our own errors
 are shown.  Prints a Markdown table: RMS error of all logits against the reference and its median
 over positions (a mixture of experts has rare positions where rounding tips the choice of an expert, which
@@ -58,13 +62,22 @@ def perplexity(y, tokens):
     return math.exp(-log_p[np.arange(len(tokens) - 1), tokens[1:]].mean())
 
 
-def judge(program, path, ids, want, tokens):
+def judge(program, path, folder, want, tokens):
     """(rms, median rms, agreeing positions, perplexity ratio)"""
-    out = path + ".f32"
+    ids, out = os.path.join(folder, "ids"), os.path.join(folder, "logits")
+    np.savetxt(ids, tokens, "%d")
     subprocess.run([program, path, ids, out], check=True)
     y = np.fromfile(out, "<f4").reshape(want.shape).astype(np.float64)
     e = ((y - want) ** 2).mean(1)
     return math.sqrt(e.mean()), math.sqrt(np.median(e)), int((y.argmax(1) == want.argmax(1)).sum()), perplexity(y, tokens) / perplexity(want, tokens)
+
+
+def row(name, path, tokens, ours, theirs, folder):
+    want = Model(path).logits(list(tokens))
+    x = judge(ours, path, folder, want, tokens)
+    t = judge(theirs, path, folder, want, tokens) if theirs else (float("nan"),) * 4
+    print("| %s | %.5f | %.5f | %.2f | %.2f | %s, %d of %d | %.5f, %.5f |" %
+          (name, t[0], x[0], x[0] / t[0], x[1] / t[1], t[2], x[2], len(tokens), t[3], x[3]), flush=True)
 
 
 def main():
@@ -72,24 +85,22 @@ def main():
     a.add_argument("--llama-cpp")
     a.add_argument("--only", default="")
     a.add_argument("--tokens", type=int, default=192)
+    a.add_argument("--model")
+    a.add_argument("--ids")
     o = a.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = build(o.llama_cpp, folder)
-        print("| model | RMS: llama.cpp | ours | ratio | median ratio | best token of %d: llama.cpp, ours | perplexity / reference's: llama.cpp, ours |" % o.tokens)
+        print("| model | RMS: llama.cpp | ours | ratio | median ratio | best token: llama.cpp, ours | perplexity / reference's: llama.cpp, ours |")
         print("|---|---|---|---|---|---|---|")
+        if o.model:
+            return row(os.path.basename(o.model), o.model, np.loadtxt(o.ids, int), ours, theirs, folder)
         for i, (name, options) in enumerate(CASES):
             if o.only not in name:
                 continue
-            path, ids = os.path.join(folder, "m.gguf"), os.path.join(folder, "ids")
+            path = os.path.join(folder, "m.gguf")
             subprocess.run([sys.executable, HERE + "/../make_gguf.py", "--wild", "--seed", str(i + 1)] + TINY.split() + options.split() + [path],
                            check=True, stderr=subprocess.DEVNULL)
-            tokens = np.random.default_rng(i).integers(0, 1000, o.tokens)
-            np.savetxt(ids, tokens, "%d")
-            want = Model(path).logits(list(tokens))
-            x = judge(ours, path, ids, want, tokens)
-            t = judge(theirs, path, ids, want, tokens) if theirs else (float("nan"),) * 4
-            print("| %s | %.5f | %.5f | %.2f | %.2f | %s, %d | %.5f, %.5f |" %
-                  (name, t[0], x[0], x[0] / t[0], x[1] / t[1], t[2], x[2], t[3], x[3]), flush=True)
+            row(name, path, np.random.default_rng(i).integers(0, 1000, o.tokens), ours, theirs, folder)
 
 
 main()
