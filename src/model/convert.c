@@ -388,6 +388,8 @@ static int write_all(struct converter *c, const struct convert_options *o, struc
             done += t->n_bytes;
         }
     }
+    if (rc == OK && o->progress)
+        o->progress(o->progress_user, total, total);
     free(pipe.x);
     free(pipe.out);
     return rc;

@@ -1,4 +1,4 @@
-/* inspect.h - Say what is in a model file, for people and for programs. */
+/* inspect.h - Say what is in a model file. */
 #ifndef MODEL_INSPECT_H
 #define MODEL_INSPECT_H
 
@@ -10,8 +10,5 @@
  * there is none), and with `tensors` each one's name, type, shape and bytes in "tensors".
  * Appends to `out`; check buf_ok. */
 void inspect_json(const struct gguf *g, bool tensors, struct buf *out);
-
-/* The same as aligned lines of text. */
-void inspect_text(const struct gguf *g, bool tensors, struct buf *out);
 
 #endif
