@@ -4,8 +4,9 @@
  * call told is removed at the start of the next one, so that the piece stays valid in between. */
 #include "engine/emit.h"
 
-#include <assert.h>
 #include <string.h>
+
+#include "engine/ensure.h"
 
 #define REPLACEMENT_BYTES 3 /* U+FFFD for one bad byte */
 
@@ -106,7 +107,7 @@ static struct emit_piece tell(struct emit *e, size_t n, bool is_end)
 
 static void take_token(struct emit *e, const struct sampled *s)
 {
-    assert(e->n_tokens < EMIT_TOKENS_MAX);
+    ensure(e->n_tokens < EMIT_TOKENS_MAX);
     struct emit_token *t = &e->tokens[e->n_tokens++];
     t->sampled = *s;
     t->begin = e->told + e->text.n;
@@ -122,7 +123,7 @@ struct emit_piece emit_push(struct emit *e, const struct sampled *s, bool are_st
 
     forget_told(e);
     take_token(e, s);
-    assert(buf_ok(&e->text));
+    ensure(buf_ok(&e->text));
     if (!are_stops_on)
         return tell(e, e->text.n, false);
     int32_t stop = find_stop(e, &at);

@@ -3,7 +3,6 @@
  * Start reading at engine_turn(). */
 #include "engine/engine.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "engine/engine_int.h"
+#include "engine/ensure.h"
 
 /* ---- requests come in ---- */
 
@@ -48,7 +48,7 @@ static bool ranks_before(const struct seq *a, const struct seq *b)
 static void add_in_rank(struct engine *e, struct seq *s)
 {
     int32_t at = e->n_seqs++;
-    assert(e->n_seqs <= e->options.max_queue);
+    ensure(e->n_seqs <= e->options.max_queue);
     for (; at > 0 && ranks_before(s, e->seqs[at - 1]); at--)
         e->seqs[at] = e->seqs[at - 1];
     e->seqs[at] = s;
@@ -91,7 +91,7 @@ static void end_all(struct engine *e, struct engine_end end)
 
 /* ---- the thread ---- */
 
-bool engine_turn(struct engine *e)
+static bool turn(struct engine *e)
 {
     bool any = take_inbox(e);
     any |= drop_cancelled(e);
@@ -103,6 +103,34 @@ bool engine_turn(struct engine *e)
     return any;
 }
 
+bool engine_turn(struct engine *e)
+{
+    jmp_buf here;
+    volatile bool any = true;
+
+    if (setjmp(here) == 0) {
+        ensure_catch(&here);
+        any = turn(e);
+    } else {
+        atomic_store(&e->is_poisoned, true);
+    }
+    ensure_catch(NULL);
+    return any;
+}
+
+/* Whoever is still there is told that it is over; if that fails, without looking at pages. */
+static void last_turn(struct engine *e)
+{
+    jmp_buf here;
+
+    if (setjmp(here) != 0)
+        atomic_store(&e->is_poisoned, true);
+    ensure_catch(atomic_load(&e->is_poisoned) ? NULL : &here);
+    take_inbox(e);
+    end_all(e, (struct engine_end){SLUICE_FINISH_CANCELLED, -1, -1, 0, NULL});
+    ensure_catch(NULL);
+}
+
 static void *engine_main(void *arg)
 {
     struct engine *e = arg;
@@ -112,8 +140,7 @@ static void *engine_main(void *arg)
         if (!engine_turn(e))
             gate_wait(&e->home->work, ticket, -1);
     }
-    take_inbox(e);
-    end_all(e, (struct engine_end){SLUICE_FINISH_CANCELLED, -1, -1, 0, NULL});
+    last_turn(e);
     return NULL;
 }
 
@@ -161,8 +188,8 @@ int engine_create(struct engine **out, const struct engine_options *o, struct er
     struct engine *e = calloc(1, sizeof *e);
     if (!e)
         return fail(err, ERR_NOMEM, "no memory for the engine");
-    assert(o->max_batch > 0 && o->max_batch <= o->compute.outputs_max && o->max_queue > 0);
-    assert(o->max_batch <= o->compute.rows_max && o->draft_max <= SEQ_DRAFT_MAX);
+    ensure(o->max_batch > 0 && o->max_batch <= o->compute.outputs_max && o->max_queue > 0);
+    ensure(o->max_batch <= o->compute.rows_max && o->draft_max <= SEQ_DRAFT_MAX);
     e->options = *o;
     e->limits = (struct seq_limits){
         .tokenizer = o->tokenizer,
@@ -211,12 +238,6 @@ void engine_free(struct engine *e)
     free(e->rows);
     stream_home_release(e->home);
     free(e);
-}
-
-void engine_poison(struct engine *e, const char *why)
-{
-    (void)why;
-    atomic_store(&e->is_poisoned, true);
 }
 
 /* ---- numbers ---- */

@@ -63,7 +63,5 @@ struct engine_end {
     const char *error_text;
 };
 void engine_finish(struct engine *e, struct seq *s, struct engine_end end);
-/* Our own mistake: no more computing in this engine. */
-void engine_poison(struct engine *e, const char *why);
 
 #endif

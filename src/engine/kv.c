@@ -3,12 +3,13 @@
  * Invariant: a page is on the free stack exactly when its count is zero. */
 #include "engine/kv.h"
 
-#include <assert.h>
 #include <stdlib.h>
+
+#include "engine/ensure.h"
 
 int kv_init(struct kv *kv, int32_t n_pages, int32_t page_tokens, struct err *err)
 {
-    assert(n_pages > 0 && page_tokens > 0);
+    ensure(n_pages > 0 && page_tokens > 0);
     *kv = (struct kv){.n_pages = n_pages, .page_tokens = page_tokens};
     kv->free_pages = calloc((size_t)n_pages, sizeof *kv->free_pages);
     kv->holders = calloc((size_t)n_pages, sizeof *kv->holders);
@@ -34,20 +35,20 @@ int32_t kv_take(struct kv *kv)
     if (kv->n_free == 0)
         return KV_NONE;
     int32_t page = kv->free_pages[--kv->n_free];
-    assert(kv->holders[page] == 0);
+    ensure(kv->holders[page] == 0);
     kv->holders[page] = 1;
     return page;
 }
 
 void kv_hold(struct kv *kv, int32_t page)
 {
-    assert(page >= 0 && page < kv->n_pages && kv->holders[page] > 0);
+    ensure(page >= 0 && page < kv->n_pages && kv->holders[page] > 0);
     kv->holders[page]++;
 }
 
 void kv_release(struct kv *kv, int32_t page)
 {
-    assert(page >= 0 && page < kv->n_pages && kv->holders[page] > 0);
+    ensure(page >= 0 && page < kv->n_pages && kv->holders[page] > 0);
     if (--kv->holders[page] == 0)
         kv->free_pages[kv->n_free++] = page;
 }

@@ -11,10 +11,11 @@
  * Start reading at pick_token(). */
 #include "engine/pick.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "engine/ensure.h"
 
 #define TOP_K_SORTED  1024 /* above, top_k becomes a cut on the whole row */
 #define SEARCH_MAX    8192 /* candidates of top_p's cut that are looked at one by one */
@@ -401,7 +402,7 @@ void pick_deinit(struct pick *p)
 
 int32_t pick_token(struct pick *p, float *x, int32_t n, const struct pick_params *s, double unit)
 {
-    assert(n > 0 && n <= p->n_max && unit >= 0 && unit < 1);
+    ensure(n > 0 && n <= p->n_max && unit >= 0 && unit < 1);
     if (s->temperature < GREEDY_BELOW || s->top_k == 1)
         return argmax(p, x, n);
 
@@ -419,7 +420,7 @@ int32_t pick_token(struct pick *p, float *x, int32_t n, const struct pick_params
 
 int32_t pick_top(struct pick *p, const float *x, int32_t n, int32_t k, int32_t *ids)
 {
-    assert(k >= 0 && n <= p->n_max);
+    ensure(k >= 0 && n <= p->n_max);
     if (k == 0)
         return 0;
     p->ops->block_max(x, n, p->block_max);

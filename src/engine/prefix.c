@@ -10,12 +10,12 @@
  * Start reading at prefix_find(). */
 #include "engine/prefix.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/rand.h"
 #include "base/str.h"
+#include "engine/ensure.h"
 
 /* ---- the heap of idle leaves ---- */
 
@@ -54,7 +54,7 @@ static void heap_down(struct prefix *p, int32_t at)
 
 static void heap_add(struct prefix *p, int32_t page)
 {
-    assert(p->heap_at[page] < 0);
+    ensure(p->heap_at[page] < 0);
     heap_place(p, p->n_heap++, page);
     heap_up(p, p->n_heap - 1);
 }
@@ -62,7 +62,7 @@ static void heap_add(struct prefix *p, int32_t page)
 static void heap_remove(struct prefix *p, int32_t page)
 {
     int32_t at = p->heap_at[page];
-    assert(at >= 0 && p->heap[at] == page);
+    ensure(at >= 0 && p->heap[at] == page);
     int32_t last = p->heap[--p->n_heap];
     p->heap_at[page] = -1;
     if (last == page)
@@ -104,7 +104,7 @@ static void unlink_node(struct prefix *p, int32_t page)
 {
     int32_t *link = &p->buckets[bucket_of(p, p->parent[page], node_tokens(p, page))];
     while (*link != page) {
-        assert(*link >= 0);
+        ensure(*link >= 0);
         link = &p->hash_next[*link];
     }
     *link = p->hash_next[page];
@@ -120,7 +120,7 @@ static bool is_idle(const struct prefix *p, int32_t page)
 
 static void evict_leaf(struct prefix *p, int32_t page)
 {
-    assert(is_idle(p, page) && p->n_children[page] == 0);
+    ensure(is_idle(p, page) && p->n_children[page] == 0);
     int32_t parent = p->parent[page];
     heap_remove(p, page);
     unlink_node(p, page);
@@ -194,7 +194,7 @@ int32_t prefix_find(const struct prefix *p, const int32_t *tokens, int64_t n_tok
 
 void prefix_hold(struct prefix *p, int32_t page)
 {
-    assert(p->is_node[page]);
+    ensure(p->is_node[page]);
     if (is_idle(p, page)) {
         p->n_idle--;
         if (p->heap_at[page] >= 0)
@@ -224,8 +224,8 @@ int32_t prefix_insert(struct prefix *p, int32_t parent, const int32_t *tokens, i
         prefix_release(p, page);
         return known;
     }
-    assert(!p->is_node[page] && p->kv->holders[page] > 0);
-    assert(parent == KV_NONE || p->is_node[parent]);
+    ensure(!p->is_node[page] && p->kv->holders[page] > 0);
+    ensure(parent == KV_NONE || p->is_node[parent]);
     kv_hold(p->kv, page);
     memcpy(node_tokens(p, page), tokens, tokens_bytes(p));
     p->parent[page] = parent;

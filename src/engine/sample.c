@@ -1,7 +1,6 @@
 /* sample.c - The next token of one sequence: from logits to a token with its log-probability. */
 #include "engine/sample.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,8 @@
  * Start reading at sched_plan_step(). */
 #include "engine/sched.h"
 
-#include <assert.h>
+#include "engine/ensure.h"
+
 
 struct planner {
     struct sched_plan *plan;
@@ -57,7 +58,7 @@ static void add_item(struct planner *p, int32_t seq, int32_t n_rows, int32_t n_d
     const struct sched_seq *s = &p->seqs[seq];
     int64_t rows = n_rows + n_draft;
     bool is_last = n_rows == s->n_todo;
-    assert(p->plan->n_items < p->limits->batch_max && rows > 0);
+    ensure(p->plan->n_items < p->limits->batch_max && rows > 0);
     p->plan->items[p->plan->n_items++] =
         (struct sched_item){seq, n_rows, n_draft, !s->is_running};
     p->step.n_rows += rows;

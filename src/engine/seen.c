@@ -1,14 +1,14 @@
 /* seen.c - How often did each token occur?  Open addressing with linear probing. */
 #include "engine/seen.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "engine/ensure.h"
 
 int seen_init(struct seen *s, struct arena *arena, int32_t distinct_max)
 {
-    assert(distinct_max > 0 && distinct_max < 1 << 29);
+    ensure(distinct_max > 0 && distinct_max < 1 << 29);
     *s = (struct seen){.tokens_cap = distinct_max, .n_slots = 16};
     while (s->n_slots < 2 * (uint32_t)distinct_max)
         s->n_slots *= 2;
@@ -29,7 +29,7 @@ struct seen_token *seen_get(struct seen *s, int32_t id)
             return &s->tokens[s->slots[at]];
         at = (at + 1) & mask;
     }
-    assert(s->n_tokens < s->tokens_cap);
+    ensure(s->n_tokens < s->tokens_cap);
     s->slots[at] = s->n_tokens;
     s->tokens[s->n_tokens] = (struct seen_token){.id = id};
     return &s->tokens[s->n_tokens++];

@@ -144,6 +144,12 @@ static size_t prompt_event_bytes(const struct sluice_request *rq, size_t n_token
            events * (sizeof(struct sluice_event) + 64);
 }
 
+/* Text that one step can say: a token, its guesses, and what was held back. */
+static size_t step_text_bytes(const struct seq_limits *l)
+{
+    return (SEQ_DRAFT_MAX + 2) * 3 * l->token_bytes_max + SLUICE_STOP_BYTES_MAX;
+}
+
 int seq_create(struct seq **out, const struct seq_limits *l, struct stream_home *home,
                const struct sluice_request *rq, const int32_t *tokens, size_t n_tokens, struct err *err)
 {
@@ -156,7 +162,7 @@ int seq_create(struct seq **out, const struct seq_limits *l, struct stream_home 
     arena_init(&s->arena, SEQ_BYTES_MAX);
     rc = fill(s, l, rq, tokens, n_tokens, err);
     if (rc == OK) {
-        s->stream = stream_create(home, rq, prompt_event_bytes(rq, n_tokens));
+        s->stream = stream_create(home, rq, step_text_bytes(l), prompt_event_bytes(rq, n_tokens));
         if (!s->stream)
             rc = out_of_memory(err);
     }

@@ -3,7 +3,6 @@
  * Each sequence that is followed has a slot: pages of the draft model's own pool and the tokens that
  * were read into them.  What the target refused is simply read over: a slot is valid as far as its
  * tokens agree with the sequence's. */
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,12 +1,12 @@
 /* step.c - One step of continuous batching: view, plan, pages, compute, results.
  *
  * Start reading at engine_step().  Nothing here allocates. */
-#include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "engine/engine_int.h"
+#include "engine/ensure.h"
 
 #define WAITING_LOOKED_AT 8 /* waiting sequences that a step considers for admission */
 
@@ -88,16 +88,14 @@ static void release_pages(struct engine *e, struct seq *s)
 }
 
 /* Pages for the first n_tokens positions.  The plan has seen to it that there are enough. */
-static bool reserve_pages(struct engine *e, struct seq *s, int64_t n_tokens)
+static void reserve_pages(struct engine *e, struct seq *s, int64_t n_tokens)
 {
     int32_t wanted = kv_pages_for(&e->kv, n_tokens);
     if (wanted <= s->n_pages)
-        return true;
-    if (!prefix_evict(&e->prefix, wanted - s->n_pages))
-        return false;
+        return;
+    ensure(prefix_evict(&e->prefix, wanted - s->n_pages));
     while (s->n_pages < wanted)
         s->pages[s->n_pages++] = kv_take(&e->kv);
-    return true;
 }
 
 void engine_finish(struct engine *e, struct seq *s, struct engine_end end)
@@ -106,8 +104,10 @@ void engine_finish(struct engine *e, struct seq *s, struct engine_end end)
         struct emit_piece rest = emit_finish(&s->emit);
         tell_piece(s, &rest);
     }
-    keep_full_pages(e, s);
-    release_pages(e, s);
+    if (!atomic_load(&e->is_poisoned)) { /* else nobody knows what the tables mean */
+        keep_full_pages(e, s);
+        release_pages(e, s);
+    }
     int32_t at = 0;
     while (e->seqs[at] != s)
         at++;
@@ -259,7 +259,7 @@ static struct seq *item_seq(const struct engine *e, int32_t item)
     return e->seqs[e->plan.items[item].seq];
 }
 
-static bool take_pages(struct engine *e)
+static void take_pages(struct engine *e)
 {
     for (int32_t i = 0; i < e->plan.n_preempt; i++)
         preempt(e, e->seqs[e->plan.preempt[i]]);
@@ -271,10 +271,8 @@ static bool take_pages(struct engine *e)
         const struct sched_item *item = &e->plan.items[i];
         struct seq *s = item_seq(e, i);
         int64_t n_tokens = item->is_admitted ? s->n_tokens : s->n_ctx + item->n_rows + item->n_draft;
-        if (!reserve_pages(e, s, n_tokens))
-            return false;
+        reserve_pages(e, s, n_tokens);
     }
-    return true;
 }
 
 /* Does the item compute the last known token, so that the next can be sampled? */
@@ -465,7 +463,7 @@ static void fail_batch(struct engine *e, const struct err *err)
 
 bool engine_step(struct engine *e)
 {
-    if (e->n_seqs == 0)
+    if (e->n_seqs == 0 || atomic_load(&e->is_poisoned))
         return false;
     int64_t begin_ns = clock_now_ns();
     const struct compute *c = &e->options.compute;
@@ -482,10 +480,7 @@ bool engine_step(struct engine *e)
     sched_plan_step(&e->plan, e->view, e->n_seqs, &limits, &e->cost);
     if (e->plan.n_items == 0 && e->plan.n_preempt == 0)
         return false;
-    if (!take_pages(e)) {
-        engine_poison(e, "a planned step found no pages");
-        return true;
-    }
+    take_pages(e);
     if (e->plan.n_items == 0)
         return true;
 

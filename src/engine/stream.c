@@ -9,12 +9,12 @@
  * looks at head.  Both in sequential order, so that one of them sees the other. */
 #include "engine/stream.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "engine/ensure.h"
 
 #define ALIGN 16u
 
@@ -59,7 +59,7 @@ void stream_home_enter(struct stream_home *home)
     atomic_store(&home->engine_thread, &here);
 }
 
-struct sluice_stream *stream_create(struct stream_home *home, const struct sluice_request *rq,
+struct sluice_stream *stream_create(struct stream_home *home, const struct sluice_request *rq, size_t step_text_bytes,
                                     size_t extra_bytes)
 {
     struct sluice_stream *s = calloc(1, sizeof *s);
@@ -71,7 +71,8 @@ struct sluice_stream *stream_create(struct stream_home *home, const struct sluic
     s->user = rq->user;
     s->notify_fd = rq->notify_fd;
     if (!s->on_event) {
-        s->ring_bytes = aligned(STREAM_RING_BYTES + extra_bytes);
+        s->room_bytes = aligned(STREAM_ROOM_BYTES + step_text_bytes);
+        s->ring_bytes = 2 * s->room_bytes + aligned(extra_bytes);
         s->ring = malloc(s->ring_bytes);
         if (!s->ring) {
             free(s);
@@ -163,7 +164,7 @@ void stream_send(struct sluice_stream *s, const struct sluice_event *ev)
     uint64_t old_tail = atomic_load(&s->tail), tail = old_tail;
     size_t at = (size_t)(tail % s->ring_bytes), to_end = s->ring_bytes - at;
 
-    assert(bytes + (bytes > to_end ? to_end : 0) <= bytes_free(s));
+    ensure(bytes + (bytes > to_end ? to_end : 0) <= bytes_free(s));
     if (bytes > to_end) {
         if (to_end >= sizeof(struct record))
             *(struct record *)(s->ring + at) = (struct record){.bytes = to_end, .is_skip = true};
@@ -178,11 +179,11 @@ void stream_send(struct sluice_stream *s, const struct sluice_event *ev)
 
 bool stream_has_room(struct sluice_stream *s)
 {
-    if (s->on_event || bytes_free(s) >= STREAM_ROOM_BYTES)
+    if (s->on_event || bytes_free(s) >= s->room_bytes)
         return true;
     atomic_store(&s->is_full, true);
     /* Between the look and the store the reader may have read everything. */
-    return bytes_free(s) >= STREAM_ROOM_BYTES;
+    return bytes_free(s) >= s->room_bytes;
 }
 
 /* ---- reading ---- */
@@ -194,7 +195,7 @@ static void finish_reading(struct sluice_stream *s)
         return;
     atomic_store(&s->head, atomic_load(&s->head) + s->n_reading);
     s->n_reading = 0;
-    if (atomic_load(&s->is_full) && bytes_free(s) >= STREAM_ROOM_BYTES) {
+    if (atomic_load(&s->is_full) && bytes_free(s) >= s->room_bytes) {
         atomic_store(&s->is_full, false);
         gate_open(&s->home->work);
     }

@@ -18,8 +18,7 @@
 #include "engine/gate.h"
 #include "sluice.h"
 
-#define STREAM_RING_BYTES (128u << 10)
-#define STREAM_ROOM_BYTES (64u << 10) /* what one step may say at most */
+#define STREAM_ROOM_BYTES (64u << 10) /* what one step may say at most, texts not counted */
 
 struct stream_home; /* whom to wake: shared by all streams of an engine */
 
@@ -38,6 +37,7 @@ struct sluice_stream {
 
     unsigned char *ring; /* polled streams only */
     size_t ring_bytes;
+    size_t room_bytes;     /* what one step may say at most */
     _Atomic uint64_t head; /* bytes the reader is done with */
     _Atomic uint64_t tail; /* bytes that were written */
     struct gate ready;     /* opened when there is something to read again */
@@ -59,8 +59,9 @@ void stream_home_release(struct stream_home *home);
 /* The calling thread is the engine thread from now on. */
 void stream_home_enter(struct stream_home *home);
 
-/* For a request; extra_bytes of ring for prompt log-probabilities.  NULL without memory. */
-struct sluice_stream *stream_create(struct stream_home *home, const struct sluice_request *rq,
+/* For a request whose steps say at most step_text_bytes of text each; extra_bytes of ring are for
+ * prompt log-probabilities.  NULL without memory. */
+struct sluice_stream *stream_create(struct stream_home *home, const struct sluice_request *rq, size_t step_text_bytes,
                                     size_t extra_bytes);
 void stream_release(struct sluice_stream *s); /* one owner lets go */
 

@@ -62,7 +62,7 @@ TEST(a_reader_gets_every_event_whole_and_in_order_however_slow)
     pthread_t sender;
     int n = 0;
 
-    p.s = stream_create(p.home, &rq, 0);
+    p.s = stream_create(p.home, &rq, 600, 0);
     REQUIRE(p.s && pthread_create(&sender, NULL, send_many, &p) == 0);
     while (sluice_stream_next(p.s, n % 3 ? -1 : 1000, &ev, NULL) == 1 && ev.kind == SLUICE_EVENT_TEXT) {
         size_t want = rng_below(&r, 600);
@@ -98,7 +98,7 @@ TEST(a_reader_who_read_everything_is_told_of_the_next_event_once)
     rq.on_ready = count_ready;
     rq.user = &n_ready;
     rq.notify_fd = fd;
-    struct sluice_stream *s = stream_create(home, &rq, 0);
+    struct sluice_stream *s = stream_create(home, &rq, 0, 0);
     REQUIRE(s && fd >= 0);
     CHECK_INT(sluice_stream_next(s, 0, &ev, NULL), 0);
     for (int i = 0; i < 3; i++)
@@ -267,7 +267,7 @@ TEST(after_fork_a_stream_says_so_instead_of_hanging)
 {
     struct stream_home *home = stream_home_create();
     struct sluice_request rq = polled();
-    struct sluice_stream *s = stream_create(home, &rq, 0);
+    struct sluice_stream *s = stream_create(home, &rq, 0, 0);
     pid_t pid = fork();
     REQUIRE(pid >= 0);
     if (pid == 0) {
