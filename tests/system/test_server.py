@@ -30,7 +30,14 @@ def test_whole_and_streamed_answers_are_equal():
     usage = chunks[-1]["usage"]
     equal(usage["completion_tokens"], whole.json["usage"]["completion_tokens"])
     equal(usage["total_tokens"], usage["prompt_tokens"] + usage["completion_tokens"])
-    check(usage["prompt_tokens_details"]["cached_tokens"] > 0, "the second request has the first one's prefix")
+
+
+def test_a_long_prefix_is_reused():
+    long = {**CHAT, "messages": [{"role": "system", "content": "You are a helpful assistant. " * 40}, *CHAT["messages"]]}
+    first = server.post("/v1/chat/completions", long).json
+    second = server.post("/v1/chat/completions", long).json
+    check(second["usage"]["prompt_tokens_details"]["cached_tokens"] > 100, repr(second["usage"]))
+    equal(second["choices"][0]["message"], first["choices"][0]["message"])
 
 
 def test_equal_seed_gives_equal_text_beside_others():
@@ -157,7 +164,7 @@ def test_run_bench_inspect_and_check_from_the_command_line():
     result = json.loads(bench.stdout)
     check(result["generate"]["share_of_bandwidth"] > 0 and result["prompt"]["share_of_int8_peak"] > 0)
     inspect = subprocess.run([BINARY, "inspect", "demo", "--json"], capture_output=True, text=True)
-    equal(json.loads(inspect.stdout)["architecture"], "llama")
+    equal(json.loads(inspect.stdout)["model"]["architecture"], "llama")
     equal(subprocess.run([BINARY, "run", "/nonexistent.gguf", "x"], capture_output=True).returncode, 1)
     equal(subprocess.run([BINARY, "serve", "-c", "/nonexistent.yaml"], capture_output=True).returncode, 2)
     equal(subprocess.run([BINARY, "nonsense"], capture_output=True).returncode, 2)
