@@ -89,16 +89,10 @@ void gguf_close(struct gguf *g); /* NULL is fine */
 /* Read n bytes at `offset` of a part.  All of them or an error. */
 int gguf_read(const struct gguf *g, uint32_t part, uint64_t offset, void *dst, size_t n, struct err *err);
 
-/* The bytes themselves if the file is in memory (part 0), else NULL. */
-const void *gguf_memory(const struct gguf *g, size_t *n);
-
 uint32_t gguf_version(const struct gguf *g);
-uint32_t gguf_alignment(const struct gguf *g);
 uint32_t gguf_n_parts(const struct gguf *g);
 uint64_t gguf_part_bytes(const struct gguf *g, uint32_t part); /* size of that file */
 const char *gguf_path(const struct gguf *g);                   /* "" for memory */
-/* An open descriptor of that part for a loader of its own (owned by g), or -1 for memory. */
-int gguf_part_fd(const struct gguf *g, uint32_t part);
 
 /* --- metadata ---------------------------------------------------------------------------- */
 
@@ -121,7 +115,6 @@ int gguf_get_str(const struct gguf *g, const char *key, struct str *v, struct er
 /* The same for a key that may be absent: then OK and *v is left as the caller set it (the
  * default).  A key that is there with a wrong type is still an error. */
 int gguf_opt_u32(const struct gguf *g, const char *key, uint32_t *v, struct err *err);
-int gguf_opt_u64(const struct gguf *g, const char *key, uint64_t *v, struct err *err);
 int gguf_opt_i32(const struct gguf *g, const char *key, int32_t *v, struct err *err);
 int gguf_opt_f32(const struct gguf *g, const char *key, float *v, struct err *err);
 int gguf_opt_bool(const struct gguf *g, const char *key, bool *v, struct err *err);

@@ -14,11 +14,6 @@ uint32_t gguf_version(const struct gguf *g)
     return g->version;
 }
 
-uint32_t gguf_alignment(const struct gguf *g)
-{
-    return g->alignment;
-}
-
 uint32_t gguf_n_parts(const struct gguf *g)
 {
     return g->n_parts;
@@ -30,22 +25,9 @@ uint64_t gguf_part_bytes(const struct gguf *g, uint32_t part)
     return g->parts[part].n_bytes;
 }
 
-int gguf_part_fd(const struct gguf *g, uint32_t part)
-{
-    assert(part < g->n_parts);
-    return g->parts[part].fd;
-}
-
 const char *gguf_path(const struct gguf *g)
 {
     return g->path ? g->path : "";
-}
-
-const void *gguf_memory(const struct gguf *g, size_t *n)
-{
-    if (g->memory)
-        *n = (size_t)g->parts[0].n_bytes;
-    return g->memory;
 }
 
 /* --- values ------------------------------------------------------------------------------------ */
@@ -191,11 +173,6 @@ static bool is_absent(const struct gguf *g, const char *key)
 int gguf_opt_u32(const struct gguf *g, const char *key, uint32_t *v, struct err *err)
 {
     return is_absent(g, key) ? OK : gguf_get_u32(g, key, v, err);
-}
-
-int gguf_opt_u64(const struct gguf *g, const char *key, uint64_t *v, struct err *err)
-{
-    return is_absent(g, key) ? OK : gguf_get_u64(g, key, v, err);
 }
 
 int gguf_opt_i32(const struct gguf *g, const char *key, int32_t *v, struct err *err)

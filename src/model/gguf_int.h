@@ -25,7 +25,7 @@ struct gguf {
     const uint8_t *memory;
     struct gguf_part *parts;
     uint32_t n_parts;
-    uint32_t version, alignment;
+    uint32_t version;
     struct gguf_kv *kvs;
     uint32_t n_kvs;
     struct gguf_index kv_index;

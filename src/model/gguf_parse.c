@@ -541,7 +541,6 @@ static int parse_with(struct reader *r, uint32_t *n_parts)
         g->kvs = m.kvs;
         g->n_kvs = m.n_kvs;
         g->kv_index = m.index;
-        g->alignment = (uint32_t)alignment;
     }
     return take_tensors(r, n_tensors, alignment);
 }

@@ -109,11 +109,6 @@ void quant_mix_names(struct buf *out)
         buf_printf(out, "%s%s", i ? " " : "", mixes[i].name);
 }
 
-const char *quant_mix_name(const struct quant_mix *m)
-{
-    return m->name;
-}
-
 uint32_t quant_mix_file_type(const struct quant_mix *m)
 {
     return m->file_type;

@@ -14,7 +14,6 @@ struct quant_mix;
 const struct quant_mix *quant_mix_find(const char *name);
 /* All names, with spaces between. */
 void quant_mix_names(struct buf *out);
-const char *quant_mix_name(const struct quant_mix *m);
 uint32_t quant_mix_file_type(const struct quant_mix *m); /* for general.file_type */
 
 /* What the rules ask of the model. */
