@@ -43,7 +43,7 @@ static const struct config_provider *provider_of(const struct gw_request *r, con
 static void next_target(struct gw_request *r)
 {
     r->at_route++;
-    r->n_tried = 0;
+    r->n_tried = r->n_keys_tried = 0;
 }
 
 /* ---- starting ---- */
@@ -147,7 +147,7 @@ static bool queue_up(struct gw_request *r, int64_t wait_ms)
         return false;
     int64_t pause = wait_ms > BUSY_POLL_MS ? wait_ms : BUSY_POLL_MS;
     r->at_route = 0;
-    r->n_tried = 0;
+    r->n_tried = r->n_keys_tried = 0;
     timer_start(&r->wait, (uint64_t)(pause < left ? pause : left));
     return true;
 }
@@ -206,6 +206,8 @@ static void learn(struct gw_request *r)
         first = 0;
     }
     health_learn(r->health, first, per);
+    if (r->prefix)
+        health_warm(r->health, r->prefix, clock_now_ns());
 }
 
 static int64_t backoff_ms(struct gw_request *r)
@@ -267,6 +269,15 @@ static void after_rate_limit(struct gw_request *r, bool is_last)
         again_after(r, backoff_ms(r) + KEY_UNPARK_SLACK_MS);
 }
 
+/* A dead or limited key gives way to the provider's next one, which is no retry. */
+static bool try_next_key(struct gw_request *r)
+{
+    if (++r->n_keys_tried >= provider_of(r, r->target)->api_keys.n)
+        return false;
+    r->n_tried--;
+    return true;
+}
+
 /* The attempt failed before the client saw anything: what now? */
 static void after_failure(struct gw_request *r)
 {
@@ -296,12 +307,12 @@ static void after_failure(struct gw_request *r)
         break;
     case CHAT_ERR_AUTH:
     case CHAT_ERR_BILLING: /* the key was parked: another one may do, without counting as a retry */
-        if (provider_of(r, r->target)->api_keys.n > 1 && r->n_tried <= provider_of(r, r->target)->api_keys.n)
+        if (try_next_key(r))
             break;
         next_target(r);
         break;
     case CHAT_ERR_RATE_LIMIT:
-        if (provider_of(r, r->target)->api_keys.n > 1 && r->n_tried <= provider_of(r, r->target)->api_keys.n)
+        if (try_next_key(r))
             break;
         after_rate_limit(r, is_last);
         break;

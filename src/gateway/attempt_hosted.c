@@ -25,6 +25,7 @@ struct hosted {
     const struct provider_kind *kind;
     const struct config_provider *provider;
     const struct dialect *dialect;
+    struct str target_model;
     struct http_call *call;
     struct arena arena; /* of this attempt */
     struct buf request, body;
@@ -95,19 +96,27 @@ static void on_watch(struct timer *timer)
 
 /* ---- keys ---- */
 
-static struct key_ring *ring_of(const struct hosted *h)
+static struct key_ring *dead_keys(const struct hosted *h)
 {
     return key_ring_of(h->r->gw->health, h->provider->name);
 }
 
-/* A dead key is parked until a reload brings another; a limited one until it may be used again. */
+static struct key_ring *limited_keys(struct hosted *h)
+{
+    struct str name = arena_printf(&h->arena, "%.*s/%.*s", STR(h->provider->name), STR(h->target_model));
+    return name.p ? key_ring_of(h->r->gw->health, name) : NULL;
+}
+
+/* A dead key is parked for all models of the provider and asked again after a while (an account may
+ * have been filled up); a limited one rests for this model as long as the provider says. */
 static void judge_key(struct hosted *h, const struct chat_error *e)
 {
-    struct key_ring *ring = ring_of(h);
+    bool is_dead = e->kind == CHAT_ERR_AUTH || e->kind == CHAT_ERR_BILLING;
+    struct key_ring *ring = is_dead ? dead_keys(h) : limited_keys(h);
     int64_t now = clock_now_ns();
     if (!ring)
         return;
-    if (e->kind == CHAT_ERR_AUTH || e->kind == CHAT_ERR_BILLING) {
+    if (is_dead) {
         key_ring_park(ring, &h->provider->api_keys, h->key_idx, now + 10 * KEY_PARK_DEFAULT_NS);
         log_warn("attempt", "key %d of provider '%.*s' is refused (%d) and parked", h->key_idx + 1,
                  STR(h->provider->name), e->status);
@@ -302,14 +311,30 @@ static int write_body(struct hosted *h, const struct config_target *t, struct di
 
 static int pick_key(struct hosted *h, struct chat_error *e)
 {
-    int64_t now = clock_now_ns(), free_ns = 0;
-    struct key_ring *ring = ring_of(h);
-    h->key_idx = ring ? key_ring_pick(ring, &h->provider->api_keys, now, &free_ns) : 0;
-    if (h->key_idx >= 0)
+    const struct config_list *keys = &h->provider->api_keys;
+    struct key_ring *limited = limited_keys(h), *dead = dead_keys(h);
+    int64_t now = clock_now_ns(), free_ns = INT64_MAX, wait_ns;
+    bool is_dead = false;
+    h->key_idx = 0;
+    if (!limited || !dead || keys->n == 0)
+        return OK;
+    for (int i = 0; i < keys->n; i++) { /* each pick takes the next one in turn */
+        int idx = key_ring_pick(limited, keys, now, &wait_ns);
+        if (idx < 0) {
+            free_ns = wait_ns - now < free_ns ? wait_ns - now : free_ns;
+            break;
+        }
+        int64_t parked = key_ring_parked_ns(dead, keys, idx, now);
+        h->key_idx = idx;
+        if (parked == 0)
+            return OK;
+        is_dead = true;
+    }
+    if (is_dead) /* nothing better is left, and only the provider knows whether it is dead still */
         return OK;
     chat_error_set(e, CHAT_ERR_RATE_LIMIT, NULL, "no API key of provider '%.*s' can be used at the moment",
                    STR(h->provider->name));
-    e->retry_after_ms = (free_ns - now) / NS_PER_MS;
+    e->retry_after_ms = free_ns / NS_PER_MS;
     return ERR_BUSY;
 }
 
@@ -382,6 +407,7 @@ static int start(struct gw_request *r, const struct config_target *t, struct cha
         return chat_error_set(e, CHAT_ERR_UNAVAILABLE, NULL, "the server is out of memory");
     h->r = r;
     h->provider = &r->config->providers[t->provider_idx];
+    h->target_model = t->model;
     h->kind = provider_kind_find(h->provider->kind);
     h->dialect = h->kind ? provider_dialect(h->kind, r->req->op) : NULL;
     arena_init(&h->arena, BODY_MAX * 4);

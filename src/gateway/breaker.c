@@ -88,15 +88,15 @@ void health_each(struct health_table *t, void (*each)(void *arg, const struct he
     }
 }
 
-struct key_ring *key_ring_of(struct health_table *t, struct str provider)
+struct key_ring *key_ring_of(struct health_table *t, struct str name)
 {
     pthread_mutex_lock(&t->lock);
     struct key_ring *k = t->rings;
-    while (k && !str_eq(str_c(k->name), provider))
+    while (k && !str_eq(str_c(k->name), name))
         k = k->next;
     if (!k && (k = calloc(1, sizeof *k))) {
         pthread_mutex_init(&k->lock, NULL);
-        k->name = str_dup_z(provider);
+        k->name = str_dup_z(name);
         if (k->name) {
             k->next = t->rings;
             t->rings = k;
@@ -224,6 +224,20 @@ void health_learn(struct health *h, double first_ms, double per_token_ms)
     pthread_mutex_unlock(&h->lock);
 }
 
+void health_warm(struct health *h, uint64_t prefix, int64_t now_ns)
+{
+    pthread_mutex_lock(&h->lock);
+    h->warm_prefix[prefix % HEALTH_WARM_MAX] = prefix;
+    h->warm_ns[prefix % HEALTH_WARM_MAX] = now_ns;
+    pthread_mutex_unlock(&h->lock);
+}
+
+bool health_is_warm_locked(const struct health *h, uint64_t prefix, int64_t now_ns)
+{
+    uint64_t at = prefix % HEALTH_WARM_MAX;
+    return h->warm_prefix[at] == prefix && h->warm_ns[at] && now_ns - h->warm_ns[at] < HEALTH_WARM_NS;
+}
+
 /* ---- API keys ---- */
 
 /* A reload may have changed the list: a place whose key is another one starts anew. */
@@ -256,6 +270,17 @@ int key_ring_pick(struct key_ring *k, const struct config_list *keys, int64_t no
         k->turn = (uint32_t)found + 1;
     pthread_mutex_unlock(&k->lock);
     return found;
+}
+
+int64_t key_ring_parked_ns(struct key_ring *k, const struct config_list *keys, int idx, int64_t now_ns)
+{
+    if (idx < 0 || idx >= keys->n || idx >= HEALTH_KEYS_MAX)
+        return 0;
+    pthread_mutex_lock(&k->lock);
+    match_key(k, keys, idx);
+    int64_t until = k->parked_until_ns[idx];
+    pthread_mutex_unlock(&k->lock);
+    return until == INT64_MAX ? INT64_MAX : until > now_ns ? until - now_ns : 0;
 }
 
 void key_ring_park(struct key_ring *k, const struct config_list *keys, int idx, int64_t until_ns)

@@ -16,6 +16,8 @@
 #include "gateway/config.h"
 
 #define BREAKER_FAILURES_MAX 64 /* remembered; a larger `failures` counts as this */
+#define HEALTH_WARM_MAX 512
+#define HEALTH_WARM_NS (300 * INT64_C(1000000000)) /* as long as providers keep a prompt at least */
 #define HEALTH_KEYS_MAX      64 /* API keys per provider whose state is kept */
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN };
@@ -34,13 +36,17 @@ struct health {
     int n_running;
     /* learned, exponentially weighted: 0 until first seen */
     double first_ms, per_token_ms, error_share;
+    /* prompt beginnings that were here lately, by their hash: the provider's cache holds them */
+    uint64_t warm_prefix[HEALTH_WARM_MAX];
+    int64_t warm_ns[HEALTH_WARM_MAX];
 };
 
-/* State of a provider's API keys: when each may be used again. */
+/* When each of a provider's API keys may be used again: one ring per provider for keys that are
+ * dead, one per target for limits, which providers count by model. */
 struct key_ring {
     pthread_mutex_t lock;
     struct key_ring *next;
-    char *name; /* provider */
+    char *name; /* provider, or "provider/model" */
     uint32_t turn;
     uint64_t fingerprint[HEALTH_KEYS_MAX];
     int64_t parked_until_ns[HEALTH_KEYS_MAX]; /* INT64_MAX: dead until a reload brings another */
@@ -55,7 +61,7 @@ void health_each(struct health_table *t, void (*each)(void *arg, const struct he
 
 /* Never freed before the table.  NULL without memory. */
 struct health *health_of(struct health_table *t, struct str provider, struct str model);
-struct key_ring *key_ring_of(struct health_table *t, struct str provider);
+struct key_ring *key_ring_of(struct health_table *t, struct str name);
 
 /* May a request go to this target now?  Counts a running request (and takes the probe) if so:
  * then exactly one health_end must follow.  *wait_ms says when to ask again if not (-1: a slot
@@ -67,6 +73,9 @@ void health_end(struct health *h, const struct config_breaker *b, bool is_succes
                 int64_t now_ns);
 /* The provider asked for a pause, or the target is known to be overloaded. */
 void health_pause(struct health *h, int64_t until_ns);
+/* A prompt that begins so was answered here. */
+void health_warm(struct health *h, uint64_t prefix, int64_t now_ns);
+bool health_is_warm_locked(const struct health *h, uint64_t prefix, int64_t now_ns);
 void health_learn(struct health *h, double first_ms, double per_token_ms);
 /* Would health_begin say yes?  Takes nothing. */
 bool health_is_open_for_traffic(struct health *h, const struct config_breaker *b, int64_t max_concurrency,
@@ -75,6 +84,8 @@ bool health_is_open_for_traffic(struct health *h, const struct config_breaker *b
 /* Index of a usable API key, rotating; -1 if all are parked (*free_ns: when the first one is
  * free again, INT64_MAX if never).  A provider without keys gives 0. */
 int key_ring_pick(struct key_ring *k, const struct config_list *keys, int64_t now_ns, int64_t *free_ns);
+/* How long this key is still parked: 0 if it may be used, INT64_MAX for ever. */
+int64_t key_ring_parked_ns(struct key_ring *k, const struct config_list *keys, int idx, int64_t now_ns);
 void key_ring_park(struct key_ring *k, const struct config_list *keys, int idx, int64_t until_ns);
 
 #endif

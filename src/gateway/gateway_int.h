@@ -100,6 +100,7 @@ struct gw_request {
     const struct config_model *model;
     const struct config_target *route[TARGETS_MAX];
     int n_route, at_route;
+    uint64_t prefix; /* hash of the prompt's beginning; 0: not needed */
 
     /* the running attempt */
     const struct config_target *target;
@@ -108,7 +109,8 @@ struct gw_request {
     struct health *health;           /* of the target; held from health_begin to health_end */
     int n_attempts;
     int tries_left;               /* on this target */
-    int n_tried;                  /* on this target */
+    int n_tried;                  /* on this target, without those that only changed the API key */
+    int n_keys_tried;             /* on this target */
     struct timer wait;            /* until the next try */
     uint64_t queued_ms;           /* loop time when every target was found busy; 0: not */
     int n_failed, n_rate_limited; /* attempts */

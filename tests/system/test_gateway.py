@@ -46,6 +46,7 @@ MODELS += [
     model("breaks", ("fragile", "breaks--500")),
     model("billing", ("two-keys", "plain--billing2")),
     model("one-key-limited", ("two-keys2", "plain--limited2")),
+    model("dead-only", ("gemini", "plain--401")),
     model("no-usage", ("openai", "plain--nousage")),
 ]
 for p in PROVIDERS:
@@ -59,9 +60,9 @@ admin_key: admin-secret-7
 auth: none
 log: {level: debug}
 providers:
-  - {name: openai, kind: openai, base_url: %(url)s/v1, api_key: sk-openai-secret-1, headers: {x-team: header-secret-9}}
+  - {name: openai, kind: openai, base_url: %(url)s/v1, api_key: sk-openai-secret-1, headers: {x-team: header-secret-9}, breaker: {failures: 1000}}
   - {name: openai2, kind: openai, base_url: %(url)s/v1, api_key: sk-openai-secret-2}
-  - {name: anthropic, kind: anthropic, base_url: %(url)s, api_key: sk-ant-secret-1}
+  - {name: anthropic, kind: anthropic, base_url: %(url)s, api_key: sk-ant-secret-1, breaker: {failures: 1000}}
   - {name: gemini, kind: gemini, base_url: %(url)s/v1beta, api_key: AIza-secret-1}
   - {name: hasty, kind: openai, base_url: %(url)s/v1, api_key: k, first_token_timeout: 300ms, breaker: {failures: 1000}}
   - {name: quick-openai, kind: openai, base_url: %(url)s/v1, api_key: k, idle_timeout: 1s, timeout: 10s, breaker: {failures: 1000}}
@@ -70,7 +71,7 @@ providers:
   - {name: fragile, kind: openai, base_url: %(url)s/v1, api_key: k, breaker: {failures: 3, window: 30s, cooldown: 1s}}
   - {name: two-keys, kind: openai, base_url: %(url)s/v1, api_key: [sk-openai-secret-1, sk-openai-secret-2]}
   - {name: two-keys2, kind: openai, base_url: %(url)s/v1, api_key: [sk-openai-secret-1, sk-openai-secret-2]}
-  - {name: dead, kind: openai, base_url: "http://127.0.0.1:1/v1", api_key: k, connect_timeout: 300ms}
+  - {name: dead, kind: openai, base_url: "http://127.0.0.1:1/v1", api_key: k, connect_timeout: 300ms, breaker: {failures: 1000}}
 models:
 %(models)s
 """
@@ -357,7 +358,8 @@ def test_reasoning_and_signatures():
 
 def test_the_same_dialect_passes_unknown_fields_both_ways():
     for client in CLIENTS:
-        a = ask(client, "to-" + client, False, x_new_field={"deep": [1, 2.50, "é"]})
+        path, body = CLIENTS[client][0]("to-" + client, x_new_field={"deep": [1, "NUMBER", "é"]})
+        a = server.post(path, json.dumps(body).replace('"NUMBER"', "2.50"))
         equal(a.status, 200, repr(a))
         equal(a.json["x_unknown"], {"kept": 1}, client)
         equal(mock.requests[-1]["body"]["x_new_field"], {"deep": [1, 2.5, "é"]}, client)
@@ -507,6 +509,13 @@ def test_a_dead_key_gives_way_to_the_next():
             equal(a.status, 200, name + repr(a))
         used = [r["headers"]["authorization"][-1] for r in mock.requests if r["model"].startswith("plain--" + ("billing" if name == "billing" else "limited"))]
         check(used.count("1") <= 1, "%s: the dead key is not asked again: %r" % (name, used))
+
+
+def test_a_dead_single_key_is_a_502_each_time():
+    for _ in range(3):
+        a = ask("openai", "dead-only")
+        equal((a.status, a.headers["x-sluice-attempts"]), (502, "1"), repr(a))
+    equal(ask("openai", "to-gemini").status, 200)
 
 
 def test_the_breaker_opens_and_closes():
