@@ -337,8 +337,8 @@ void account_start_sync(struct gw_thread *t)
     ledger_sync(t->gw->ledger, t->idx, t->loop, &t->synced);
 }
 
-/* The close record goes to the operating system in this turn, before the client's last bytes do
- * (sockets are flushed behind the journal).  With durability `power` the answer waits for the disk. */
+/* The answer's last bytes wait until the close record is in the operating system (which is in this
+ * same turn), with durability `power` until it is on disk. */
 enum gw_step phase_settle(struct gw_request *r)
 {
     if (!r->is_open)
@@ -353,11 +353,8 @@ enum gw_step phase_settle(struct gw_request *r)
         if (r->key)
             limit_settle(r->key->limit, &r->limits, &r->held, r->billed_tokens, r->cost_nano, clock_now_ns(),
                          clock_wall_ns());
-        if (r->config->durability == DURABLE_POWER) {
-            wait_for_flush(r);
-            return GW_WAIT;
-        }
-        return GW_NEXT;
+        wait_for_flush(r);
+        return GW_WAIT;
     }
     if (r->config->durability == DURABLE_POWER && !r->is_synced) {
         r->is_synced = true;

@@ -1,7 +1,13 @@
 /* route.c - From the name that a client asks for to the targets that are tried, in order. */
 #include <stdio.h>
 
-#include "gateway/gateway_int.h"
+#include "base/clock.h"
+#include "gateway/account.h"
+#include "gateway/strategy.h"
+
+#define PREFIX_BYTES_MAX 4096
+#define PREFIX_TOOLS_MAX 64
+#define OUTPUT_EXPECTED  256 /* tokens of an answer whose length nobody said */
 
 static enum gw_step unknown_model(struct gw_request *r)
 {
@@ -83,11 +89,72 @@ static bool is_in_region(const struct gw_request *r, const struct config_target 
     return !r->key || r->key->def.regions.n == 0 || key_list_has(r->key->def.regions, t->region);
 }
 
+/* Hash of what a conversation begins with: its instructions, tools and first words.  Later turns
+ * begin the same way. */
+static uint64_t prefix_of(const struct gw_request *r)
+{
+    const struct chat_request *q = r->req;
+    uint64_t h = str_hash_seeded(r->model->name, 1);
+    for (size_t i = 0; i < q->n_tools && i < PREFIX_TOOLS_MAX; i++)
+        h = str_hash_seeded(q->tools[i].name, h);
+    bool user_seen = false;
+    for (size_t i = 0; i < q->n_messages && !user_seen; i++) {
+        user_seen = q->messages[i].role == CHAT_USER;
+        for (size_t k = 0; k < q->messages[i].n_parts; k++)
+            h = str_hash_seeded(str_sub(q->messages[i].parts[k].text, 0, PREFIX_BYTES_MAX), h);
+    }
+    if (q->n_prompts)
+        h = str_hash_seeded(str_sub(q->prompts[0].text, 0, PREFIX_BYTES_MAX), h);
+    return h;
+}
+
+static void describe(const struct gw_request *r, const struct config_target *t, struct strategy_target *out)
+{
+    *out = (struct strategy_target){.weight = t->weight, .price = account_price(r, t)};
+    out->name_hash = str_hash_seeded(t->model, str_hash_seeded(t->provider, 2));
+    struct health *h = health_of(r->gw->health, t->provider, t->model);
+    if (!h)
+        return;
+    pthread_mutex_lock(&h->lock);
+    out->first_ms = h->first_ms;
+    out->per_token_ms = h->per_token_ms;
+    out->error_share = h->error_share;
+    out->n_running = h->n_running;
+    out->is_warm = health_is_warm_locked(h, r->prefix, clock_now_ns());
+    pthread_mutex_unlock(&h->lock);
+}
+
+static void order_route(struct gw_request *r)
+{
+    struct strategy_target facts[TARGETS_MAX];
+    const struct config_target *unordered[TARGETS_MAX];
+    int order[TARGETS_MAX];
+    r->prefix = prefix_of(r);
+    for (int i = 0; i < r->n_route; i++) {
+        describe(r, r->route[i], &facts[i]);
+        unordered[i] = r->route[i];
+    }
+    int64_t output = r->req->max_tokens.is_set && r->req->max_tokens.v < OUTPUT_EXPECTED
+                         ? r->req->max_tokens.v
+                         : OUTPUT_EXPECTED;
+    struct strategy_request q = {.strategy = (enum config_strategy)r->model->strategy,
+                                 .is_sticky = r->model->sticky,
+                                 .prefix = r->prefix,
+                                 .random = rng_next(&r->thread->rng),
+                                 .input_tokens = account_estimate_input(r->req),
+                                 .output_tokens = output};
+    strategy_order(&q, facts, r->n_route, order);
+    for (int i = 0; i < r->n_route; i++)
+        r->route[i] = unordered[order[i]];
+}
+
 enum gw_step phase_route(struct gw_request *r)
 {
     for (int i = 0; i < r->model->n_targets && r->n_route < TARGETS_MAX; i++)
         if (is_in_region(r, &r->model->targets[i]))
             r->route[r->n_route++] = &r->model->targets[i];
+    if (r->n_route > 1 && r->model->strategy != STRATEGY_ORDERED)
+        order_route(r);
     if (r->n_route)
         return GW_NEXT;
     struct chat_error e;
