@@ -19,6 +19,7 @@
 #include "model/plan.h"
 
 #define PI 3.14159265358979323846
+#define FREQ_MAX 1e6 /* radians per position; real ones are at most 1, and 2^32 positions still fit int64 */
 
 struct rope_keys {
     float base;
@@ -141,7 +142,12 @@ int plan_rope_init(struct plan *p, const struct gguf *g, struct err *err)
     else
         for (uint32_t i = 0; i < p->n_rot / 2; i++)
             p->rope_freq[i] /= (double)r.factor;
-    return apply_tensor(p, g, err);
+    rc = apply_tensor(p, g, err);
+    for (uint32_t i = 0; rc == OK && i < p->n_rot / 2; i++)
+        if (!(p->rope_freq[i] >= 0 && p->rope_freq[i] <= FREQ_MAX))
+            rc = fail(err, ERR_FORMAT, "rope turns pair %u by %g a position, which is not possible", i,
+                      p->rope_freq[i]);
+    return rc;
 }
 
 /* Taylor series on |x| <= pi/4; the first term left out is below 1e-16. */
