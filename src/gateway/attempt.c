@@ -130,7 +130,7 @@ static enum gw_step give_up(struct gw_request *r)
 {
     r->failure = (struct chat_error){.retry_after_ms = -1};
     final_error(r, &r->failure);
-    r->failure.is_final = true;
+    r->failure.is_final = r->failure.kind != CHAT_ERR_UNAVAILABLE; /* nobody was asked: a later try may do */
     r->has_failure = true;
     r->outcome = GW_FAILED;
     return GW_END;

@@ -46,11 +46,14 @@ MODELS += [
     model("breaks", ("fragile", "breaks--500")),
     model("billing", ("two-keys", "plain--billing2")),
     model("one-key-limited", ("two-keys2", "plain--limited2")),
+    model("narrow", ("narrow", "plain--slow-600"), more="queue_timeout: 200ms"),
+    model("narrow-patient", ("narrow", "plain--slow-600"), more="queue_timeout: 5s"),
+    model("narrow-over", ("narrow", "plain--slow-600"), ("openai", "plain")),
     model("dead-only", ("gemini", "plain--401")),
     model("no-usage", ("openai", "plain--nousage")),
 ]
 for p in PROVIDERS:
-    for fault in ("split", "crlf", "comments", "big", "cut-3", "end-3", "stall-3", "error-3", "error-0", "garbage-3", "empty", "html", "short", "pace-100"):
+    for fault in ("split", "crlf", "comments", "big", "cut-4", "end-4", "stall-4", "error-4", "error-0", "garbage-4", "empty", "html", "short", "pace-100"):
         MODELS.append(model("%s-%s" % (p, fault), ("quick-" + p, "plain--%s" % fault)))
 
 CONFIG = """
@@ -71,6 +74,7 @@ providers:
   - {name: fragile, kind: openai, base_url: %(url)s/v1, api_key: k, breaker: {failures: 3, window: 30s, cooldown: 1s}}
   - {name: two-keys, kind: openai, base_url: %(url)s/v1, api_key: [sk-openai-secret-1, sk-openai-secret-2]}
   - {name: two-keys2, kind: openai, base_url: %(url)s/v1, api_key: [sk-openai-secret-1, sk-openai-secret-2]}
+  - {name: narrow, kind: openai, base_url: %(url)s/v1, api_key: k, max_concurrency: 1}
   - {name: dead, kind: openai, base_url: "http://127.0.0.1:1/v1", api_key: k, connect_timeout: 300ms, breaker: {failures: 1000}}
 models:
 %(models)s
@@ -441,7 +445,7 @@ def test_failures_before_content_are_invisible():
 
 def test_a_whole_answer_that_breaks_is_asked_again_elsewhere():
     for p in PROVIDERS:
-        a = ask("openai", "%s-cut-3" % p)
+        a = ask("openai", "%s-cut-4" % p)
         equal(a.status, 502, repr(a))
         equal(a.headers["x-should-retry"], "false")
         equal(a.headers["x-sluice-attempts"], "3")
@@ -518,6 +522,26 @@ def test_a_dead_single_key_is_a_502_each_time():
     equal(ask("openai", "to-gemini").status, 200)
 
 
+def beside(m, n):
+    """n requests at once: their answers."""
+    answers = []
+    def one():
+        answers.append(ask("openai", m))
+    threads = [threading.Thread(target=one) for _ in range(n)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    return sorted(answers, key=lambda a: a.status)
+
+
+def test_a_full_target_is_waited_for_then_503():
+    a = beside("narrow", 3)
+    equal([x.status for x in a], [200, 503, 503], repr(a))
+    check(int(a[1].headers["retry-after"]) >= 1, a[1].headers)
+    check("x-should-retry" not in a[1].headers, "nobody was asked: a later try is welcome")
+    equal([x.status for x in beside("narrow-patient", 3)], [200] * 3)
+    equal(sorted(x.headers["x-sluice-provider"] for x in beside("narrow-over", 3)), ["narrow", "openai", "openai"])
+
+
 def test_the_breaker_opens_and_closes():
     mock.reset()
     equal(ask("openai", "breaks").status, 502)
@@ -535,9 +559,7 @@ def test_the_breaker_opens_and_closes():
 def test_a_stream_that_breaks_never_ends_cleanly():
     for client in CLIENTS:
         for p in PROVIDERS:
-            for fault in ("cut-3", "end-3", "stall-3", "error-3", "garbage-3"):
-                if p == "anthropic" and fault in ("cut-3", "end-3", "stall-3", "error-3", "garbage-3"):
-                    continue  # three events in, Anthropic's stream has no content yet
+            for fault in ("cut-4", "end-4", "stall-4", "error-4", "garbage-4"):
                 a = ask(client, "%s-%s" % (p, fault), True)
                 what = "%s -> %s, %s: %r" % (client, p, fault, a)
                 equal(a.status, 200, what)
@@ -550,7 +572,7 @@ def test_a_stream_that_breaks_never_ends_cleanly():
 def test_a_client_that_hangs_up_stops_the_provider():
     for p in PROVIDERS:
         mock.hung_up.clear()
-        path, body = openai_body(p + "-stall-3" if p != "anthropic" else "anthropic-pace-100", stream=True)
+        path, body = openai_body(p + "-stall-4", stream=True)
         data = json.dumps(body).encode()
         s = socket.create_connection(("127.0.0.1", server.port))
         s.sendall(b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (path.encode(), len(data), data))
@@ -560,7 +582,7 @@ def test_a_client_that_hangs_up_stops_the_provider():
         left = time.time()
         s.close()
         wait_for(lambda: mock.hung_up, 5, "the provider's end")
-        check(mock.hung_up[0] - left < (0.3 if p != "anthropic" else 0.6), "%s: %.3f s" % (p, mock.hung_up[0] - left))
+        check(mock.hung_up[0] - left < 0.3, "%s: %.3f s" % (p, mock.hung_up[0] - left))
 
 
 def test_many_at_once_and_slow_readers():
