@@ -19,7 +19,7 @@
 #include "kernel/quant_int.h"
 
 /* See matmul_avx512.c. */
-#define NO_SANITIZE no_sanitize("address", "undefined")
+#define NO_SANITIZE no_sanitize("address", "undefined", "thread")
 #define INLINE static inline __attribute__((always_inline, NO_SANITIZE))
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")

@@ -22,7 +22,7 @@
 
 /* Not instrumented by the sanitizers: these functions unroll into thousands of loads, whose checks take
  * minutes to compile; the agreement test runs them on buffers of exact size instead. */
-#define NO_SANITIZE no_sanitize("address", "undefined")
+#define NO_SANITIZE no_sanitize("address", "undefined", "thread")
 #define INLINE static inline __attribute__((always_inline, NO_SANITIZE))
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")

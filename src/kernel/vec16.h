@@ -13,12 +13,19 @@
 
 #include "kernel/f16.h"
 
-#define VEC static inline __attribute__((always_inline, unused))
+/* The sanitizers' checks of every lane would take half a minute to compile, per level. */
+#define NO_SANITIZE no_sanitize("address", "undefined", "thread")
 
+#if !defined(__AVX2__) /* plain C is for comparison: small code, not fast code */
+#define VEC static inline __attribute__((unused, NO_SANITIZE))
+#define UNROLL
+#else
+#define VEC static inline __attribute__((always_inline, unused, NO_SANITIZE))
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define UNROLL _Pragma("GCC unroll 64")
+#endif
 #endif
 
 /* What vmaxps and vminps do: the second operand where the comparison is false. */

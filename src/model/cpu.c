@@ -372,11 +372,27 @@ static void cpu_kv_import(struct backend *b, uint32_t page, const void *bytes)
             memcpy(cpu_kv_at(b, l, h, page), from, b->kv_head_bytes);
 }
 
+/* Does this process have as many huge pages as would hold half of what we reserved? */
+static bool has_huge_pages(uint64_t bytes)
+{
+    struct buf text;
+    unsigned long long kb = 0;
+    buf_init(&text, 1 << 16);
+    if (sys_read_file("/proc/self/smaps_rollup", &text, NULL) == OK) {
+        size_t at = str_find(buf_str(&text), S("AnonHugePages:"), 0);
+        if (at != STR_NONE)
+            kb = strtoull(buf_z(&text) + at + strlen("AnonHugePages:"), NULL, 10);
+    }
+    buf_deinit(&text);
+    return kb * 1024 >= bytes / 2;
+}
+
 static void cpu_memory(const struct backend *b, struct model_memory *m)
 {
     m->weights_bytes = b->weights_bytes + b->floats_bytes;
     m->kv_bytes = b->kv_bytes;
     m->work_bytes = b->work_bytes;
+    m->huge_pages = has_huge_pages(m->weights_bytes + m->kv_bytes);
 }
 
 static const char *cpu_isa(const struct backend *b)
