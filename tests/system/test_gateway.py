@@ -1,5 +1,5 @@
 """The gateway in front of providers that misbehave: every client dialect to every provider."""
-import json, os, socket, sys, threading, time
+import json, os, signal, socket, sys, threading, time
 
 from harness import Server, check, equal, main, wait_for
 from mock_provider import CACHED, CALLS, INPUT, Mock, OUTPUT, REASONING, SIGNATURE, TEXT, THOUGHT, WRITTEN
@@ -21,6 +21,7 @@ def model(name, *targets, more=""):
 
 
 MODELS = [model("to-" + p, (p, "plain")) for p in PROVIDERS]
+MODELS += [model("capped-" + p, (p, "plain"), more="max_output_tokens: 20") for p in PROVIDERS]
 MODELS += [model("think-" + p, (p, "think")) for p in PROVIDERS]
 MODELS += [
     model("over-500", ("openai", "plain--500"), ("anthropic", "plain")),
@@ -615,6 +616,59 @@ def test_a_model_or_a_provider_by_name():
     equal(a.status, 200, repr(a))
     equal(ask("openai", "nobody/plain").status, 404)
     equal(ask("gemini", "none").status, 404)
+
+
+def test_gemini_streams_as_one_json_array():
+    for p in PROVIDERS:
+        path, body = gemini_body("to-" + p, True)
+        a = server.post(path.replace("?alt=sse", ""), body)
+        equal((a.status, a.headers["content-type"].split(";")[0]), (200, "application/json"), repr(a))
+        g = Got()
+        for part in a.json:
+            gemini_take(g, part)
+        equal(g.normal(), (ALL, [], "stop"), p)
+    a = server.post("/v1beta/models/openai-cut-4:streamGenerateContent", gemini_body("x")[1])
+    equal(a.status, 200)
+    try:
+        parts = a.json
+    except ValueError:
+        parts = [{"error": "cut"}]
+    check("error" in parts[-1], repr(a))
+
+
+def test_caps_hold_whatever_is_asked():
+    for client in CLIENTS:
+        for p in PROVIDERS:
+            equal(ask(client, "capped-" + p).status, 200)
+            sent = mock.requests[-1]["body"]
+            caps = [sent.get("max_tokens"), sent.get("max_completion_tokens"), (sent.get("generationConfig") or {}).get("maxOutputTokens")]
+            equal([c for c in caps if c is not None], [20], "%s -> %s" % (client, p))
+
+
+def test_a_reload_drops_nothing_and_a_faulty_file_changes_nothing():
+    def reload(text):
+        with open(server.config, "w") as f:
+            f.write(text)
+        server.process.send_signal(signal.SIGHUP)
+    with open(server.config) as f:
+        old = f.read()
+    got = []
+    t = threading.Thread(target=lambda: got.append(ask("openai", "openai-pace-100", True).got.normal()))
+    t.start()
+    time.sleep(0.2)
+    reload(old + model("new-one", ("openai", "plain")) + "\n")
+    wait_for(lambda: ask("openai", "new-one").status == 200, 5, "the new model")
+    reload(old + "  - {name: broken, colour: 7}\n")
+    wait_for(lambda: any("colour" in line for line in server.log), 5, "the fault")
+    equal(ask("openai", "new-one").status, 200)
+    t.join()
+    equal(got, [(ALL, [], "stop")])
+
+
+def test_metrics_tell_of_attempts_and_breakers():
+    text = server.get("/metrics").text.decode()
+    check('sluice_provider_attempts_total{' in text and 'outcome="failed"' in text and "sluice_breaker_state{" in text)
+    check('sluice_cost_usd_total{' in text)
 
 
 def test_secrets_are_nowhere():
