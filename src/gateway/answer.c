@@ -79,7 +79,12 @@ static void add_common(struct gw_request *r, struct headers *h)
         add(h, S("x-sluice-model"), r->target->model);
     }
     add_made(h, S("x-sluice-attempts"), "%d", r->n_attempts);
-    add(h, S("x-sluice-cache"), S("off"));
+    if (r->hit_provider.n)
+        add(h, S("x-sluice-provider"), r->hit_provider);
+    add(h, S("x-sluice-cache"),
+        r->cache_state == GW_CACHE_HIT    ? S("hit")
+        : r->cache_state == GW_CACHE_MISS ? S("miss")
+                                          : S("off"));
     if (r->dropped.n)
         add(h, S("x-sluice-dropped"), buf_str(&r->dropped));
     add_limits(r, h);
@@ -189,7 +194,7 @@ static int send_out(struct gw_request *r)
 int answer_event(struct gw_request *r, const struct chat_event *ev)
 {
     if (!r->http)
-        return ERR_CLOSED;
+        return r->is_detached ? OK : ERR_CLOSED;
     if (!r->is_head_sent) {
         int rc = start_stream(r);
         if (rc != OK)
@@ -203,8 +208,10 @@ int answer_event(struct gw_request *r, const struct chat_event *ev)
 
 int answer_raw(struct gw_request *r)
 {
-    if (!r->http)
-        return ERR_CLOSED;
+    if (!r->http) {
+        buf_clear(&r->raw);
+        return r->is_detached ? OK : ERR_CLOSED;
+    }
     if (!buf_ok(&r->raw))
         return ERR_NOMEM;
     if (!r->is_head_sent && start_stream(r) != OK)

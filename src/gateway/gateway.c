@@ -16,6 +16,7 @@
 #include "base/rand.h"
 #include "gateway/account.h"
 #include "gateway/auth.h"
+#include "gateway/cache_phase.h"
 
 #define REQUEST_ARENA_FACTOR 6 /* parsed forms are larger than the body they came from */
 #define REQUEST_ARENA_MIN    ((size_t)1 << 20)
@@ -33,6 +34,7 @@ static const struct {
     {"read", phase_read},       /* body -> chat_request */
     {"model", phase_model},     /* name -> configured model, and may this key use it */
     {"admit", phase_admit},     /* rates, concurrency, budgets: reserved as a whole or refused */
+    {"cache", phase_cache},     /* an equal request may have been answered, or be under way */
     {"route", phase_route},     /* its targets in the order in which they are tried */
     {"open", phase_open},       /* the journal knows of it before anybody upstream does */
     {"attempt", phase_attempt}, /* ask them, one after the other */
@@ -84,8 +86,9 @@ struct gateway *gateway_create(const struct gateway_options *options, struct err
     gw->proxies = options->proxies;
     gw->health = health_table_create();
     gw->tls = tls_client_create(NULL, err);
-    bool ok = gw->health && gw->tls;
-    if (!gw->health)
+    gw->cache = cache_create();
+    bool ok = gw->health && gw->tls && gw->cache;
+    if (!gw->health || !gw->cache)
         fail(err, ERR_NOMEM, "no memory for the gateway");
     if (ok && options->config->prices_file.n) {
         char *path = str_dup_z(options->config->prices_file);
@@ -104,6 +107,7 @@ void gateway_free(struct gateway *gw)
     if (!gw)
         return;
     ledger_free(gw->ledger);
+    cache_free(gw->cache);
     price_table_free(gw->prices);
     config_drop(gw->config);
     health_table_free(gw->health);
@@ -201,6 +205,8 @@ static void on_client_gone(struct request *http)
     r->http = NULL;
     r->outcome = GW_CANCELLED;
     r->status = 499;
+    if (cache_phase_leave(r))
+        return;
     attempt_cancel(r);
     if (r->is_flushing) {
         if (r->is_settled)
@@ -355,6 +361,8 @@ static int commit(struct gw_request *r)
 {
     r->has_content = true;
     r->first_content_ms = loop_now_ms(r->thread->loop);
+    if (r->is_leader && (r->is_raw || r->req->is_stream))
+        r->collector = chat_collector_new(ANSWER_BYTES_MAX);
     if (r->is_raw)
         return OK;
     struct chat_event start = {.type = CHAT_EV_START};
@@ -370,8 +378,17 @@ static int commit(struct gw_request *r)
     return answer_event(r, &start);
 }
 
+/* Beside showing it: for the cache. */
+static void keep(struct gw_request *r, const struct chat_event *ev)
+{
+    if (r->is_leader && (r->is_raw || r->req->is_stream) &&
+        (!r->collector || chat_collect(r->collector, ev) != OK))
+        r->has_lost_collection = true;
+}
+
 static int show(struct gw_request *r, const struct chat_event *ev)
 {
+    keep(r, ev);
     if (r->is_raw)
         return OK;
     return r->req->is_stream ? answer_event(r, ev) : chat_collect(r->collector, ev);
@@ -485,6 +502,9 @@ static void log_access(struct gw_request *r, uint64_t now_ms)
 
 static enum gw_step phase_finish(struct gw_request *r)
 {
+    cache_phase_end(r);
+    if (r->key) /* ended between admission and the journal: nothing was used */
+        limit_settle(r->key->limit, &r->limits, &r->held, 0, 0, clock_now_ns(), clock_wall_ns());
     uint64_t now_ms = loop_now_ms(r->thread->loop);
     char status[16];
     snprintf(status, sizeof status, "%d", r->status);

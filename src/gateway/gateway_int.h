@@ -13,6 +13,7 @@
 
 #include "base/rand.h"
 #include "gateway/breaker.h"
+#include "gateway/cache.h"
 #include "gateway/gateway.h"
 #include "gateway/ledger.h"
 #include "gateway/price.h"
@@ -27,6 +28,7 @@ struct gateway {
     pthread_mutex_t config_lock;
     struct health_table *health;
     struct ledger *ledger;
+    struct cache *cache;
     struct price_table *prices; /* NULL: none configured; replaced only at start */
     struct tls_client *tls;
     const struct local_engine *local;
@@ -55,6 +57,8 @@ struct gw_thread {
 };
 
 enum gw_step { GW_NEXT, GW_WAIT, GW_END };
+
+enum gw_cache_state { GW_CACHE_OFF, GW_CACHE_MISS, GW_CACHE_HIT };
 
 /* The values are those of enum record_outcome. */
 enum gw_outcome { GW_OK, GW_FAILED, GW_CANCELLED, GW_INTERRUPTED, GW_CACHED };
@@ -139,6 +143,16 @@ struct gw_request {
     struct buf raw;     /* of them, what the client has not got yet */
     struct embed_answer *embeddings;
     int64_t n_counted; /* count_tokens; -1 */
+
+    /* the exact cache */
+    enum gw_cache_state cache_state;
+    uint8_t cache_key[CACHE_KEY_BYTES];
+    const struct cached *hit;
+    struct str hit_provider;
+    struct cache_waiter waiter;
+    bool is_waiting, is_leader;
+    bool is_detached;         /* the client left, others wait for the answer */
+    bool has_lost_collection; /* the answer is too large to be kept */
 
     /* an error that the client is told in phase deliver */
     struct chat_error failure;
