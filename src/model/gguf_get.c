@@ -331,7 +331,7 @@ const struct gguf_tensor *gguf_tensor_findf(const struct gguf *g, const char *fm
     char name[GGUF_NAME_MAX + 2];
     va_list args;
     va_start(args, fmt);
-    int n = vsnprintf(name, sizeof name, fmt, args);
+    int n = vsnprintf(name, sizeof name, fmt, args); /* NOLINT(clang-analyzer-valist.Uninitialized): it is */
     va_end(args);
     if (n < 0 || n > GGUF_NAME_MAX)
         return NULL;
