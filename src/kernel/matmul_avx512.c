@@ -30,7 +30,11 @@
 #define UNROLL _Pragma("GCC unroll 64")
 #endif
 
-enum { LINE = 64, TILE_ROWS = 6, AHEAD = 4096 /* bytes that the first tile of a strip prefetches ahead */ };
+enum { LINE = 64, TILE_ROWS = 6, AHEAD = 4096 };
+
+/* What a tile fetches while it computes: the first one of a strip what it will need itself, AHEAD bytes
+ * on; the last one of several the next strip, so that memory does not rest while rows share one. */
+enum { FETCH_NOTHING, FETCH_OWN, FETCH_NEXT };
 
 #define DOT_BYTES(acc, codes, act) __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(codes), "v"(act))
 #define DOT_WORDS(acc, a, b) __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b))
@@ -144,10 +148,11 @@ INLINE void finish(const __m512 f[][2], const struct kern_row *rows, int n, int 
 }
 
 INLINE void tile32(enum quant_type t, int n, const uint8_t *w, int n_blocks, const struct kern_row *rows, int col,
-                   bool add, bool ahead)
+                   bool add, int ahead)
 {
     const int half = half32(t), groups = t == QUANT_NVFP4 ? 2 : 1;
     const int bytes = 2 * half + LINE * (groups == 2 || has_min32(t) ? 2 : 1);
+    const size_t fetch = ahead == FETCH_NEXT ? (size_t)bytes * (size_t)n_blocks : AHEAD;
     const uint8_t *x[TILE_ROWS];
     __m512 f[TILE_ROWS][2];
     UNROLL for (int i = 0; i < n; i++)
@@ -158,7 +163,7 @@ INLINE void tile32(enum quant_type t, int n, const uint8_t *w, int n_blocks, con
     size_t end = (size_t)n_blocks * sizeof(struct kern_act32);
     for (size_t at = 0; at < end; at += sizeof(struct kern_act32), w += bytes) {
         if (ahead)
-            UNROLL for (int p = 0; p < bytes; p += LINE) _mm_prefetch((const char *)w + p + AHEAD, _MM_HINT_T0);
+            UNROLL for (int p = 0; p < bytes; p += LINE) _mm_prefetch((const char *)w + p + fetch, _MM_HINT_T0);
         UNROLL for (int g = 0; g < groups; g++)
         {
             __m512i c[TILE_ROWS][2];
@@ -318,11 +323,12 @@ INLINE void group256(enum quant_type t, int n, __m512i (*s)[2], const uint8_t *w
 }
 
 INLINE void tile256(enum quant_type t, int n, const uint8_t *w, int n_blocks, const struct kern_row *rows, int col,
-                    bool add, bool ahead)
+                    bool add, int ahead)
 {
     const int half = LINE * (code_lines(t) + scale_lines(t)), tail = 2 * half;
     const int bytes = tail + LINE * (has_min256(t) ? 2 : 1);
     const int per_scale = group_elems(t) / 4; /* quads */
+    const size_t fetch = ahead == FETCH_NEXT ? (size_t)bytes * (size_t)n_blocks : AHEAD;
     const uint8_t *x[TILE_ROWS];
     __m512 f[TILE_ROWS][2];
     UNROLL for (int i = 0; i < n; i++)
@@ -347,7 +353,7 @@ INLINE void tile256(enum quant_type t, int n, const uint8_t *w, int n_blocks, co
                 FORGET_MEMORY();
                 if (ahead)
                     UNROLL for (int p = 0; p < bytes / 8; p += LINE)
-                        _mm_prefetch((const char *)w + (2 * pair + g) * (bytes / 8) + p + AHEAD, _MM_HINT_T0);
+                        _mm_prefetch((const char *)w + (2 * pair + g) * (bytes / 8) + p + fetch, _MM_HINT_T0);
                 UNROLL for (int k = 0; k < 8; k += per_scale)
                     group256(t, n, &s[0], w, half, x, at, 2 * pair, g, k, sc);
             }
@@ -394,9 +400,10 @@ INLINE void tile256(enum quant_type t, int n, const uint8_t *w, int n_blocks, co
 /* --- floats ---------------------------------------------------------------------------------- */
 
 INLINE void tile_float(enum quant_type t, int n, const uint8_t *w, int n_blocks, const struct kern_row *rows, int col,
-                       bool add, bool ahead)
+                       bool add, int ahead)
 {
     const int bytes = t == QUANT_F32 ? 128 : 64;
+    const size_t fetch = ahead == FETCH_NEXT ? (size_t)bytes * (size_t)n_blocks : AHEAD;
     const uint8_t *x[TILE_ROWS];
     __m512 f[TILE_ROWS][2];
     UNROLL for (int i = 0; i < n; i++)
@@ -407,9 +414,9 @@ INLINE void tile_float(enum quant_type t, int n, const uint8_t *w, int n_blocks,
     for (size_t at = 0, end = (size_t)n_blocks * 4; at < end; at += 4, w += bytes) {
         __m512 w0, w1;
         if (ahead)
-            _mm_prefetch((const char *)w + AHEAD, _MM_HINT_T0);
+            _mm_prefetch((const char *)w + fetch, _MM_HINT_T0);
         if (ahead && t == QUANT_F32)
-            _mm_prefetch((const char *)w + AHEAD + LINE, _MM_HINT_T0);
+            _mm_prefetch((const char *)w + fetch + LINE, _MM_HINT_T0);
         if (t == QUANT_F32) {
             w0 = _mm512_load_ps((const float *)w);
             w1 = _mm512_load_ps((const float *)w + 16);
@@ -429,18 +436,17 @@ INLINE void tile_float(enum quant_type t, int n, const uint8_t *w, int n_blocks,
 
 /* --- the table ------------------------------------------------------------------------------- */
 
-/* ahead: prefetch the strip, which nobody has read yet. */
-typedef void tile_fn(const uint8_t *w, int n_blocks, const struct kern_row *rows, int col, bool add, bool ahead);
+typedef void tile_fn(const uint8_t *w, int n_blocks, const struct kern_row *rows, int col, bool add, int ahead);
 
 /* n rows as tiles of nearly equal height. */
 INLINE void all_rows(tile_fn *const tiles[TILE_ROWS], const void *strip, int n_blocks, const struct kern_row *rows,
                      int n, int col, bool add)
 {
-    bool ahead = true;
+    int ahead = FETCH_OWN;
     for (int left = (n + TILE_ROWS - 1) / TILE_ROWS; left > 0; left--) {
         int now = (n + left - 1) / left;
-        tiles[now - 1](strip, n_blocks, rows, col, add, ahead);
-        ahead = false;
+        tiles[now - 1](strip, n_blocks, rows, col, add, left == 1 && ahead != FETCH_OWN ? FETCH_NEXT : ahead);
+        ahead = FETCH_NOTHING;
         rows += now;
         n -= now;
     }
@@ -448,7 +454,7 @@ INLINE void all_rows(tile_fn *const tiles[TILE_ROWS], const void *strip, int n_b
 
 #define TILE(KIND, TYPE, N)                                                                                  \
     static __attribute__((noinline, NO_SANITIZE)) void TYPE##_##N(const uint8_t *w, int nb, const struct kern_row *rows,  \
-                                                     int col, bool add, bool ahead)                          \
+                                                     int col, bool add, int ahead)                          \
     {                                                                                                        \
         KIND(QUANT_##TYPE, N, w, nb, rows, col, add, ahead);                                                        \
     }
