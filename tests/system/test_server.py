@@ -171,6 +171,13 @@ def test_run_bench_inspect_and_check_from_the_command_line():
     equal(subprocess.run([BINARY, "serve", "--help"], capture_output=True).returncode, 0)
 
 
+def test_the_docs_say_what_the_table_of_options_says():
+    docs = subprocess.run([BINARY, "config", "--docs"], capture_output=True, text=True).stdout
+    example = subprocess.run([BINARY, "config", "--example"], capture_output=True, text=True).stdout
+    check(len(docs) > 1000 and docs in open(os.path.join(ROOT, "docs", "configuration.md")).read(), "run sluice config --docs again")
+    equal(example, open(os.path.join(ROOT, "docs", "sluice.example.yaml")).read(), "run sluice config --example again")
+
+
 def test_a_port_in_use_is_a_failure_with_one_sentence():
     r = subprocess.run([BINARY, "serve", "--listen", "127.0.0.1:%d" % server.port], capture_output=True, text=True,
                        env=dict(os.environ, XDG_STATE_HOME=server.dir.name, HOME=server.dir.name))
