@@ -9,26 +9,36 @@
 #include <immintrin.h>
 #endif
 
-typedef uint64_t line __attribute__((vector_size(64)));
+#if defined(__AVX512F__)
+enum { WIDTH = 64 };
+#elif defined(__AVX2__)
+enum { WIDTH = 32 };
+#else
+enum { WIDTH = 16 };
+#endif
+typedef uint64_t vector __attribute__((vector_size(WIDTH), may_alias));
 
 static uint64_t read_all(const void *p, size_t n)
 {
     const char *at = p;
-    line a = {0}, b = a, c = a, d = a;
-    for (const char *end = at + n; at < end; at += 256) {
-        line v[4];
-        __builtin_prefetch(at + 4096);
-        __builtin_prefetch(at + 4096 + 64);
-        __builtin_prefetch(at + 4096 + 128);
-        __builtin_prefetch(at + 4096 + 192);
-        memcpy(v, at, sizeof v);
+    vector a = {0}, b = a, c = a, d = a;
+    uint64_t words[4][WIDTH / 8], all = 0;
+    for (const char *end = at + n; at < end; at += 4 * WIDTH) {
+        const vector *v = (const vector *)at;
+        for (int i = 0; i < 4 * WIDTH; i += 64)
+            __builtin_prefetch(at + 4096 + i);
         a ^= v[0];
         b ^= v[1];
         c ^= v[2];
         d ^= v[3];
     }
-    a ^= b ^ c ^ d;
-    return a[0] ^ a[1] ^ a[2] ^ a[3] ^ a[4] ^ a[5] ^ a[6] ^ a[7];
+    memcpy(words[0], &a, WIDTH);
+    memcpy(words[1], &b, WIDTH);
+    memcpy(words[2], &c, WIDTH);
+    memcpy(words[3], &d, WIDTH);
+    for (int i = 0; i < 4 * WIDTH / 8; i++)
+        all ^= words[i / (WIDTH / 8)][i % (WIDTH / 8)];
+    return all;
 }
 
 /* Twelve independent chains hide the latency of the instruction. */
