@@ -31,6 +31,9 @@ MODELS = {
     "llama-q8_0": "--arch llama --type q8_0",
     "qwen2-q4_0": "--arch qwen2 --heads 2 --kv-heads 1 --type q4_0",
     "qwen3-q4_k_m": "--arch qwen3 --dim 256 --ff 256 --layers 1 --head-dim 64 --std 0.07 --type q4_k_m",
+    # no width is a multiple of 32
+    "llama-odd": "--arch llama --dim 48 --heads 3 --kv-heads 1 --ff 80 --vocab 301 --untied",
+    "mixtral-odd": "--arch llama --dim 48 --heads 3 --kv-heads 3 --ff 80 --vocab 301 --experts 5 --experts-used 2",
 }
 
 

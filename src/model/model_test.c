@@ -469,10 +469,11 @@ static void check_golden(const char *name, double tolerance)
 
 TEST(logits_are_those_of_the_float64_reference)
 {
-    static const char *const floats[] = {"llama", "llama3-rope", "llama-linear", "llama-yarn", "mixtral", "qwen2", "qwen3", "qwen3moe"};
+    static const char *const floats[] = {"llama", "llama3-rope", "llama-linear", "llama-yarn", "mixtral", "qwen2", "qwen3", "qwen3moe",
+                                         "llama-odd", "mixtral-odd"};
     static const char *const blocks[] = {"llama-q8_0", "qwen2-q4_0", "qwen3-q4_k_m"};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
-        check_golden(floats[i], 1e-3);
+        check_golden(floats[i], 1.5e-3); /* measured 0.0004 to 0.0011: KV in f16 */
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
-        check_golden(blocks[i], 4e-2);
+        check_golden(blocks[i], 4e-2); /* measured 0.018 to 0.032 */
 }
