@@ -12,8 +12,7 @@
 static enum gw_step unknown_model(struct gw_request *r)
 {
     struct chat_error e;
-    chat_error_set(&e, CHAT_ERR_NOT_FOUND, "model",
-                   "the model '%.*s' does not exist or may not be used with this key",
+    chat_error_set(&e, CHAT_ERR_NOT_FOUND, "model", "the model '%.*s' does not exist",
                    STR(str_sub(r->req->model, 0, 100)));
     snprintf(e.code, sizeof e.code, "model_not_found");
     answer_error(r, &e);
@@ -46,12 +45,30 @@ static int provider_idx(const struct config *c, struct str name)
     return p ? (int)(p - c->providers) : -1;
 }
 
+static enum gw_step forbidden_model(struct gw_request *r)
+{
+    struct chat_error e;
+    chat_error_set(&e, CHAT_ERR_PERMISSION, "model", "the key '%.*s' may not use the model '%.*s'",
+                   STR(r->key->def.name), STR(str_sub(r->req->model, 0, 100)));
+    answer_error(r, &e);
+    return GW_END;
+}
+
+/* Is there such a model, for keys that may use it? */
+static bool is_known(const struct gw_request *r, struct str name)
+{
+    if (config_find_model(r->config, name) || r->gw->local->has_model(r->gw->local->arg, name))
+        return true;
+    size_t slash = str_find_char(name, '/', 0);
+    return slash != STR_NONE && provider_idx(r->config, str_sub(name, 0, slash)) >= 0;
+}
+
 /* A configured model, a served local one by its bare name, or PROVIDER/MODEL. */
 enum gw_step phase_model(struct gw_request *r)
 {
     struct str name = r->req->model;
     if (!route_may_use(r, name))
-        return unknown_model(r);
+        return is_known(r, name) ? forbidden_model(r) : unknown_model(r);
     r->model = config_find_model(r->config, name);
     if (r->model)
         return GW_NEXT;
@@ -84,9 +101,16 @@ bool route_may_use(const struct gw_request *r, struct str model)
     return config_find_model(r->config, model) || r->gw->local->has_model(r->gw->local->arg, model);
 }
 
+/* Regions are names of people's making: eu is EU. */
 static bool is_in_region(const struct gw_request *r, const struct config_target *t)
 {
-    return !r->key || r->key->def.regions.n == 0 || key_list_has(r->key->def.regions, t->region);
+    struct str list = r->key ? r->key->def.regions : S(""), entry;
+    if (str_trim(list).n == 0)
+        return true;
+    while (str_split(&list, ',', &entry))
+        if (str_eq_nocase(str_trim(entry), t->region))
+            return true;
+    return false;
 }
 
 /* Hash of what a conversation begins with: its instructions, tools and first words.  Later turns

@@ -15,7 +15,7 @@ state: sqlite:%(dir)s/state.db
 admin_key: admin-secret-7
 durability: %(durability)s
 providers:
-  - {name: openai, kind: openai, base_url: %(url)s/v1, api_key: k, idle_timeout: 60s, breaker: {failures: 1000}}
+  - {name: openai, kind: openai, base_url: %(url)s/v1, api_key: k, region: eu, idle_timeout: 60s, breaker: {failures: 1000}}
 models:
   - {name: chat, max_output_tokens: 50, targets: [{provider: openai, model: plain, price: {input: 0.15, cached_input: 0.075, output: 0.6}}]}
   - {name: failing, retries: 0, targets: [{provider: openai, model: plain--500, price: {input: 0.15, output: 0.6}}]}
@@ -131,7 +131,8 @@ def test_admin_paths():
     equal(made.status, 201, repr(made))
     equal((made.json["rpm"], made.json["budget"], made.json["per"], made.json["metadata"]), (7, 1.5, "hour", {"a": 1}))
     equal(ask(made.json["key"]).status, 200, "known at once")
-    equal(ask(made.json["key"], {**CHAT, "model": "failing"}).status, 404)
+    equal(ask(made.json["key"], {**CHAT, "model": "failing"}).status, 403)
+    equal(ask(made.json["key"], {**CHAT, "model": "none"}).status, 404)
     equal([m["id"] for m in server.get("/v1/models", headers={"Authorization": "Bearer " + made.json["key"]}).json["data"]], ["chat"])
     equal(server.post("/admin/keys", {"name": "adm"}, headers=ADMIN).status, 400)
     equal(server.post("/admin/keys", {"name": "b", "colour": 1}, headers=ADMIN).status, 400)
@@ -147,6 +148,25 @@ def test_admin_paths():
     equal(u.status, 200, repr(u))
     equal(u.json["by"], ["key", "model"])
     equal(server.get("/admin/usage?by=colour", headers=ADMIN).status, 400)
+
+
+def test_models_and_regions_of_a_key():
+    key = place.key("direct", "--models", "openai/*,chat")
+    equal(ask_when_known(key, {**CHAT, "model": "openai/plain"}).status, 200)
+    equal(ask(key).status, 200)
+    a = ask(key, {**CHAT, "model": "held"})
+    equal(a.status, 403, repr(a))
+    check("held" in a.json["error"]["message"], repr(a))
+    equal(ask(key, {**CHAT, "model": "local/demo"}).status, 403)
+    key = place.key("anything")
+    equal(ask_when_known(key).status, 200)
+    equal(ask(key, {**CHAT, "model": "openai/plain"}).status, 403, "PROVIDER/MODEL only where the key names it")
+    key = place.key("european", "--regions", "EU")
+    equal(ask_when_known(key).status, 200, "the provider is there")
+    key = place.key("american", "--regions", "US,CA")
+    a = ask_when_known(key)
+    equal(a.status, 403, repr(a))
+    check("region" in a.json["error"]["message"], repr(a))
 
 
 def test_usage_equals_what_clients_got_to_the_nano_dollar():
