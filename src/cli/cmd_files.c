@@ -9,6 +9,16 @@
 
 #define JSON_ARENA_MAX ((size_t)512 << 20)
 
+/* A file's texts are a stranger's: control characters must not reach the terminal. */
+static void print_text(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        bool keep = c >= 0x20 ? c != 0x7f : c == '\n' || c == '\t';
+        putchar(keep ? c : '?');
+    }
+}
+
 static void print_value(const char *indent, struct str key, struct json v, struct arena *a);
 
 static void print_object(const char *indent, struct json object, struct arena *a)
@@ -29,7 +39,9 @@ static void print_value(const char *indent, struct str key, struct json v, struc
             print_object(deeper, v, a);
     } else if (json_is(v, JSON_STRING)) {
         struct str text = json_text(v, a);
-        printf("%s%-22.*s %.*s\n", indent, STR(key), STR(text));
+        printf("%s%-22.*s ", indent, STR(key));
+        print_text(text);
+        printf("\n");
     } else if (json_is(v, JSON_ARRAY)) {
         printf("%s%.*s:\n", indent, STR(key));
         struct json_iter it = json_iter(v);
@@ -40,7 +52,8 @@ static void print_value(const char *indent, struct str key, struct json v, struc
             while (json_is(it.value, JSON_OBJECT) && json_next(&field)) {
                 struct str text =
                     json_is(field.value, JSON_STRING) ? json_text(field.value, a) : json_span(field.value);
-                printf("%s%.*s", first ? "" : "  ", STR(text));
+                printf("%s", first ? "" : "  ");
+                print_text(text);
                 first = false;
             }
             if (first)
@@ -138,7 +151,9 @@ int cmd_quantize(struct args *a)
     o.progress_user = &p;
     rc = sluice_quantize(w[0], w[1], w[2], &o, &err);
     progress_end(&p);
-    return rc == SLUICE_OK ? EXIT_OK : cli_fail(EXIT_FAIL, "%s", err.text);
+    int status =
+        rc == SLUICE_ERR_NOT_FOUND || rc == SLUICE_ERR_ARG ? EXIT_USAGE : EXIT_FAIL; /* an unknown type */
+    return rc == SLUICE_OK ? EXIT_OK : cli_fail(status, "%s", err.text);
 }
 
 int cmd_convert(struct args *a)

@@ -18,7 +18,7 @@
 
 #include "model/plan.h"
 
-#define PI 3.14159265358979323846
+#define PI       3.14159265358979323846
 #define FREQ_MAX 1e6 /* radians per position; real ones are at most 1, and 2^32 positions still fit int64 */
 
 struct rope_keys {
@@ -46,7 +46,11 @@ static int read_keys(const struct plan *p, struct rope_keys *r, const struct ggu
     struct str type = S("none");
     float linear = 0;
     int rc;
-    *r = (struct rope_keys){.base = 10000, .attn_factor = 1, .beta_fast = 32, .beta_slow = 1, .ext_factor = 1,
+    *r = (struct rope_keys){.base = 10000,
+                            .attn_factor = 1,
+                            .beta_fast = 32,
+                            .beta_slow = 1,
+                            .ext_factor = 1,
                             .n_ctx_orig = p->n_ctx_train};
     if ((rc = opt_f32(g, "rope.freq_base", &r->base, err)) != OK ||
         (rc = opt_f32(g, "rope.scale_linear", &linear, err)) != OK ||
@@ -56,7 +60,8 @@ static int read_keys(const struct plan *p, struct rope_keys *r, const struct ggu
         (rc = opt_f32(g, "rope.scaling.yarn_beta_slow", &r->beta_slow, err)) != OK ||
         (rc = opt_f32(g, "rope.scaling.yarn_ext_factor", &r->ext_factor, err)) != OK ||
         (rc = opt_f32(g, "rope.scaling.yarn_log_multiplier", &r->log_multiplier, err)) != OK ||
-        (rc = gguf_opt_u32(g, gguf_arch_key(&k, g, "rope.scaling.original_context_length"), &r->n_ctx_orig, err)) != OK ||
+        (rc = gguf_opt_u32(g, gguf_arch_key(&k, g, "rope.scaling.original_context_length"), &r->n_ctx_orig,
+                           err)) != OK ||
         (rc = gguf_opt_str(g, gguf_arch_key(&k, g, "rope.scaling.type"), &type, err)) != OK)
         return rc;
     if (r->factor == 0)
@@ -67,8 +72,8 @@ static int read_keys(const struct plan *p, struct rope_keys *r, const struct ggu
         r->factor = 1;
     r->is_yarn = str_eq(type, S("yarn"));
     if (!r->is_yarn && !str_eq(type, S("none")) && !str_eq(type, S("linear")))
-        return fail(err, ERR_UNSUPPORTED, "rope scaling '%.*s' is not supported; supported are: none, linear, yarn",
-                    STR(type));
+        return fail(err, ERR_UNSUPPORTED,
+                    "rope scaling '%.*s' is not supported; supported are: none, linear, yarn", STR(type));
     if (!(r->base > 1) || !(r->factor > 0) || r->n_ctx_orig == 0)
         return fail(err, ERR_FORMAT, "rope base %g, factor %g and original context %u are not possible",
                     (double)r->base, (double)r->factor, r->n_ctx_orig);
@@ -83,7 +88,8 @@ static double yarn_pair(const struct plan *p, const struct rope_keys *r, double 
 
 static void apply_yarn(struct plan *p, const struct rope_keys *r)
 {
-    double low = floor(yarn_pair(p, r, (double)r->beta_fast)), high = ceil(yarn_pair(p, r, (double)r->beta_slow));
+    double low = floor(yarn_pair(p, r, (double)r->beta_fast)),
+           high = ceil(yarn_pair(p, r, (double)r->beta_slow));
     double last = p->n_rot - 1;
     low = low < 0 ? 0 : low > last ? last : low;
     high = high < 0 ? 0 : high > last ? last : high;
@@ -103,8 +109,10 @@ static int apply_tensor(struct plan *p, const struct gguf *g, struct err *err)
 {
     const struct gguf_tensor *t = gguf_tensor_find(g, S("rope_freqs.weight"));
     uint32_t n = p->n_rot / 2;
-    if (gguf_tensor_find(g, S("rope_factors_long.weight")) || gguf_tensor_find(g, S("rope_factors_short.weight")))
-        return fail(err, ERR_UNSUPPORTED, "the file has long and short rope factors, which architecture '%s' does not use",
+    if (gguf_tensor_find(g, S("rope_factors_long.weight")) ||
+        gguf_tensor_find(g, S("rope_factors_short.weight")))
+        return fail(err, ERR_UNSUPPORTED,
+                    "the file has long and short rope factors, which architecture '%s' does not use",
                     p->arch->name);
     if (!t)
         return OK;
@@ -117,7 +125,8 @@ static int apply_tensor(struct plan *p, const struct gguf *g, struct err *err)
     int rc = gguf_read_rows_f32(g, t, 0, 1, f, err);
     for (uint32_t i = 0; rc == OK && i < n; i++) {
         if (!(f[i] > 0))
-            rc = fail(err, ERR_FORMAT, "tensor 'rope_freqs.weight' holds %g, expected positive numbers", (double)f[i]);
+            rc = fail(err, ERR_FORMAT, "tensor 'rope_freqs.weight' holds %g, expected positive numbers",
+                      (double)f[i]);
         else
             p->rope_freq[i] /= (double)f[i];
     }
@@ -154,15 +163,19 @@ int plan_rope_init(struct plan *p, const struct gguf *g, struct err *err)
 static double sin_small(double x)
 {
     double z = x * x;
-    return x * (1 + z * (-1.0 / 6 + z * (1.0 / 120 + z * (-1.0 / 5040 + z * (1.0 / 362880 + z * (-1.0 / 39916800 +
-           z * (1.0 / 6227020800.0)))))));
+    return x * (1 + z * (-1.0 / 6 +
+                         z * (1.0 / 120 +
+                              z * (-1.0 / 5040 +
+                                   z * (1.0 / 362880 + z * (-1.0 / 39916800 + z * (1.0 / 6227020800.0)))))));
 }
 
 static double cos_small(double x)
 {
     double z = x * x;
-    return 1 + z * (-0.5 + z * (1.0 / 24 + z * (-1.0 / 720 + z * (1.0 / 40320 + z * (-1.0 / 3628800 +
-           z * (1.0 / 479001600.0 + z * (-1.0 / 87178291200.0)))))));
+    return 1 + z * (-0.5 + z * (1.0 / 24 + z * (-1.0 / 720 +
+                                                z * (1.0 / 40320 + z * (-1.0 / 3628800 +
+                                                                        z * (1.0 / 479001600.0 +
+                                                                             z * (-1.0 / 87178291200.0)))))));
 }
 
 void plan_rope(const struct plan *p, uint32_t pos, float *cosines, float *sines)
@@ -175,9 +188,20 @@ void plan_rope(const struct plan *p, uint32_t pos, float *cosines, float *sines)
         double s = sin_small(x), c = cos_small(x);
         switch ((int64_t)turns & 3) {
         case 0: break;
-        case 1: { double t = s; s = c; c = -t; } break;
-        case 2: s = -s; c = -c; break;
-        default: { double t = s; s = -c; c = t; } break;
+        case 1: {
+            double t = s;
+            s = c;
+            c = -t;
+        } break;
+        case 2:
+            s = -s;
+            c = -c;
+            break;
+        default: {
+            double t = s;
+            s = -c;
+            c = t;
+        } break;
         }
         cosines[i] = (float)c * p->rope_magnitude;
         sines[i] = (float)s * p->rope_magnitude;
