@@ -124,7 +124,7 @@ struct touch {
     size_t n;
 };
 
-enum { TOUCH_PIECE = 2 << 20 };
+enum { TOUCH_PIECE = 2 << 20, FIRST_PART = 64 << 20 /* of the KV pool, touched before the model is open */ };
 
 static void touch_pieces(void *arg, int begin, int end, int worker)
 {
@@ -183,7 +183,7 @@ static int reserve_kv(struct backend *b, const struct model_options *o, struct e
     b->kv_tile_bytes = kern_kv_tile_bytes(b->kv_type, (int)b->plan->head_dim);
     b->kv_head_bytes = 2 * b->kv_tile_bytes * (size_t)(b->page_tokens / KERN_KV_TILE);
     size_t heads = (size_t)b->plan->n_kv_heads * b->plan->n_layers;
-    if (__builtin_mul_overflow(b->kv_head_bytes * heads, (size_t)o->n_pages, &b->kv_bytes))
+    if (__builtin_mul_overflow(b->kv_head_bytes * heads, round_up(o->n_pages, CPU_KV_GROUP), &b->kv_bytes))
         return fail(err, ERR_LIMIT, "a KV pool of %u pages is larger than memory can be addressed", o->n_pages);
     b->kv = sys_alloc_pages(b->kv_bytes);
     if (!b->kv)
@@ -195,6 +195,7 @@ static void cpu_close(struct backend *b)
 {
     if (!b)
         return;
+    cpu_prefault_stop(&b->prefault);
     cpu_unload(b);
     sys_free_pages(b->kv, b->kv_bytes);
     sys_free_pages(b->work, b->work_bytes);
@@ -219,7 +220,9 @@ static int cpu_open(struct backend **out, const struct plan *plan, const struct 
         cpu_close(b);
         return rc;
     }
-    touch_all(b, b->kv, b->kv_bytes);
+    size_t now = b->kv_bytes < FIRST_PART ? b->kv_bytes : FIRST_PART;
+    touch_all(b, b->kv, now);
+    cpu_prefault_start(&b->prefault, b->kv + now, b->kv_bytes - now);
     *out = b;
     return OK;
 }

@@ -5,6 +5,9 @@
 #ifndef MODEL_CPU_INT_H
 #define MODEL_CPU_INT_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "kernel/kernel.h"
 #include "model/backend.h"
 
@@ -41,6 +44,17 @@ struct cpu_run {
     const uint32_t *pages;
 };
 
+/* Memory that a thread of its own puts in place (cpu_prefault.c). */
+struct cpu_prefault {
+    uint8_t *p;
+    size_t n;
+    pthread_t thread;
+    bool is_running;
+    atomic_bool stop;
+};
+
+#define CPU_KV_GROUP 32 /* pages */
+
 struct backend {
     const struct kern_ops *ops;
     const struct plan *plan;
@@ -56,11 +70,13 @@ struct backend {
     float *floats; /* norms and biases */
     size_t floats_bytes;
 
-    /* KV pool: [layer][kv head][page] of kv_head_bytes: the K tiles, then the V tiles.  Pages of a
-     * head lie side by side; with the heads of a page side by side, all pages of a head would fall
-     * into the same few sets of the caches. */
+    /* KV pool: [group of CPU_KV_GROUP pages][layer][kv head][page of the group] of kv_head_bytes: the K
+     * tiles, then the V tiles.  Pages of a head lie side by side: with the heads of a page side by side, all pages of
+     * a head would fall into the same few sets of the caches.  In groups, so that a short conversation
+     * touches a small part of the pool. */
     uint8_t *kv;
     size_t kv_bytes, kv_tile_bytes, kv_head_bytes;
+    struct cpu_prefault prefault;
     enum kern_kv kv_type;
     int page_tokens;
     uint32_t n_pages;
@@ -102,6 +118,12 @@ struct backend {
     struct kern_row *pairs;      /* [6 * max(rows, slots)] kernel arguments */
 };
 
+/* --- cpu_prefault.c -------------------------------------------------------------------------- */
+
+/* Begin to populate n bytes at p, both multiples of the page size. */
+void cpu_prefault_start(struct cpu_prefault *f, void *p, size_t n);
+void cpu_prefault_stop(struct cpu_prefault *f); /* before the memory is freed; also if never started */
+
 /* --- cpu_load.c ------------------------------------------------------------------------------ */
 
 int cpu_load(struct backend *b, const struct gguf *g, struct err *err);
@@ -139,7 +161,9 @@ static inline const void *cpu_act_row(const struct cpu_acts *acts, enum quant_ac
 /* A KV head's part of a page. */
 static inline uint8_t *cpu_kv_at(const struct backend *b, uint32_t layer, uint32_t head, uint32_t page)
 {
-    return b->kv + (((size_t)layer * b->plan->n_kv_heads + head) * b->n_pages + page) * b->kv_head_bytes;
+    size_t group = page / CPU_KV_GROUP, line = (size_t)layer * b->plan->n_kv_heads + head;
+    size_t lines = (size_t)b->plan->n_layers * b->plan->n_kv_heads;
+    return b->kv + ((group * lines + line) * CPU_KV_GROUP + page % CPU_KV_GROUP) * b->kv_head_bytes;
 }
 
 /* Elements of a block of activations. */
