@@ -16,9 +16,9 @@
 #include "gateway/config.h"
 
 #define BREAKER_FAILURES_MAX 64 /* remembered; a larger `failures` counts as this */
-#define HEALTH_WARM_MAX 512
-#define HEALTH_WARM_NS (300 * INT64_C(1000000000)) /* as long as providers keep a prompt at least */
-#define HEALTH_KEYS_MAX      64 /* API keys per provider whose state is kept */
+#define HEALTH_WARM_MAX      512
+#define HEALTH_WARM_NS       (300 * INT64_C(1000000000)) /* as long as providers keep a prompt at least */
+#define HEALTH_KEYS_MAX      64                          /* API keys per provider whose state is kept */
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN };
 

@@ -97,3 +97,23 @@ TEST(keys_rotate_and_parked_ones_are_passed_over)
     CHECK_INT(key_ring_pick(k, &keys, 100, &when), 0);
     health_table_free(t);
 }
+
+TEST(a_parked_key_says_how_long)
+{
+    struct health_table *t = health_table_create();
+    REQUIRE(t != NULL);
+    struct key_ring *dead = key_ring_of(t, S("p")), *limited = key_ring_of(t, S("p/m"));
+    struct str texts[2] = {S("one"), S("two")};
+    struct config_list keys = {texts, 2};
+    REQUIRE(dead && limited && dead != limited);
+    key_ring_park(dead, &keys, 1, 500);
+    CHECK_INT(key_ring_parked_ns(dead, &keys, 1, 100), 400);
+    CHECK_INT(key_ring_parked_ns(dead, &keys, 1, 500), 0);
+    CHECK_INT(key_ring_parked_ns(dead, &keys, 0, 100), 0);
+    CHECK_INT(key_ring_parked_ns(limited, &keys, 1, 100), 0);
+    key_ring_park(dead, &keys, 0, INT64_MAX);
+    CHECK(key_ring_parked_ns(dead, &keys, 0, 100) == INT64_MAX);
+    texts[0] = S("another"); /* a reload brought a new key */
+    CHECK_INT(key_ring_parked_ns(dead, &keys, 0, 100), 0);
+    health_table_free(t);
+}
