@@ -110,9 +110,10 @@ struct sluice_model_options {
                       * An unknown or impossible level is an error that lists the possible ones. */
     bool vocab_only; /* no weights: enough to tokenize, render templates and describe */
     int32_t context;   /* tokens of one sequence, prompt and answer; 0: what the model was trained
-                        * for, at most 32768, at most what kv_bytes can hold */
+                        * for, at most 32768 and what 2 GiB or kv_bytes can hold */
     uint64_t kv_bytes; /* memory of the KV pool, shared by all sequences; 0: room for four
-                        * sequences of full length, at most a quarter of the memory that is free */
+                        * sequences of full length, but at most 1 GiB (more if one needs it) and a
+                        * quarter of the memory that is free */
     const char *kv_type; /* "f16" (default), "bf16", "q8_0" */
     int32_t max_batch; /* sequences computed together; 0: 32, at most 256 */
     sluice_progress_fn *progress; /* may be NULL */

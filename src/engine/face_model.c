@@ -13,8 +13,13 @@
 #define BATCH_DEFAULT       32
 #define OUTPUTS_MIN         64
 #define PAGE_TOKENS         32
-#define POOL_SEQUENCES      4 /* sequences of full length that the default pool holds */
-#define POOL_MEMORY_SHARE   4 /* of the free memory: one in so many parts at most */
+/* The default pool: four sequences of full length, but no more than 1 GiB unless one needs it, and at
+ * most a quarter of the free memory.  It is touched when the model is opened, so a large one
+ * would make every start slow. */
+#define POOL_SEQUENCES      4
+#define POOL_BYTES          ((uint64_t)1 << 30)
+#define SEQUENCE_BYTES      ((uint64_t)2 << 30) /* of one sequence, where no context was asked for */
+#define POOL_MEMORY_SHARE   4
 
 SLUICE_API const char *sluice_version(void)
 {
@@ -32,14 +37,19 @@ struct sizes {
     uint32_t n_ctx, n_pages;
 };
 
+static uint64_t default_context(const struct model_facts *f)
+{
+    uint64_t n = f->n_ctx_train < CONTEXT_DEFAULT_MAX ? f->n_ctx_train : CONTEXT_DEFAULT_MAX;
+    uint64_t most = SEQUENCE_BYTES / f->kv_token_bytes;
+    n = n < most ? n : most;
+    return n > CONTEXT_MIN ? n : CONTEXT_MIN;
+}
+
 static int choose_sizes(struct sizes *s, const struct sluice_model_options *o, const struct model_facts *f,
                         struct err *err)
 {
     uint64_t page_bytes = f->kv_token_bytes * PAGE_TOKENS;
-    uint64_t trained = f->n_ctx_train > CONTEXT_MIN ? f->n_ctx_train : CONTEXT_MIN;
-    uint64_t wanted = o->context > 0                   ? (uint64_t)o->context
-                      : trained < CONTEXT_DEFAULT_MAX ? trained
-                                                      : CONTEXT_DEFAULT_MAX;
+    uint64_t wanted = o->context > 0 ? (uint64_t)o->context : default_context(f);
     uint64_t seq_pages = (wanted + PAGE_TOKENS - 1) / PAGE_TOKENS, n_pages;
 
     if (o->context < 0 || (o->context > 0 && o->context < CONTEXT_MIN))
@@ -54,7 +64,9 @@ static int choose_sizes(struct sizes *s, const struct sluice_model_options *o, c
                         (unsigned long long)(seq_pages * page_bytes), (unsigned long long)o->kv_bytes);
     } else {
         uint64_t share = sys_memory_available_bytes() / POOL_MEMORY_SHARE / page_bytes;
-        n_pages = POOL_SEQUENCES * seq_pages < share ? POOL_SEQUENCES * seq_pages : share;
+        uint64_t usual = POOL_BYTES / page_bytes > seq_pages ? POOL_BYTES / page_bytes : seq_pages;
+        n_pages = POOL_SEQUENCES * seq_pages < usual ? POOL_SEQUENCES * seq_pages : usual;
+        n_pages = n_pages < share ? n_pages : share;
         if (o->context > 0 && n_pages < seq_pages)
             n_pages = seq_pages; /* asked for by name: try, even if it is much of the memory */
         if (n_pages == 0)
