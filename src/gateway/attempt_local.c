@@ -8,6 +8,13 @@ static void on_done(void *ctx, struct local_call *call)
     gw_on_done(ctx);
 }
 
+static void on_count(void *ctx, int64_t n_tokens)
+{
+    struct gw_request *r = ctx;
+    r->n_counted = n_tokens;
+    r->has_content = true;
+}
+
 static enum local_priority priority_of(const struct gw_request *r)
 {
     return r->key ? (enum local_priority)r->key->def.priority : LOCAL_NORMAL;
@@ -24,6 +31,7 @@ static int start(struct gw_request *r, const struct config_target *t, struct cha
         .loop = r->thread->loop,
         .request_id = str_c(r->id),
         .sink = {gw_on_event, r},
+        .on_count = on_count,
         .on_done = on_done,
         .ctx = r,
     };

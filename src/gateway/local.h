@@ -25,6 +25,9 @@ struct local_ask {
     /* Events in order: START, content, USAGE, FINISH per choice; or an ERROR at any time.  A
      * return other than OK cancels the call (on_done still comes, on this thread). */
     struct chat_sink sink;
+    /* A request of op COUNT_TOKENS: its prompt tokens, by the model's own template and tokenizer;
+     * instead of events, before on_done. */
+    void (*on_count)(void *ctx, int64_t n_tokens);
     /* After the last event, once.  `call` is gone when it returns. */
     void (*on_done)(void *ctx, struct local_call *call);
     void *ctx;
@@ -47,10 +50,6 @@ struct local_engine {
      * engine, which steps aside). */
     void (*pause)(struct local_call *call);
     void (*resume)(struct local_call *call);
-    /* Prompt tokens of a request, with the model's own template and tokenizer.  The answer comes
-     * by `done` on the loop's thread (the model may have to be loaded first): n_tokens < 0 means *e. */
-    void (*count)(void *arg, struct loop *loop, const struct chat_request *req, struct str model,
-                  void (*done)(void *ctx, int64_t n_tokens, const struct chat_error *e), void *ctx);
     bool (*has_model)(void *arg, struct str model);
     /* The i-th model; false behind the last. */
     bool (*get_model)(void *arg, int i, struct local_model *out);

@@ -409,15 +409,9 @@ struct local *local_create(const struct config *c, struct err *err)
     l->engine = c->engine;
     l->isa = c->engine.isa.n ? str_dup_z(c->engine.isa) : NULL;
     l->kv_type = str_dup_z(c->engine.kv_type);
-    l->face = (struct local_engine){l,
-                                    local_call_start,
-                                    local_call_cancel,
-                                    local_call_pause,
-                                    local_call_resume,
-                                    local_call_count,
-                                    has_model,
-                                    get_model,
-                                    n_busy};
+    l->face = (struct local_engine){
+        l,     local_call_start, local_call_cancel, local_call_pause, local_call_resume, has_model, get_model,
+        n_busy};
     if (local_update(l, c, err) != OK || start_threads(l, err) != OK) {
         local_free(l);
         return NULL;

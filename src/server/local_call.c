@@ -62,9 +62,7 @@ struct local_call {
     int n_choices, n_done;
     struct chat_error error; /* of preparing */
     bool has_error;
-    /* count_tokens */
-    void (*on_count)(void *ctx, int64_t n_tokens, const struct chat_error *e);
-    int64_t n_tokens;
+    int64_t n_tokens; /* of a count */
 };
 
 static void advance(struct local_call *c);
@@ -112,15 +110,6 @@ static int send(struct local_call *c, const struct chat_event *ev)
 
 static void end_with_error(struct local_call *c, const struct chat_error *e)
 {
-    if (c->on_count) {
-        c->state = CALL_ENDED;
-        close_streams(c);
-        if (!c->is_cancelled)
-            c->on_count(c->ask.ctx, -1, e);
-        c->is_cancelled = true;
-        free_call(c);
-        return;
-    }
     struct chat_event ev = {.type = CHAT_EV_ERROR, .error = e};
     send(c, &ev);
     end_call(c);
@@ -430,12 +419,12 @@ static void submit_choice(struct choice *ch)
 void local_call_prepare(struct local_call *c)
 {
     struct sluice_error err = {0};
-    if (c->on_count) {
+    if (c->op == CHAT_OP_COUNT_TOKENS) {
         c->n_tokens = sluice_chat_tokenize(c->served->model, &c->prompt.chat, NULL, 0, &err);
         if (c->n_tokens < 0)
             set_error(c, kind_of(err.code), err.text);
     }
-    for (int i = 0; !c->on_count && i < c->n_choices && !c->has_error; i++) {
+    for (int i = 0; c->op != CHAT_OP_COUNT_TOKENS && i < c->n_choices && !c->has_error; i++) {
         struct choice *ch = &c->choices[i];
         if (c->op == CHAT_OP_GENERATE &&
             sluice_chat_parser_create(c->served->model, &c->prompt.chat, &ch->parser, &err) != SLUICE_OK) {
@@ -463,12 +452,9 @@ static void on_prepared(struct local_call *c)
 {
     if (c->has_error) {
         end_with_error(c, &c->error);
-    } else if (c->on_count) {
-        c->state = CALL_ENDED;
-        close_streams(c);
-        c->on_count(c->ask.ctx, c->n_tokens, NULL);
-        c->is_cancelled = true;
-        free_call(c);
+    } else if (c->op == CHAT_OP_COUNT_TOKENS) {
+        c->ask.on_count(c->ask.ctx, c->n_tokens);
+        end_call(c);
     } else {
         begin(c);
     }
@@ -585,11 +571,11 @@ struct local_call *local_call_start(void *arg, const struct local_ask *ask, stru
     if (ask->req->op == CHAT_OP_EMBED)
         rc = chat_error_set(e, CHAT_ERR_INVALID, "model", "the model '%s' does not make embeddings",
                             c->served->name);
-    if (rc == OK && ask->req->op == CHAT_OP_GENERATE)
+    if (rc == OK && (ask->req->op == CHAT_OP_GENERATE || ask->req->op == CHAT_OP_COUNT_TOKENS))
         rc = local_prompt_of(ask->req, &c->arena, &c->prompt, e);
     if (rc == OK)
         rc = local_sampling_of(ask->req, &c->arena, ask->max_tokens_cap, ask->seed, &c->sampling, e);
-    if (rc == OK)
+    if (rc == OK && ask->req->op != CHAT_OP_COUNT_TOKENS)
         rc = set_choices(c, e);
     if (rc != OK) {
         free_call(c);
@@ -625,20 +611,4 @@ void local_call_resume(struct local_call *c)
     for (int i = 0; c->state == CALL_RUNNING && i < c->n_choices; i++)
         if (!c->choices[i].is_done)
             post_choice(&c->choices[i]);
-}
-
-void local_call_count(void *arg, struct loop *loop, const struct chat_request *req, struct str model,
-                      void (*done)(void *ctx, int64_t n_tokens, const struct chat_error *e), void *ctx)
-{
-    struct chat_error e = {0};
-    struct local_call *c = new_call(arg, model, loop, req, &e);
-    if (!c || local_prompt_of(req, &c->arena, &c->prompt, &e) != OK) {
-        if (c)
-            free_call(c);
-        done(ctx, -1, &e);
-        return;
-    }
-    c->ask.ctx = ctx;
-    c->on_count = done;
-    advance(c);
 }

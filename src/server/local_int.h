@@ -59,8 +59,6 @@ struct local_call *local_call_start(void *arg, const struct local_ask *ask, stru
 void local_call_cancel(struct local_call *call);
 void local_call_pause(struct local_call *call);
 void local_call_resume(struct local_call *call);
-void local_call_count(void *arg, struct loop *loop, const struct chat_request *req, struct str model,
-                      void (*done)(void *ctx, int64_t n_tokens, const struct chat_error *e), void *ctx);
 void local_call_prepare(struct local_call *call); /* on the preparing thread */
 
 /* local_request.c: a canonical request as the engine takes it. */

@@ -65,9 +65,11 @@ int local_prompt_of(const struct chat_request *req, struct arena *a, struct loca
                                     .quirks = QUIRK_ENGINE_FIELDS | QUIRK_NO_DEVELOPER | QUIRK_NO_IMAGES |
                                               QUIRK_REASONING_BACK};
     struct dialect_out out = {.body = &body};
+    struct chat_request ask = *req;
+    ask.op = CHAT_OP_GENERATE; /* counting renders the same conversation */
     struct json_doc *doc = arena_new(a, struct json_doc);
     struct err err = {0};
-    if (!doc || dialect_get(DIALECT_OPENAI_CHAT)->write_request(req, &target, a, &out) != OK ||
+    if (!doc || dialect_get(DIALECT_OPENAI_CHAT)->write_request(&ask, &target, a, &out) != OK ||
         !buf_ok(&body)) {
         rc = chat_error_set(e, CHAT_ERR_TOO_LARGE, NULL,
                             "the request needs more memory than one request may have");

@@ -68,6 +68,19 @@ def test_completions_with_text_tokens_and_echo():
     check(echo["logprobs"]["token_logprobs"][0] is None)
 
 
+def test_the_engine_behind_every_dialect():
+    words = server.post("/v1/chat/completions", CHAT).json
+    text, usage = words["choices"][0]["message"]["content"], words["usage"]
+    messages = server.post("/v1/messages", {**CHAT}).json
+    equal((messages["content"][0]["text"], messages["stop_reason"]), (text, "end_turn"))
+    equal(messages["usage"]["input_tokens"] + messages["usage"]["cache_read_input_tokens"], usage["prompt_tokens"])
+    gemini = {"contents": [{"role": "user", "parts": [{"text": "What is prefill?"}]}], "generationConfig": {"temperature": 0, "maxOutputTokens": 40}}
+    answer = server.post("/v1beta/models/demo:generateContent", gemini).json
+    equal(answer["candidates"][0]["content"]["parts"][0]["text"], text)
+    equal(server.post("/v1/messages/count_tokens", CHAT).json["input_tokens"], usage["prompt_tokens"])
+    equal(server.post("/v1beta/models/demo:countTokens", gemini).json["totalTokens"], usage["prompt_tokens"])
+
+
 def test_n_stop_and_logprobs():
     r = server.post("/v1/chat/completions", {**CHAT, "n": 3, "temperature": 1, "seed": 1, "logprobs": True, "top_logprobs": 3}).json
     equal([c["index"] for c in r["choices"]], [0, 1, 2])
