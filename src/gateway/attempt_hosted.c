@@ -17,6 +17,7 @@
 #define ERROR_BODY_MAX        ((size_t)1 << 20)
 #define EVENT_MAX             ((size_t)16 << 20)
 #define HEADERS_MAX           32
+#define SECRET_BYTES_MIN      6 /* shorter values are words, not secrets */
 #define KEY_PARK_DEFAULT_NS   (60 * NS_PER_S)
 #define OUTPUT_DEFAULT_TOKENS 4096
 
@@ -67,9 +68,28 @@ static void set_error(struct hosted *h, enum chat_error_kind kind, const char *f
     h->r->error.retry_after_ms = -1;
 }
 
+/* A provider may repeat the credentials that it refuses: clients and logs never see them. */
+static void hide(char *text, struct str secret)
+{
+    if (secret.n < SECRET_BYTES_MIN)
+        return;
+    for (char *at = text; (at = memmem(at, strlen(at), secret.p, secret.n)); at += secret.n)
+        memset(at, '*', secret.n);
+}
+
+static void hide_secrets(const struct hosted *h, char *text)
+{
+    for (int i = 0; i < h->provider->api_keys.n; i++)
+        hide(text, h->provider->api_keys.items[i]);
+    for (int i = 0; i < h->provider->headers.n; i++)
+        hide(text, h->provider->headers.items[i].value);
+}
+
 static void finish(struct hosted *h)
 {
     struct gw_request *r = h->r;
+    if (r->has_error)
+        hide_secrets(h, r->error.message);
     free_hosted(h);
     gw_on_done(r);
 }

@@ -323,7 +323,8 @@ class Handler(BaseHTTPRequestHandler):
         for status in (400, 401, 403, 404, 413, 422, 429, 500, 503, 529):
             if str(status) in f:
                 wait = f[str(status)]
-                return self.fail(status, "mock failure %d" % status, None, {} if wait is None else {"Retry-After": wait}) or True
+                told = " with key %s and team %s" % (key, self.headers.get("x-team")) if status in (400, 401, 403) else ""
+                return self.fail(status, "mock failure %d%s" % (status, told), None, {} if wait is None else {"Retry-After": wait}) or True
         return False
 
     def answer(self, path, model, request, action):

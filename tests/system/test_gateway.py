@@ -678,7 +678,7 @@ def test_secrets_are_nowhere():
         for f in files:
             with open(os.path.join(root, f), "rb") as h:
                 text += h.read().decode("latin-1")
-    text += ask("openai", "over-401").text.decode() + server.get("/metrics").text.decode() + ask("openai", "all-500").text.decode()
+    text += ask("openai", "over-401").text.decode() + ask("openai", "over-400").text.decode() + ask("openai", "dead-only").text.decode() + server.get("/metrics").text.decode() + ask("openai", "all-500").text.decode()
     for secret in SECRETS + ["admin-secret-7"]:
         check(secret not in text, "a secret is shown: %s" % secret)
 
