@@ -163,8 +163,22 @@ struct bench {
     struct gguf *g;
     struct model *m;
     struct team *team;
-    void *bytes;
 };
+
+/* The file of a recipe, made once: quantising takes longer than computing. */
+static const void *file_of(const struct recipe *r, size_t *n)
+{
+    static const struct recipe *made;
+    static void *bytes;
+    static size_t n_bytes;
+    if (made != r) {
+        free(bytes);
+        bytes = make(r, &n_bytes);
+        made = r;
+    }
+    *n = n_bytes;
+    return bytes;
+}
 
 static bool open_bench(struct bench *b, const struct recipe *r, const char *isa, int threads, enum kv_type kv)
 {
@@ -173,8 +187,8 @@ static bool open_bench(struct bench *b, const struct recipe *r, const char *isa,
     const struct kern_ops *ops;
     if (kern_choose(&ops, isa, NULL) != OK)
         test_skip("this processor does not have the level");
-    b->bytes = make(r, &n);
-    REQUIRE(gguf_open_memory(&b->g, b->bytes, n, &err) == OK);
+    const void *bytes = file_of(r, &n);
+    REQUIRE(gguf_open_memory(&b->g, bytes, n, &err) == OK);
     REQUIRE(team_create(&b->team, threads, &err) == OK);
     struct model_options o = {.team = b->team, .isa = isa, .kv_type = kv, .n_pages = 256, .page_tokens = 16,
                               .rows_max = TOKENS, .outputs_max = TOKENS};
@@ -189,7 +203,6 @@ static void close_bench(struct bench *b)
     model_close(b->m);
     team_free(b->team);
     gguf_close(b->g);
-    free(b->bytes);
 }
 
 static int32_t token_at(int seq, int pos)
