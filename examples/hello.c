@@ -34,8 +34,9 @@ static int read_answer(struct sluice_stream *stream)
         fprintf(stderr, "hello: %s\n", ev.error_text);
         return 1;
     }
-    fprintf(stderr, "%llu prompt tokens, %llu generated, finish %d\n", (unsigned long long)ev.usage.prompt_tokens,
-            (unsigned long long)ev.usage.generated_tokens, (int)ev.finish);
+    fprintf(stderr, "%llu prompt tokens, %llu generated, finish %d\n",
+            (unsigned long long)ev.usage.prompt_tokens, (unsigned long long)ev.usage.generated_tokens,
+            (int)ev.finish);
     return 0;
 }
 

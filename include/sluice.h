@@ -105,30 +105,31 @@ typedef bool sluice_progress_fn(void *user, uint64_t done, uint64_t total);
 
 struct sluice_model_options {
     size_t struct_bytes;
-    int threads;     /* computing threads, the engine thread included; 0: what affinity and cgroup allow */
-    const char *isa; /* "ref", "avx2", "avx512", ...; NULL or "auto": the best this machine has.
-                      * An unknown or impossible level is an error that lists the possible ones. */
-    bool vocab_only; /* no weights: enough to tokenize, render templates and describe */
+    int threads;       /* computing threads, the engine thread included; 0: what affinity and cgroup allow */
+    const char *isa;   /* "ref", "avx2", "avx512", ...; NULL or "auto": the best this machine has.
+                        * An unknown or impossible level is an error that lists the possible ones. */
+    bool vocab_only;   /* no weights: enough to tokenize, render templates and describe */
     int32_t context;   /* tokens of one sequence, prompt and answer; 0: what the model was trained
                         * for, at most 32768 and what 2 GiB or kv_bytes can hold */
     uint64_t kv_bytes; /* memory of the KV pool, shared by all sequences; 0: room for four
                         * sequences of full length, but at most 1 GiB (more if one needs it) and a
                         * quarter of the memory that is free */
-    const char *kv_type; /* "f16" (default), "bf16", "q8_0" */
-    int32_t max_batch; /* sequences computed together; 0: 32, at most 256 */
+    const char *kv_type;          /* "f16" (default), "bf16", "q8_0" */
+    int32_t max_batch;            /* sequences computed together; 0: 32, at most 256 */
     sluice_progress_fn *progress; /* may be NULL */
     void *progress_user;
 };
 SLUICE_API void sluice_model_options_init(struct sluice_model_options *o, size_t struct_bytes);
 
 /* Load a GGUF file (for a split model: its first file).  Weights are read in parallel into this
- * machine's own layout, and the KV pool is reserved: nothing is allocated later while computing.  `o` may be NULL: defaults.  *model is set only on success. */
+ * machine's own layout, and the KV pool is reserved: nothing is allocated later while computing.  `o` may be
+ * NULL: defaults.  *model is set only on success. */
 SLUICE_API int sluice_model_open(const char *path, const struct sluice_model_options *o,
                                  struct sluice_model **model, struct sluice_error *err);
 /* The same from memory, which must stay unchanged and in place until the call returns. */
 SLUICE_API int sluice_model_open_memory(const void *gguf, size_t gguf_bytes,
-                                        const struct sluice_model_options *o,
-                                        struct sluice_model **model, struct sluice_error *err);
+                                        const struct sluice_model_options *o, struct sluice_model **model,
+                                        struct sluice_error *err);
 /* Free a model that no context uses any more.  NULL is fine. */
 SLUICE_API void sluice_model_free(struct sluice_model *model);
 
@@ -150,42 +151,37 @@ struct sluice_model_info {
     bool has_tool_format; /* a known tool-call markup: sluice_chat_parser understands it */
     int32_t bos, eos;     /* -1: none */
 };
-SLUICE_API void sluice_model_get_info(const struct sluice_model *model,
-                                      struct sluice_model_info *info, size_t struct_bytes);
+SLUICE_API void sluice_model_get_info(const struct sluice_model *model, struct sluice_model_info *info,
+                                      size_t struct_bytes);
 
 /* A JSON object: "model", as sluice_inspect has it, and "loaded": level, threads, memory, and what else
  * was found out while opening. */
-SLUICE_API int sluice_model_describe(const struct sluice_model *model, char **json,
-                                     struct sluice_error *err);
+SLUICE_API int sluice_model_describe(const struct sluice_model *model, char **json, struct sluice_error *err);
 /* What a file holds, from its head alone (cheap, whatever its size): architecture, sizes, bytes by
  * tensor type, tokenizer, chat template; with `tensors` also every tensor's name, shape and type. */
-SLUICE_API int sluice_inspect(const char *path, bool tensors, char **json,
-                              struct sluice_error *err);
+SLUICE_API int sluice_inspect(const char *path, bool tensors, char **json, struct sluice_error *err);
 
 /* ---- text and tokens ----------------------------------------------------------------------- */
 
 enum {
-    SLUICE_ADD_BOS = 1, /* put the model's begin-of-text token in front, if its file asks for one */
-    SLUICE_SPECIAL = 2, /* tokenize: control tokens written in the text count (trusted text only!);
-                         * detokenize: show control tokens */
+    SLUICE_ADD_BOS = 1,   /* put the model's begin-of-text token in front, if its file asks for one */
+    SLUICE_SPECIAL = 2,   /* tokenize: control tokens written in the text count (trusted text only!);
+                           * detokenize: show control tokens */
     SLUICE_TEXT_START = 4 /* detokenize: the tokens are a text from its start, so the space that some
                            * tokenizers put in front of it is removed again */
 };
 
 /* Text to tokens.  Returns their number; at most `tokens_cap` are written, so a call with capacity
  * 0 counts.  Negative: an error. */
-SLUICE_API int64_t sluice_tokenize(const struct sluice_model *model, const char *text,
-                                   size_t text_bytes, int flags, int32_t *tokens, size_t tokens_cap,
-                                   struct sluice_error *err);
+SLUICE_API int64_t sluice_tokenize(const struct sluice_model *model, const char *text, size_t text_bytes,
+                                   int flags, int32_t *tokens, size_t tokens_cap, struct sluice_error *err);
 /* Tokens to bytes, the same way.  The bytes of a part of a text need not be whole characters. */
-SLUICE_API int64_t sluice_detokenize(const struct sluice_model *model, const int32_t *tokens,
-                                     size_t n_tokens, int flags, char *text, size_t text_cap,
-                                     struct sluice_error *err);
+SLUICE_API int64_t sluice_detokenize(const struct sluice_model *model, const int32_t *tokens, size_t n_tokens,
+                                     int flags, char *text, size_t text_cap, struct sluice_error *err);
 /* The tokens of a fill-in-the-middle prompt: what stands before and after the gap. */
 SLUICE_API int64_t sluice_tokenize_infill(const struct sluice_model *model, const char *prefix,
-                                          size_t prefix_bytes, const char *suffix,
-                                          size_t suffix_bytes, int32_t *tokens, size_t tokens_cap,
-                                          struct sluice_error *err);
+                                          size_t prefix_bytes, const char *suffix, size_t suffix_bytes,
+                                          int32_t *tokens, size_t tokens_cap, struct sluice_error *err);
 
 /* A conversation as JSON text, in the shape of OpenAI's chat API. */
 struct sluice_chat {
@@ -203,9 +199,8 @@ SLUICE_API void sluice_chat_init(struct sluice_chat *chat, size_t struct_bytes);
 
 /* Apply the model's chat template.  Text out of messages never becomes a control token here; the
  * rendered text of sluice_chat_render alone does not carry that distinction, so use it for reading. */
-SLUICE_API int64_t sluice_chat_tokenize(const struct sluice_model *model,
-                                        const struct sluice_chat *chat, int32_t *tokens,
-                                        size_t tokens_cap, struct sluice_error *err);
+SLUICE_API int64_t sluice_chat_tokenize(const struct sluice_model *model, const struct sluice_chat *chat,
+                                        int32_t *tokens, size_t tokens_cap, struct sluice_error *err);
 SLUICE_API int sluice_chat_render(const struct sluice_model *model, const struct sluice_chat *chat,
                                   char **text, struct sluice_error *err);
 
@@ -215,20 +210,19 @@ struct sluice_context;
 
 struct sluice_context_options {
     size_t struct_bytes;
-    int32_t max_queue;     /* requests waiting or running; 0: 512.  Beyond it sluice_submit is SLUICE_ERR_BUSY */
-    int32_t step_budget_us; /* predicted time that prompts may add to one step; 0: 50000 */
-    bool no_prefix_cache;  /* forget prompts at once instead of reusing them */
+    int32_t max_queue; /* requests waiting or running; 0: 512.  Beyond it sluice_submit is SLUICE_ERR_BUSY */
+    int32_t step_budget_us;     /* predicted time that prompts may add to one step; 0: 50000 */
+    bool no_prefix_cache;       /* forget prompts at once instead of reusing them */
     struct sluice_model *draft; /* a smaller model of the same vocabulary that guesses ahead, or NULL.
                                  * It must stay open as long as the context. */
-    int32_t draft_max;     /* tokens guessed at once, by `draft` or from the text so far; 0: default,
-                            * negative: never guess.  Guessing never changes an answer. */
+    int32_t draft_max;          /* tokens guessed at once, by `draft` or from the text so far; 0: default,
+                                 * negative: never guess.  Guessing never changes an answer. */
 };
 SLUICE_API void sluice_context_options_init(struct sluice_context_options *o, size_t struct_bytes);
 
 /* Start the engine thread.  The model must have weights, must outlive the context and can
  * have one context at a time (SLUICE_ERR_STATE otherwise).  `o` may be NULL: defaults. */
-SLUICE_API int sluice_context_create(struct sluice_model *model,
-                                     const struct sluice_context_options *o,
+SLUICE_API int sluice_context_create(struct sluice_model *model, const struct sluice_context_options *o,
                                      struct sluice_context **ctx, struct sluice_error *err);
 /* End every stream (finish `cancelled`), stop the thread, free.  Streams that were not freed yet
  * stay readable and must still be freed.  Not from a callback.  NULL is fine. */
@@ -237,23 +231,23 @@ SLUICE_API void sluice_context_free(struct sluice_context *ctx);
 /* A snapshot of the context's state, for metrics. */
 struct sluice_stats {
     size_t struct_bytes;
-    int32_t context;            /* tokens of one sequence */
-    int32_t n_waiting;          /* requests not yet in the batch */
-    int32_t n_running;          /* sequences in the last step */
-    int32_t kv_page_tokens;     /* tokens a page holds */
-    int32_t kv_pages;           /* pages of the pool */
-    int32_t kv_pages_used;      /* by running sequences */
-    int32_t kv_pages_cached;    /* kept for later prompts, given up when needed */
-    uint64_t kv_bytes;          /* memory of the pool */
+    int32_t context;         /* tokens of one sequence */
+    int32_t n_waiting;       /* requests not yet in the batch */
+    int32_t n_running;       /* sequences in the last step */
+    int32_t kv_page_tokens;  /* tokens a page holds */
+    int32_t kv_pages;        /* pages of the pool */
+    int32_t kv_pages_used;   /* by running sequences */
+    int32_t kv_pages_cached; /* kept for later prompts, given up when needed */
+    uint64_t kv_bytes;       /* memory of the pool */
     uint64_t n_steps;
-    uint64_t n_requests;        /* finished, however */
-    uint64_t prompt_tokens;     /* computed or reused */
-    uint64_t cached_tokens;     /* reused */
+    uint64_t n_requests;    /* finished, however */
+    uint64_t prompt_tokens; /* computed or reused */
+    uint64_t cached_tokens; /* reused */
     uint64_t generated_tokens;
-    uint64_t draft_tokens;      /* guessed */
-    uint64_t draft_accepted;    /* guessed right */
-    uint64_t n_preempted;       /* times a sequence had to give its pages away for a while */
-    uint64_t busy_us;           /* time spent in steps */
+    uint64_t draft_tokens;   /* guessed */
+    uint64_t draft_accepted; /* guessed right */
+    uint64_t n_preempted;    /* times a sequence had to give its pages away for a while */
+    uint64_t busy_us;        /* time spent in steps */
 };
 SLUICE_API int sluice_context_get_stats(struct sluice_context *ctx, struct sluice_stats *stats,
                                         size_t struct_bytes);
@@ -270,19 +264,19 @@ struct sluice_logit_bias {
     float bias; /* added to the logit; -100 or less forbids the token */
 };
 
-#define SLUICE_STOP_MAX 64        /* stop strings of one request */
-#define SLUICE_STOP_BYTES_MAX 512 /* bytes of one stop string */
+#define SLUICE_STOP_MAX         64  /* stop strings of one request */
+#define SLUICE_STOP_BYTES_MAX   512 /* bytes of one stop string */
 #define SLUICE_TOP_LOGPROBS_MAX 20
-#define SLUICE_LOGIT_BIAS_MAX 1024
+#define SLUICE_LOGIT_BIAS_MAX   1024
 
 /* How to choose the next token.  Values outside the stated range are SLUICE_ERR_ARG. */
 struct sluice_sampling {
-    float temperature; /* 0: always the most likely token; default 1; at most 100 */
-    int32_t top_k;     /* 0: off (default) */
-    float top_p;       /* (0, 1]; default 1 */
-    float min_p;       /* [0, 1]; default 0 */
-    float repeat_penalty;  /* > 0; default 1; over prompt and answer */
-    int32_t repeat_last_n; /* how far it looks back; negative: over everything (default) */
+    float temperature;       /* 0: always the most likely token; default 1; at most 100 */
+    int32_t top_k;           /* 0: off (default) */
+    float top_p;             /* (0, 1]; default 1 */
+    float min_p;             /* [0, 1]; default 0 */
+    float repeat_penalty;    /* > 0; default 1; over prompt and answer */
+    int32_t repeat_last_n;   /* how far it looks back; negative: over everything (default) */
     float presence_penalty;  /* [-2, 2]; default 0; over the answer */
     float frequency_penalty; /* [-2, 2]; default 0; over the answer */
     enum sluice_order order;
@@ -299,9 +293,9 @@ struct sluice_sampling {
     size_t n_stop;
     const int32_t *stop_tokens; /* tokens that end the answer, besides the model's own */
     size_t n_stop_tokens;
-    int32_t logprobs; /* negative: none (default); n: of each token, and of the n likeliest
-                       * (at most SLUICE_TOP_LOGPROBS_MAX); natural logarithms of the model's own
-                       * distribution, before anything above */
+    int32_t logprobs;     /* negative: none (default); n: of each token, and of the n likeliest
+                           * (at most SLUICE_TOP_LOGPROBS_MAX); natural logarithms of the model's own
+                           * distribution, before anything above */
     uint64_t reserved[8]; /* 0; room for what comes, since this struct lies inside another */
 };
 
@@ -314,8 +308,7 @@ struct sluice_event;
  * It must not block: all streams of the context wait for it.  The event and what it points to live
  * until the callback returns.  It may call sluice_stream_cancel and sluice_submit, and after
  * SLUICE_EVENT_DONE sluice_stream_free; no other call of this library on the same context. */
-typedef void sluice_event_fn(void *user, struct sluice_stream *stream,
-                             const struct sluice_event *ev);
+typedef void sluice_event_fn(void *user, struct sluice_stream *stream, const struct sluice_event *ev);
 /* Called by the engine thread when a polled stream, which had nothing to say, has an event again. */
 typedef void sluice_ready_fn(void *user, struct sluice_stream *stream);
 
@@ -324,20 +317,20 @@ struct sluice_request {
     size_t struct_bytes;
     const int32_t *tokens;
     size_t n_tokens;
-    const char *text; /* tokenized with SLUICE_ADD_BOS; control tokens in it stay text */
+    const char *text;  /* tokenized with SLUICE_ADD_BOS; control tokens in it stay text */
     size_t text_bytes; /* default SLUICE_Z */
     const struct sluice_chat *chat;
     struct sluice_sampling sampling; /* set up by sluice_request_init */
     enum sluice_priority priority;
-    bool show_special;    /* control tokens in the answer appear in its text (needed by
-                           * sluice_chat_parser); the end token never does */
-    bool prompt_logprobs; /* SLUICE_EVENT_PROMPT tells the log-probability of every prompt token;
-                           * the prompt is then computed in full */
+    bool show_special;         /* control tokens in the answer appear in its text (needed by
+                                * sluice_chat_parser); the end token never does */
+    bool prompt_logprobs;      /* SLUICE_EVENT_PROMPT tells the log-probability of every prompt token;
+                                * the prompt is then computed in full */
     sluice_event_fn *on_event; /* NULL: the stream is polled with sluice_stream_next */
     sluice_ready_fn *on_ready; /* polled streams: may be NULL */
     void *user;                /* for both */
-    int notify_fd; /* polled streams: an eventfd of yours, told 1 whenever on_ready would be
-                    * called (many streams may share one); -1: none (default) */
+    int notify_fd;             /* polled streams: an eventfd of yours, told 1 whenever on_ready would be
+                                * called (many streams may share one); -1: none (default) */
 };
 SLUICE_API void sluice_request_init(struct sluice_request *rq, size_t struct_bytes);
 
@@ -373,7 +366,7 @@ struct sluice_top {
 
 struct sluice_token {
     int32_t id;
-    float logprob; /* NaN if not asked for, and for the first token of a prompt */
+    float logprob;     /* NaN if not asked for, and for the first token of a prompt */
     const char *bytes; /* the token's own text, possibly a part of a character */
     size_t n_bytes;
     const struct sluice_top *top; /* likeliest first */
@@ -381,15 +374,15 @@ struct sluice_token {
 };
 
 struct sluice_usage {
-    uint64_t prompt_tokens; /* cached ones included */
-    uint64_t cached_tokens; /* of them, reused from earlier prompts */
-    uint64_t generated_tokens; /* the end token included */
+    uint64_t prompt_tokens;                /* cached ones included */
+    uint64_t cached_tokens;                /* of them, reused from earlier prompts */
+    uint64_t generated_tokens;             /* the end token included */
     uint64_t draft_tokens, draft_accepted; /* guessed ahead, and of them right */
-    uint64_t n_preempted; /* times the request had to step aside */
+    uint64_t n_preempted;                  /* times the request had to step aside */
     uint64_t seed;
 };
 
-struct sluice_timings { /* microseconds */
+struct sluice_timings {   /* microseconds */
     uint64_t queue_us;    /* submitted until first computed */
     uint64_t prompt_us;   /* from then until the first token */
     uint64_t generate_us; /* from the first token to the last */
@@ -405,11 +398,11 @@ struct sluice_event {
     struct sluice_usage usage;     /* START, DONE */
     struct sluice_timings timings; /* DONE */
     enum sluice_finish finish;     /* DONE; others NONE */
-    int32_t stop_idx;     /* index of the stop string that matched, else -1 */
-    const char *stop;     /* that string, else NULL */
-    int32_t stop_token;   /* the token that ended the answer, else -1 */
-    int error_code;       /* finish ERROR */
-    const char *error_text; /* then one sentence, else NULL */
+    int32_t stop_idx;              /* index of the stop string that matched, else -1 */
+    const char *stop;              /* that string, else NULL */
+    int32_t stop_token;            /* the token that ended the answer, else -1 */
+    int error_code;                /* finish ERROR */
+    const char *error_text;        /* then one sentence, else NULL */
 };
 
 /* ---- streams ------------------------------------------------------------------------------- */
@@ -417,8 +410,8 @@ struct sluice_event {
 /* Next event of a polled stream.  Returns 1 and fills *ev (its pointers live until the next call
  * on this stream), 0 if there was none within timeout_ms (0: do not wait, negative: for ever), or
  * a negative code, SLUICE_ERR_STATE after the last event. */
-SLUICE_API int sluice_stream_next(struct sluice_stream *stream, int timeout_ms,
-                                  struct sluice_event *ev, struct sluice_error *err);
+SLUICE_API int sluice_stream_next(struct sluice_stream *stream, int timeout_ms, struct sluice_event *ev,
+                                  struct sluice_error *err);
 /* Stop computing as soon as the current step is over.  What was computed before is still told,
  * then SLUICE_EVENT_DONE.  Never blocks; harmless when repeated or late. */
 SLUICE_API void sluice_stream_cancel(struct sluice_stream *stream);
@@ -451,14 +444,12 @@ typedef bool sluice_part_fn(void *user, const struct sluice_part *part);
 
 /* `chat` (may be NULL) is the conversation being answered: its tools, and how the template ended
  * the prompt, decide how the answer is read.  Nothing of it is kept. */
-SLUICE_API int sluice_chat_parser_create(const struct sluice_model *model,
-                                         const struct sluice_chat *chat,
-                                         struct sluice_chat_parser **parser,
-                                         struct sluice_error *err);
+SLUICE_API int sluice_chat_parser_create(const struct sluice_model *model, const struct sluice_chat *chat,
+                                         struct sluice_chat_parser **parser, struct sluice_error *err);
 /* Feed the next text; `is_end` with the last (possibly empty) one. */
-SLUICE_API int sluice_chat_parser_feed(struct sluice_chat_parser *parser, const char *text,
-                                       size_t text_bytes, bool is_end, sluice_part_fn *on_part,
-                                       void *user, struct sluice_error *err);
+SLUICE_API int sluice_chat_parser_feed(struct sluice_chat_parser *parser, const char *text, size_t text_bytes,
+                                       bool is_end, sluice_part_fn *on_part, void *user,
+                                       struct sluice_error *err);
 SLUICE_API void sluice_chat_parser_free(struct sluice_chat_parser *parser);
 
 /* ---- files --------------------------------------------------------------------------------- */
@@ -476,27 +467,27 @@ SLUICE_API void sluice_file_options_init(struct sluice_file_options *o, size_t s
 SLUICE_API int sluice_quantize(const char *in, const char *out, const char *type,
                                const struct sluice_file_options *o, struct sluice_error *err);
 /* Write a Hugging Face folder (config.json, *.safetensors, tokenizer.json) as one GGUF file. */
-SLUICE_API int sluice_convert(const char *hf_dir, const char *out,
-                              const struct sluice_file_options *o, struct sluice_error *err);
+SLUICE_API int sluice_convert(const char *hf_dir, const char *out, const struct sluice_file_options *o,
+                              struct sluice_error *err);
 
 /* ---- measuring ----------------------------------------------------------------------------- */
 
 struct sluice_bench_options {
     size_t struct_bytes;
-    int32_t prompt_tokens;    /* 512; 0: do not measure prompts */
-    int32_t generate_tokens;  /* 128; 0: do not measure generation */
-    int32_t depth;            /* tokens already in the KV cache before measuring; 0 */
-    int32_t n_streams;        /* sequences generating together; 1 */
-    int32_t repetitions;      /* 5 */
+    int32_t prompt_tokens;   /* 512; 0: do not measure prompts */
+    int32_t generate_tokens; /* 128; 0: do not measure generation */
+    int32_t depth;           /* tokens already in the KV cache before measuring; 0 */
+    int32_t n_streams;       /* sequences generating together; 1 */
+    int32_t repetitions;     /* 5 */
 };
 SLUICE_API void sluice_bench_options_init(struct sluice_bench_options *o, size_t struct_bytes);
 
 /* Measure the model of this context, which must be idle, together with this machine's limits.
- * JSON: {"model", "isa", "threads", "kv_type", "prompt": {"tokens", "tokens_per_second": {"median", "min", "max",
- * "stddev"}, "share_of_int8_peak"}, "generate": {..., "share_of_bandwidth"}, "machine": {"read_bytes_per_second",
- * "int8_ops_per_second"}, "repetitions"}. */
-SLUICE_API int sluice_bench(struct sluice_context *ctx, const struct sluice_bench_options *o,
-                            char **json, struct sluice_error *err);
+ * JSON: {"model", "isa", "threads", "kv_type", "prompt": {"tokens", "tokens_per_second": {"median", "min",
+ * "max", "stddev"}, "share_of_int8_peak"}, "generate": {..., "share_of_bandwidth"}, "machine":
+ * {"read_bytes_per_second", "int8_ops_per_second"}, "repetitions"}. */
+SLUICE_API int sluice_bench(struct sluice_context *ctx, const struct sluice_bench_options *o, char **json,
+                            struct sluice_error *err);
 
 #ifdef __cplusplus
 }

@@ -3,11 +3,11 @@
 
 #include <math.h>
 
-#define LEARN_RATE 0.25
-#define KEYS_UNIT 8192.0  /* scales the features of the fit to about 1 */
-#define LOGITS_UNIT 4.0
+#define LEARN_RATE     0.25
+#define KEYS_UNIT      8192.0 /* scales the features of the fit to about 1 */
+#define LOGITS_UNIT    4.0
 #define OUTLIER_FACTOR 3.0 /* a step that took longer than this was interrupted: learn less of it */
-#define ROWS_FIRST 16      /* rows to try when nothing is known */
+#define ROWS_FIRST     16  /* rows to try when nothing is known */
 
 /* Position of `rows` in the table: knots k and k + 1 with the weight of the second. */
 static int knot_of(int64_t rows, double *weight)

@@ -97,8 +97,12 @@ static struct emit_piece tell(struct emit *e, size_t n, bool is_end)
     for (int32_t i = 0; i < k; i++) {
         struct sampled *s = &e->tokens[i].sampled;
         struct str bytes = emit_token_text(e->tokenizer, s->token, e->show_special);
-        e->told_tokens[i] = (struct sluice_token){.id = s->token, .logprob = s->logprob, .bytes = bytes.p ? bytes.p : "",
-                                                  .n_bytes = bytes.n, .top = s->top, .n_top = (size_t)s->n_top};
+        e->told_tokens[i] = (struct sluice_token){.id = s->token,
+                                                  .logprob = s->logprob,
+                                                  .bytes = bytes.p ? bytes.p : "",
+                                                  .n_bytes = bytes.n,
+                                                  .top = s->top,
+                                                  .n_top = (size_t)s->n_top};
     }
     e->n_telling = (uint32_t)n;
     e->n_tokens_telling = k;

@@ -34,9 +34,9 @@ struct emit {
 
     uint8_t char_bytes[4]; /* of the character that is not complete */
     uint8_t n_char_bytes;
-    struct buf text;       /* complete text that is not told yet, then what is being told */
-    uint64_t told;         /* offset of text.p[0] in the whole answer */
-    uint32_t n_telling;    /* bytes of `text` that the last piece tells */
+    struct buf text;    /* complete text that is not told yet, then what is being told */
+    uint64_t told;      /* offset of text.p[0] in the whole answer */
+    uint32_t n_telling; /* bytes of `text` that the last piece tells */
 
     struct emit_token tokens[EMIT_TOKENS_MAX];
     int32_t n_tokens;

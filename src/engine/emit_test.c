@@ -90,7 +90,12 @@ TEST(characters_are_never_broken_and_bad_bytes_are_replaced)
 {
     check("\xf0\x9f\x98\x80!", NULL, NULL, "\xf0\x9f\x98\x80!", -1);
     check("a\xf0\x9f\x98", NULL, NULL, "a\xef\xbf\xbd", -1);
-    check("a\xff" "b", NULL, NULL, "a\xef\xbf\xbd" "b", -1);
+    check("a\xff"
+          "b",
+          NULL, NULL,
+          "a\xef\xbf\xbd"
+          "b",
+          -1);
 }
 
 TEST(every_token_is_told_exactly_once_with_its_text)

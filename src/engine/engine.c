@@ -30,7 +30,8 @@ int engine_submit(struct engine *e, const struct sluice_request *rq, const int32
         atomic_fetch_sub(&e->n_requests, 1);
         stream_release(s->stream); /* the asker's share, who never sees it */
         seq_free(s);
-        return fail(err, ERR_BUSY, "%d requests are waiting or running, which is the limit", e->options.max_queue);
+        return fail(err, ERR_BUSY, "%d requests are waiting or running, which is the limit",
+                    e->options.max_queue);
     }
     *stream = s->stream; /* before the engine can say anything on it */
     s->next = atomic_load(&e->inbox);

@@ -14,21 +14,21 @@ struct engine;
 struct engine_options {
     struct compute compute;
     const struct tokenizer *tokenizer; /* borrowed */
-    int32_t max_batch; /* at most compute.outputs_max */
+    int32_t max_batch;                 /* at most compute.outputs_max */
     int32_t max_queue;
     double step_budget_us;
     bool use_prefix;
     const struct compute *draft; /* a model that guesses, or NULL; copied */
-    int32_t draft_max; /* guesses of one sequence and step; 0: never guess */
-    bool hold; /* for tests: do not start the thread; engine_turn does what it would do */
+    int32_t draft_max;           /* guesses of one sequence and step; 0: never guess */
+    bool hold;                   /* for tests: do not start the thread; engine_turn does what it would do */
 };
 
 int engine_create(struct engine **out, const struct engine_options *o, struct err *err);
 void engine_free(struct engine *e);
 
 /* Any thread.  As sluice_submit, with the prompt as tokens. */
-int engine_submit(struct engine *e, const struct sluice_request *rq, const int32_t *tokens,
-                  size_t n_tokens, struct sluice_stream **stream, struct err *err);
+int engine_submit(struct engine *e, const struct sluice_request *rq, const int32_t *tokens, size_t n_tokens,
+                  struct sluice_stream **stream, struct err *err);
 /* Any thread. */
 void engine_get_stats(struct engine *e, struct sluice_stats *stats);
 

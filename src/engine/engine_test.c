@@ -183,10 +183,17 @@ static void fuzz(uint64_t seed, struct fuzz_of f)
 {
     enum { N = 40 };
     struct tokenizer *t = fake_tokenizer();
-    struct fake_model m = {.n_pages = f.n_pages, .page_tokens = 4, .rows_max = 48, .outputs_max = 24, .n_ctx = 160,
-                           .end_pull = 2, .copy_distance = f.copy_distance, .step_ns = 1000000, .row_ns = 10000};
-    struct fake_model draft = {.n_pages = 60, .n_ctx = 120, .end_pull = 3, .copy_distance = f.copy_distance,
-                               .step_ns = 50000};
+    struct fake_model m = {.n_pages = f.n_pages,
+                           .page_tokens = 4,
+                           .rows_max = 48,
+                           .outputs_max = 24,
+                           .n_ctx = 160,
+                           .end_pull = 2,
+                           .copy_distance = f.copy_distance,
+                           .step_ns = 1000000,
+                           .row_ns = 10000};
+    struct fake_model draft = {
+        .n_pages = 60, .n_ctx = 120, .end_pull = 3, .copy_distance = f.copy_distance, .step_ns = 50000};
     struct rng r = rng_seeded(seed);
     struct asked *a = calloc(N, sizeof *a);
     struct heard *solo = calloc(1, sizeof *solo);
@@ -254,14 +261,16 @@ TEST(a_tiny_pool_preempts_and_loses_nothing)
 TEST(guesses_from_the_text_change_nothing)
 {
     for (uint64_t seed = 200; seed < 210; seed++)
-        fuzz(seed, (struct fuzz_of){.n_pages = seed % 2 ? 600 : 60, .max_batch = 6, .draft_max = 5, .copy_distance = 7});
+        fuzz(seed, (struct fuzz_of){
+                       .n_pages = seed % 2 ? 600 : 60, .max_batch = 6, .draft_max = 5, .copy_distance = 7});
 }
 
 TEST(guesses_of_a_draft_model_change_nothing)
 {
     for (uint64_t seed = 300; seed < 310; seed++)
-        fuzz(seed, (struct fuzz_of){.n_pages = seed % 2 ? 600 : 60, .max_batch = 6, .draft_max = 5,
-                                    .has_draft_model = true});
+        fuzz(seed,
+             (struct fuzz_of){
+                 .n_pages = seed % 2 ? 600 : 60, .max_batch = 6, .draft_max = 5, .has_draft_model = true});
 }
 
 /* Steps for one answer of 200 tokens. */
@@ -446,7 +455,8 @@ TEST(long_prompts_delay_a_running_stream_by_the_budget_at_most)
 {
     enum { OTHERS = 6 };
     struct tokenizer *t = fake_tokenizer();
-    struct fake_model m = {.n_pages = 1000, .rows_max = 512, .n_ctx = 1024, .step_ns = 20000000, .row_ns = 1000000};
+    struct fake_model m = {
+        .n_pages = 1000, .rows_max = 512, .n_ctx = 1024, .step_ns = 20000000, .row_ns = 1000000};
     struct rng r = rng_seeded(10);
     struct asked *a = calloc(OTHERS + 1, sizeof *a);
     int64_t longest_ns = 0;

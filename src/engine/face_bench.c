@@ -13,8 +13,8 @@
 #include "engine/face_context.h"
 #include "kernel/limits.h"
 
-#define REPETITIONS_MAX  1000
-#define STREAMS_MAX      256
+#define REPETITIONS_MAX 1000
+#define STREAMS_MAX     256
 
 /* ---- requests ---- */
 
@@ -25,14 +25,16 @@ struct bench {
     uint64_t n_prompts; /* every prompt is a new one, so that none is cached */
 };
 
-static int submit(struct bench *b, int32_t n_prompt, int32_t n_answer, struct sluice_stream **s, struct err *err)
+static int submit(struct bench *b, int32_t n_prompt, int32_t n_answer, struct sluice_stream **s,
+                  struct err *err)
 {
     struct sluice_request rq;
     struct sluice_model *m = b->ctx->model;
 
     b->n_prompts++;
     for (int32_t i = 0; i < n_prompt; i++)
-        b->tokens[i] = (int32_t)(rand_at(b->n_prompts, 1, (uint64_t)i) % (uint64_t)tokenizer_n_vocab(m->tokenizer));
+        b->tokens[i] =
+            (int32_t)(rand_at(b->n_prompts, 1, (uint64_t)i) % (uint64_t)tokenizer_n_vocab(m->tokenizer));
     sluice_request_init(&rq, sizeof rq);
     rq.tokens = b->tokens;
     rq.n_tokens = (size_t)n_prompt;
@@ -46,7 +48,8 @@ static int submit(struct bench *b, int32_t n_prompt, int32_t n_answer, struct sl
 static int finish(struct sluice_stream *s, struct sluice_event *done, struct err *err)
 {
     int rc;
-    while ((rc = sluice_stream_next(s, -1, done, (struct sluice_error *)err)) == 1 && done->kind != SLUICE_EVENT_DONE)
+    while ((rc = sluice_stream_next(s, -1, done, (struct sluice_error *)err)) == 1 &&
+           done->kind != SLUICE_EVENT_DONE)
         ;
     if (rc != 1)
         return rc;
@@ -124,8 +127,8 @@ static int repeat(struct bench *b, speed_fn *speed, struct spread *out, struct e
     return rc;
 }
 
-static void put_speed(struct json_writer *w, const char *name, int32_t n_tokens, struct spread s, const char *share_name,
-                      double share)
+static void put_speed(struct json_writer *w, const char *name, int32_t n_tokens, struct spread s,
+                      const char *share_name, double share)
 {
     jw_key(w, name);
     jw_begin_object(w);
@@ -172,7 +175,8 @@ static int measure(struct bench *b, struct json_writer *w, struct err *err)
         if ((rc = repeat(b, prompt_speed, &s, err)) != OK)
             return rc;
         double macs = (double)(m->facts.step_macs - m->facts.head_macs);
-        put_speed(w, "prompt", b->o.prompt_tokens, s, "share_of_int8_peak", s.median * macs / machine.int8_macs_per_s);
+        put_speed(w, "prompt", b->o.prompt_tokens, s, "share_of_int8_peak",
+                  s.median * macs / machine.int8_macs_per_s);
     }
     if (b->o.generate_tokens > 0) {
         if ((rc = repeat(b, generate_speed, &s, err)) != OK)
@@ -194,18 +198,21 @@ static int check_options(const struct sluice_bench_options *o, const struct slui
     if (o->prompt_tokens < 0 || o->generate_tokens < 0 || o->depth < 0)
         return fail(err, ERR_ARG, "numbers of tokens must not be negative");
     if (o->repetitions < 1 || o->repetitions > REPETITIONS_MAX)
-        return fail(err, ERR_ARG, "repetitions is %d; it must be between 1 and %d", o->repetitions, REPETITIONS_MAX);
+        return fail(err, ERR_ARG, "repetitions is %d; it must be between 1 and %d", o->repetitions,
+                    REPETITIONS_MAX);
     if (o->n_streams < 1 || o->n_streams > STREAMS_MAX || o->n_streams > m->max_batch)
-        return fail(err, ERR_ARG, "n_streams is %d; it must be between 1 and max_batch, %d", o->n_streams, m->max_batch);
+        return fail(err, ERR_ARG, "n_streams is %d; it must be between 1 and max_batch, %d", o->n_streams,
+                    m->max_batch);
     if (o->prompt_tokens > most || prompt + o->generate_tokens + 1 > most)
         return fail(err, ERR_LIMIT, "the context has %lld tokens; the benchmark needs %lld", (long long)most,
-                    (long long)(o->prompt_tokens > prompt + o->generate_tokens + 1 ? o->prompt_tokens
-                                                                                  : prompt + o->generate_tokens + 1));
+                    (long long)(o->prompt_tokens > prompt + o->generate_tokens + 1
+                                    ? o->prompt_tokens
+                                    : prompt + o->generate_tokens + 1));
     return OK;
 }
 
-SLUICE_API int sluice_bench(struct sluice_context *ctx, const struct sluice_bench_options *options, char **json,
-                            struct sluice_error *error)
+SLUICE_API int sluice_bench(struct sluice_context *ctx, const struct sluice_bench_options *options,
+                            char **json, struct sluice_error *error)
 {
     struct err *err = face_err(error);
     struct bench b = {.ctx = ctx};
@@ -213,8 +220,8 @@ SLUICE_API int sluice_bench(struct sluice_context *ctx, const struct sluice_benc
     int rc;
 
     sluice_bench_options_init(&b.o, sizeof b.o);
-    if ((options && (rc = face_copy_options(&b.o, sizeof b.o, options, options->struct_bytes, "sluice_bench_options",
-                                            err)) != OK) ||
+    if ((options && (rc = face_copy_options(&b.o, sizeof b.o, options, options->struct_bytes,
+                                            "sluice_bench_options", err)) != OK) ||
         (rc = face_check_alive(ctx, err)) != OK || (rc = check_options(&b.o, ctx->model, err)) != OK)
         return rc;
     size_t n_tokens = (size_t)(b.o.prompt_tokens > b.o.depth ? b.o.prompt_tokens : b.o.depth) + 1;

@@ -20,8 +20,8 @@ struct rendering {
     struct template_output out;
 };
 
-static int parse(struct rendering *r, struct json_doc *doc, const char *what, struct str text, enum json_type type,
-                 struct json *v, struct err *err)
+static int parse(struct rendering *r, struct json_doc *doc, const char *what, struct str text,
+                 enum json_type type, struct json *v, struct err *err)
 {
     int rc = json_parse(doc, &r->arena, text, err);
     if (rc != OK) {
@@ -56,8 +56,8 @@ static void add_token_texts(const struct sluice_model *m, struct rendering *r, s
     static const struct {
         const char *name;
         enum token_role role;
-    } names[] = {{"bos_token", ROLE_BOS}, {"eos_token", ROLE_EOS}, {"unk_token", ROLE_UNK}, {"pad_token", ROLE_PAD},
-                 {"sep_token", ROLE_SEP}, {"cls_token", ROLE_CLS}};
+    } names[] = {{"bos_token", ROLE_BOS}, {"eos_token", ROLE_EOS}, {"unk_token", ROLE_UNK},
+                 {"pad_token", ROLE_PAD}, {"sep_token", ROLE_SEP}, {"cls_token", ROLE_CLS}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         int32_t id = tokenizer_role(m->tokenizer, names[i].role);
         if (id >= 0)
@@ -87,9 +87,11 @@ static int cut_after_last(struct rendering *r, struct json messages, struct err 
     for (size_t from = 0; (from = str_find(r->out.text, content, from)) != STR_NONE; from++)
         at = from;
     if (at == STR_NONE)
-        return fail(err, ERR_ARG, "the template does not show the last message as it is, so it cannot be continued");
+        return fail(err, ERR_ARG,
+                    "the template does not show the last message as it is, so it cannot be continued");
     r->out.text.n = at + content.n;
-    struct template_segment *segments = arena_new_array(&r->arena, struct template_segment, (size_t)r->out.n_segments + 1);
+    struct template_segment *segments =
+        arena_new_array(&r->arena, struct template_segment, (size_t)r->out.n_segments + 1);
     if (!segments)
         return FACE_OUT_OF_MEMORY(err);
     const char *end = r->out.text.p + r->out.text.n;
@@ -104,7 +106,8 @@ static int cut_after_last(struct rendering *r, struct json messages, struct err 
     return OK;
 }
 
-static int render(const struct sluice_model *m, const struct sluice_chat *given, struct rendering *r, struct err *err)
+static int render(const struct sluice_model *m, const struct sluice_chat *given, struct rendering *r,
+                  struct err *err)
 {
     struct sluice_chat chat;
     struct template_input in = {.add_generation_prompt = true, .exact_arguments = true};
@@ -184,8 +187,8 @@ SLUICE_API int sluice_chat_render(const struct sluice_model *m, const struct slu
     return rc;
 }
 
-int face_chat_prompt_end(const struct sluice_model *m, const struct sluice_chat *chat, char *end, size_t end_cap,
-                         size_t *n, struct err *err)
+int face_chat_prompt_end(const struct sluice_model *m, const struct sluice_chat *chat, char *end,
+                         size_t end_cap, size_t *n, struct err *err)
 {
     struct rendering *r = calloc(1, sizeof *r);
     if (!r)

@@ -13,15 +13,16 @@
 int face_check_alive(const struct sluice_context *ctx, struct err *err)
 {
     if (ctx->model->pid != getpid())
-        return fail(err, SLUICE_ERR_FORK, "this context belongs to the process before fork(): it has no threads here");
+        return fail(err, SLUICE_ERR_FORK,
+                    "this context belongs to the process before fork(): it has no threads here");
     return OK;
 }
 
 static int check_options(const struct sluice_context_options *o, struct err *err)
 {
     if (o->max_queue < 0 || o->max_queue > QUEUE_MAX)
-        return fail(err, ERR_ARG, "max_queue is %d; it must be between 1 and %d, or 0 for %d", o->max_queue, QUEUE_MAX,
-                    QUEUE_DEFAULT);
+        return fail(err, ERR_ARG, "max_queue is %d; it must be between 1 and %d, or 0 for %d", o->max_queue,
+                    QUEUE_MAX, QUEUE_DEFAULT);
     if (o->step_budget_us < 0)
         return fail(err, ERR_ARG, "step_budget_us is %d; it must be positive, or 0 for %d", o->step_budget_us,
                     BUDGET_DEFAULT);
@@ -35,14 +36,16 @@ static int check_draft(const struct sluice_model *m, const struct sluice_model *
 {
     int32_t n = tokenizer_n_vocab(m->tokenizer), n_draft = tokenizer_n_vocab(draft->tokenizer);
     if (!draft->model)
-        return fail(err, ERR_ARG, "the draft model was opened with vocab_only: it has no weights to compute with");
+        return fail(err, ERR_ARG,
+                    "the draft model was opened with vocab_only: it has no weights to compute with");
     if (n != n_draft || m->facts.n_vocab != draft->facts.n_vocab)
-        return fail(err, ERR_ARG, "the draft model has %d tokens, the model %d: they must have one vocabulary",
-                    n_draft, n);
+        return fail(err, ERR_ARG,
+                    "the draft model has %d tokens, the model %d: they must have one vocabulary", n_draft, n);
     for (int32_t i = 0; i < n; i++)
         if (!str_eq(tokenizer_token_text(m->tokenizer, i), tokenizer_token_text(draft->tokenizer, i)))
-            return fail(err, ERR_ARG, "token %d of the draft model is another than the model's: they must have one vocabulary",
-                        i);
+            return fail(
+                err, ERR_ARG,
+                "token %d of the draft model is another than the model's: they must have one vocabulary", i);
     return OK;
 }
 
@@ -67,7 +70,9 @@ static int create(struct sluice_context *ctx, const struct sluice_context_option
         .max_queue = o->max_queue ? o->max_queue : QUEUE_DEFAULT,
         .step_budget_us = o->step_budget_us ? o->step_budget_us : BUDGET_DEFAULT,
         .use_prefix = !o->no_prefix_cache,
-        .draft_max = o->draft_max < 0 ? 0 : o->draft_max ? o->draft_max : DRAFT_DEFAULT,
+        .draft_max = o->draft_max < 0 ? 0
+                     : o->draft_max   ? o->draft_max
+                                      : DRAFT_DEFAULT,
     };
     return engine_create(&ctx->engine, &eo, err);
 }
@@ -80,8 +85,8 @@ SLUICE_API int sluice_context_create(struct sluice_model *model, const struct sl
     int rc;
 
     sluice_context_options_init(&o, sizeof o);
-    if (options &&
-        (rc = face_copy_options(&o, sizeof o, options, options->struct_bytes, "sluice_context_options", err)) != OK)
+    if (options && (rc = face_copy_options(&o, sizeof o, options, options->struct_bytes,
+                                           "sluice_context_options", err)) != OK)
         return rc;
     if ((rc = check_options(&o, err)) != OK)
         return rc;
@@ -91,7 +96,8 @@ SLUICE_API int sluice_context_create(struct sluice_model *model, const struct sl
         return fail(err, ERR_ARG, "the model was opened with vocab_only: it has no weights to compute with");
     if (o.draft == model)
         return fail(err, ERR_ARG, "the draft model is the model itself: open a smaller one");
-    if ((o.draft && (rc = check_draft(model, o.draft, err)) != OK) || (rc = take_model(model, "the model", err)) != OK)
+    if ((o.draft && (rc = check_draft(model, o.draft, err)) != OK) ||
+        (rc = take_model(model, "the model", err)) != OK)
         return rc;
     if (o.draft && (rc = take_model(o.draft, "the draft model", err)) != OK) {
         atomic_store(&model->has_context, false);
@@ -127,7 +133,8 @@ SLUICE_API void sluice_context_free(struct sluice_context *ctx)
     free(ctx);
 }
 
-SLUICE_API int sluice_context_get_stats(struct sluice_context *ctx, struct sluice_stats *stats, size_t struct_bytes)
+SLUICE_API int sluice_context_get_stats(struct sluice_context *ctx, struct sluice_stats *stats,
+                                        size_t struct_bytes)
 {
     struct sluice_stats s = {.struct_bytes = struct_bytes};
     engine_get_stats(ctx->engine, &s);
@@ -140,12 +147,13 @@ SLUICE_API int sluice_context_get_stats(struct sluice_context *ctx, struct sluic
 
 /* ---- requests ---- */
 
-static int encode_prompt(const struct sluice_model *m, const struct sluice_request *rq, struct token_list *list,
-                         struct err *err)
+static int encode_prompt(const struct sluice_model *m, const struct sluice_request *rq,
+                         struct token_list *list, struct err *err)
 {
     int n_given = (rq->tokens != NULL) + (rq->text != NULL) + (rq->chat != NULL);
     if (n_given != 1)
-        return fail(err, ERR_ARG, "the request must have exactly one of tokens, text and chat; it has %d", n_given);
+        return fail(err, ERR_ARG, "the request must have exactly one of tokens, text and chat; it has %d",
+                    n_given);
     if (rq->chat)
         return face_chat_encode(m, rq->chat, list, err);
     if (rq->text)

@@ -72,18 +72,19 @@ SLUICE_API int sluice_model_describe(const struct sluice_model *m, char **json, 
 
 /* ---- rewriting ---- */
 
-SLUICE_API int sluice_quantize(const char *in, const char *out, const char *type, const struct sluice_file_options *options,
-                               struct sluice_error *error)
+SLUICE_API int sluice_quantize(const char *in, const char *out, const char *type,
+                               const struct sluice_file_options *options, struct sluice_error *error)
 {
     struct err *err = face_err(error);
     struct sluice_file_options o;
     int rc;
 
     sluice_file_options_init(&o, sizeof o);
-    if (options &&
-        (rc = face_copy_options(&o, sizeof o, options, options->struct_bytes, "sluice_file_options", err)) != OK)
+    if (options && (rc = face_copy_options(&o, sizeof o, options, options->struct_bytes,
+                                           "sluice_file_options", err)) != OK)
         return rc;
-    struct quantize_options qo = {.n_threads = o.threads, .progress = o.progress, .progress_user = o.progress_user};
+    struct quantize_options qo = {
+        .n_threads = o.threads, .progress = o.progress, .progress_user = o.progress_user};
     return quantize_file(in, out, type, &qo, err);
 }
 
@@ -95,8 +96,8 @@ SLUICE_API int sluice_convert(const char *hf_dir, const char *out, const struct 
     int rc;
 
     sluice_file_options_init(&o, sizeof o);
-    if (options &&
-        (rc = face_copy_options(&o, sizeof o, options, options->struct_bytes, "sluice_file_options", err)) != OK)
+    if (options && (rc = face_copy_options(&o, sizeof o, options, options->struct_bytes,
+                                           "sluice_file_options", err)) != OK)
         return rc;
     struct convert_options co = {.progress = o.progress, .progress_user = o.progress_user};
     return convert_folder(hf_dir, out, &co, err);

@@ -55,8 +55,8 @@ int face_chat_encode(const struct sluice_model *m, const struct sluice_chat *cha
 /* The markup in which the model writes its tool calls (face_parser.c). */
 const struct toolcall_format *face_tool_format(const struct sluice_model *m);
 /* The end of the prompt that the template makes of a conversation, into `end` (at most end_cap bytes). */
-int face_chat_prompt_end(const struct sluice_model *m, const struct sluice_chat *chat, char *end, size_t end_cap,
-                         size_t *n, struct err *err);
+int face_chat_prompt_end(const struct sluice_model *m, const struct sluice_chat *chat, char *end,
+                         size_t end_cap, size_t *n, struct err *err);
 /* The tokens of plain text. */
 int face_text_encode(const struct sluice_model *m, struct str text, int flags, struct token_list *list,
                      struct err *err);

@@ -16,10 +16,10 @@
 /* The default pool: four sequences of full length, but no more than 1 GiB unless one needs it, and at
  * most a quarter of the free memory.  It is touched when the model is opened, so a large one
  * would make every start slow. */
-#define POOL_SEQUENCES      4
-#define POOL_BYTES          ((uint64_t)1 << 30)
-#define SEQUENCE_BYTES      ((uint64_t)2 << 30) /* of one sequence, where no context was asked for */
-#define POOL_MEMORY_SHARE   4
+#define POOL_SEQUENCES    4
+#define POOL_BYTES        ((uint64_t)1 << 30)
+#define SEQUENCE_BYTES    ((uint64_t)2 << 30) /* of one sequence, where no context was asked for */
+#define POOL_MEMORY_SHARE 4
 
 SLUICE_API const char *sluice_version(void)
 {
@@ -60,8 +60,9 @@ static int choose_sizes(struct sizes *s, const struct sluice_model_options *o, c
             return fail(err, ERR_ARG, "kv_bytes is %llu; a page of %d tokens of this model needs %llu",
                         (unsigned long long)o->kv_bytes, PAGE_TOKENS, (unsigned long long)page_bytes);
         if (o->context > 0 && n_pages < seq_pages)
-            return fail(err, ERR_ARG, "a context of %d tokens needs %llu bytes of KV pool; kv_bytes is %llu", o->context,
-                        (unsigned long long)(seq_pages * page_bytes), (unsigned long long)o->kv_bytes);
+            return fail(err, ERR_ARG, "a context of %d tokens needs %llu bytes of KV pool; kv_bytes is %llu",
+                        o->context, (unsigned long long)(seq_pages * page_bytes),
+                        (unsigned long long)o->kv_bytes);
     } else {
         uint64_t share = sys_memory_available_bytes() / POOL_MEMORY_SHARE / page_bytes;
         uint64_t usual = POOL_BYTES / page_bytes > seq_pages ? POOL_BYTES / page_bytes : seq_pages;
@@ -90,9 +91,11 @@ static int load_weights(struct sluice_model *m, const struct sluice_model_option
         return fail(err, ERR_ARG, "kv_type '%s' is unknown; there are f16, bf16 and q8_0", o->kv_type);
     m->max_batch = o->max_batch ? o->max_batch : BATCH_DEFAULT;
     if (m->max_batch < 1 || m->max_batch > SCHED_BATCH_MAX)
-        return fail(err, ERR_ARG, "max_batch is %d; it must be between 1 and %d", m->max_batch, SCHED_BATCH_MAX);
+        return fail(err, ERR_ARG, "max_batch is %d; it must be between 1 and %d", m->max_batch,
+                    SCHED_BATCH_MAX);
     if ((rc = model_describe(m->gguf, kv_type, &m->facts, err)) != OK ||
-        (rc = choose_sizes(&sizes, o, &m->facts, err)) != OK || (rc = team_create(&m->team, o->threads, err)) != OK)
+        (rc = choose_sizes(&sizes, o, &m->facts, err)) != OK ||
+        (rc = team_create(&m->team, o->threads, err)) != OK)
         return rc;
     struct model_options mo = {
         .team = m->team,
@@ -161,14 +164,15 @@ static int open_parts(struct sluice_model *m, const struct sluice_model_options 
 }
 
 static int open_model(const char *path, const void *gguf, size_t gguf_bytes,
-                      const struct sluice_model_options *options, struct sluice_model **model, struct err *err)
+                      const struct sluice_model_options *options, struct sluice_model **model,
+                      struct err *err)
 {
     struct sluice_model_options o;
     int rc;
 
     sluice_model_options_init(&o, sizeof o);
-    if (options &&
-        (rc = face_copy_options(&o, sizeof o, options, options->struct_bytes, "sluice_model_options", err)) != OK)
+    if (options && (rc = face_copy_options(&o, sizeof o, options, options->struct_bytes,
+                                           "sluice_model_options", err)) != OK)
         return rc;
     struct sluice_model *m = calloc(1, sizeof *m);
     if (!m)
@@ -193,8 +197,9 @@ SLUICE_API int sluice_model_open(const char *path, const struct sluice_model_opt
     return open_model(path, NULL, 0, o, model, face_err(err));
 }
 
-SLUICE_API int sluice_model_open_memory(const void *gguf, size_t gguf_bytes, const struct sluice_model_options *o,
-                                        struct sluice_model **model, struct sluice_error *err)
+SLUICE_API int sluice_model_open_memory(const void *gguf, size_t gguf_bytes,
+                                        const struct sluice_model_options *o, struct sluice_model **model,
+                                        struct sluice_error *err)
 {
     if (!gguf)
         return fail(face_err(err), ERR_ARG, "no model was given");
@@ -237,7 +242,8 @@ SLUICE_API void sluice_model_get_info(const struct sluice_model *m, struct sluic
         .file_bytes = m->facts.file_bytes,
         .has_weights = m->model != NULL,
         .has_chat_template = m->has_own_template && m->chat_template,
-        .has_infill = tokenizer_role(m->tokenizer, ROLE_FIM_PRE) >= 0 && tokenizer_role(m->tokenizer, ROLE_FIM_SUF) >= 0 &&
+        .has_infill = tokenizer_role(m->tokenizer, ROLE_FIM_PRE) >= 0 &&
+                      tokenizer_role(m->tokenizer, ROLE_FIM_SUF) >= 0 &&
                       tokenizer_role(m->tokenizer, ROLE_FIM_MID) >= 0,
         .has_tool_format = face_tool_format(m)->shape != TOOLCALL_NONE,
         .bos = tokenizer_role(m->tokenizer, ROLE_BOS),

@@ -8,10 +8,11 @@ int face_copy_options(void *to, size_t to_bytes, const void *from, size_t from_b
 {
     if (from_bytes > to_bytes)
         return fail(err, ERR_UNSUPPORTED,
-                    "%s has %zu bytes, this library knows %zu: the program was built for a later version", name,
-                    from_bytes, to_bytes);
+                    "%s has %zu bytes, this library knows %zu: the program was built for a later version",
+                    name, from_bytes, to_bytes);
     if (from_bytes < sizeof(size_t))
-        return fail(err, ERR_ARG, "%s was not set up by its _init function (struct_bytes is %zu)", name, from_bytes);
+        return fail(err, ERR_ARG, "%s was not set up by its _init function (struct_bytes is %zu)", name,
+                    from_bytes);
     memcpy(to, from, from_bytes);
     return OK;
 }
@@ -36,7 +37,8 @@ SLUICE_API void sluice_model_options_init(struct sluice_model_options *o, size_t
 
 SLUICE_API void sluice_chat_init(struct sluice_chat *chat, size_t struct_bytes)
 {
-    INIT(chat, struct_bytes, .messages_bytes = SLUICE_Z, .tools_bytes = SLUICE_Z, .variables_bytes = SLUICE_Z);
+    INIT(chat, struct_bytes, .messages_bytes = SLUICE_Z, .tools_bytes = SLUICE_Z,
+         .variables_bytes = SLUICE_Z);
 }
 
 SLUICE_API void sluice_context_options_init(struct sluice_context_options *o, size_t struct_bytes)

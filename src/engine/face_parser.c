@@ -104,7 +104,8 @@ SLUICE_API int sluice_chat_parser_create(const struct sluice_model *m, const str
     int rc = OK;
 
     sluice_chat_init(&chat, sizeof chat);
-    if (given && (rc = face_copy_options(&chat, sizeof chat, given, given->struct_bytes, "sluice_chat", err)) != OK)
+    if (given &&
+        (rc = face_copy_options(&chat, sizeof chat, given, given->struct_bytes, "sluice_chat", err)) != OK)
         return rc;
     struct sluice_chat_parser *p = calloc(1, sizeof *p);
     if (!p)
@@ -129,8 +130,9 @@ SLUICE_API int sluice_chat_parser_create(const struct sluice_model *m, const str
     return OK;
 }
 
-SLUICE_API int sluice_chat_parser_feed(struct sluice_chat_parser *p, const char *text, size_t text_bytes, bool is_end,
-                                       sluice_part_fn *on_part, void *user, struct sluice_error *error)
+SLUICE_API int sluice_chat_parser_feed(struct sluice_chat_parser *p, const char *text, size_t text_bytes,
+                                       bool is_end, sluice_part_fn *on_part, void *user,
+                                       struct sluice_error *error)
 {
     p->on_part = on_part;
     p->user = user;

@@ -304,7 +304,8 @@ TEST(the_demo_model_chats_and_shows_what_it_is)
     must((int)n, &err);
     CHECK(n > 4 && n < 256);
     chat.continue_last = true;
-    chat.messages = "[{\"role\":\"user\",\"content\":\"Hi\"},{\"role\":\"assistant\",\"content\":\"Well, I\"}]";
+    chat.messages =
+        "[{\"role\":\"user\",\"content\":\"Hi\"},{\"role\":\"assistant\",\"content\":\"Well, I\"}]";
     must(sluice_chat_render(m, &chat, &text, &err), &err);
     CHECK(str_ends(str_c(text), S("Well, I")));
     sluice_free(text);

@@ -30,16 +30,16 @@ int face_text_encode(const struct sluice_model *m, struct str text, int flags, s
     return rc;
 }
 
-SLUICE_API int64_t sluice_tokenize(const struct sluice_model *m, const char *text, size_t text_bytes, int flags,
-                                   int32_t *tokens, size_t tokens_cap, struct sluice_error *err)
+SLUICE_API int64_t sluice_tokenize(const struct sluice_model *m, const char *text, size_t text_bytes,
+                                   int flags, int32_t *tokens, size_t tokens_cap, struct sluice_error *err)
 {
     struct token_list list;
     int rc = face_text_encode(m, face_text(text, text_bytes), flags, &list, face_err(err));
     return rc == OK ? give_tokens(&list, tokens, tokens_cap) : rc;
 }
 
-SLUICE_API int64_t sluice_chat_tokenize(const struct sluice_model *m, const struct sluice_chat *chat, int32_t *tokens,
-                                        size_t tokens_cap, struct sluice_error *err)
+SLUICE_API int64_t sluice_chat_tokenize(const struct sluice_model *m, const struct sluice_chat *chat,
+                                        int32_t *tokens, size_t tokens_cap, struct sluice_error *err)
 {
     struct token_list list;
     int rc = face_chat_encode(m, chat, &list, face_err(err));
@@ -56,8 +56,8 @@ static int64_t give_text(struct str s, int64_t at, char *text, size_t text_cap)
 }
 
 /* A whole text: the tokenizer's space in front of it is removed, and it is well-formed UTF-8. */
-static int64_t detokenize_text(const struct sluice_model *m, const int32_t *tokens, size_t n_tokens, int flags,
-                               char *text, size_t text_cap, struct err *err)
+static int64_t detokenize_text(const struct sluice_model *m, const int32_t *tokens, size_t n_tokens,
+                               int flags, char *text, size_t text_cap, struct err *err)
 {
     struct detok d;
     struct buf out;
@@ -72,34 +72,38 @@ static int64_t detokenize_text(const struct sluice_model *m, const int32_t *toke
     return n;
 }
 
-SLUICE_API int64_t sluice_detokenize(const struct sluice_model *m, const int32_t *tokens, size_t n_tokens, int flags,
-                                     char *text, size_t text_cap, struct sluice_error *error)
+SLUICE_API int64_t sluice_detokenize(const struct sluice_model *m, const int32_t *tokens, size_t n_tokens,
+                                     int flags, char *text, size_t text_cap, struct sluice_error *error)
 {
     int64_t all = 0;
     for (size_t i = 0; i < n_tokens; i++)
         if (tokens[i] < 0 || tokens[i] >= tokenizer_n_vocab(m->tokenizer))
-            return fail(face_err(error), ERR_ARG, "token %zu is %d; the model has tokens 0 to %d", i, tokens[i],
-                        tokenizer_n_vocab(m->tokenizer) - 1);
+            return fail(face_err(error), ERR_ARG, "token %zu is %d; the model has tokens 0 to %d", i,
+                        tokens[i], tokenizer_n_vocab(m->tokenizer) - 1);
     if (flags & SLUICE_TEXT_START)
         return detokenize_text(m, tokens, n_tokens, flags, text, text_cap, face_err(error));
     for (size_t i = 0; i < n_tokens; i++)
-        all = give_text(emit_token_text(m->tokenizer, tokens[i], (flags & SLUICE_SPECIAL) != 0), all, text, text_cap);
+        all = give_text(emit_token_text(m->tokenizer, tokens[i], (flags & SLUICE_SPECIAL) != 0), all, text,
+                        text_cap);
     return all;
 }
 
 /* ---- fill in the middle ---- */
 
-static int add_role(const struct sluice_model *m, enum token_role role, struct token_list *list, struct err *err)
+static int add_role(const struct sluice_model *m, enum token_role role, struct token_list *list,
+                    struct err *err)
 {
     int32_t id = tokenizer_role(m->tokenizer, role);
     if (id < 0)
-        return fail(err, ERR_UNSUPPORTED, "this model has no fill-in-the-middle tokens, so it cannot take a suffix");
+        return fail(err, ERR_UNSUPPORTED,
+                    "this model has no fill-in-the-middle tokens, so it cannot take a suffix");
     struct text_segment marker = {tokenizer_token_text(m->tokenizer, id), true};
     struct encode_opts opts = {ENCODE_ADD_NO, ENCODE_ADD_NO, true};
     size_t before = list->n;
     int rc = tokenizer_encode(m->tokenizer, &marker, 1, opts, list, err);
     if (rc == OK && (list->n != before + 1 || list->ids[before] != id))
-        rc = fail(err, ERR_UNSUPPORTED, "the fill-in-the-middle token %d of this model cannot be written", id);
+        rc =
+            fail(err, ERR_UNSUPPORTED, "the fill-in-the-middle token %d of this model cannot be written", id);
     return rc;
 }
 
@@ -117,9 +121,9 @@ static int add_bos(const struct sluice_model *m, struct token_list *list, struct
     return tokenizer_encode(m->tokenizer, &nothing, 1, opts, list, err);
 }
 
-SLUICE_API int64_t sluice_tokenize_infill(const struct sluice_model *m, const char *prefix, size_t prefix_bytes,
-                                          const char *suffix, size_t suffix_bytes, int32_t *tokens,
-                                          size_t tokens_cap, struct sluice_error *error)
+SLUICE_API int64_t sluice_tokenize_infill(const struct sluice_model *m, const char *prefix,
+                                          size_t prefix_bytes, const char *suffix, size_t suffix_bytes,
+                                          int32_t *tokens, size_t tokens_cap, struct sluice_error *error)
 {
     struct err *err = face_err(error);
     struct token_list list;

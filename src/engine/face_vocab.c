@@ -20,7 +20,8 @@ static int add_flags(const struct gguf *g, struct vocab_def *def, struct err *er
         (rc = add_flag(g, "tokenizer.ggml.add_eos_token", &def->add_eos, err)) != OK ||
         (rc = add_flag(g, "tokenizer.ggml.add_sep_token", &def->add_sep, err)) != OK ||
         (rc = add_flag(g, "tokenizer.ggml.add_space_prefix", &def->add_space_prefix, err)) != OK ||
-        (rc = add_flag(g, "tokenizer.ggml.remove_extra_whitespaces", &def->remove_extra_whitespaces, err)) != OK ||
+        (rc = add_flag(g, "tokenizer.ggml.remove_extra_whitespaces", &def->remove_extra_whitespaces, err)) !=
+            OK ||
         (rc = add_flag(g, "tokenizer.ggml.normalizer.lowercase", &def->lowercase, err)) != OK)
         return rc;
     return add_flag(g, "tokenizer.ggml.normalizer.strip_accents", &def->strip_accents, err);
@@ -45,7 +46,8 @@ static int add_roles(const struct gguf *g, struct vocab_def *def, struct err *er
 static int check_length(const char *key, uint64_t n, size_t n_tokens, struct err *err)
 {
     if (n != n_tokens)
-        return fail(err, ERR_FORMAT, "%s has %llu entries for %zu tokens", key, (unsigned long long)n, n_tokens);
+        return fail(err, ERR_FORMAT, "%s has %llu entries for %zu tokens", key, (unsigned long long)n,
+                    n_tokens);
     return OK;
 }
 

@@ -116,13 +116,16 @@ struct tokenizer *fake_tokenizer(void)
     struct err err;
 
     for (int i = 0; i < FAKE_VOCAB; i++) {
-        kinds[i] = i < FAKE_BYTE ? (i == 0 ? TOKEN_UNKNOWN : TOKEN_CONTROL) : i < FAKE_WORDS ? TOKEN_BYTE : TOKEN_NORMAL;
+        kinds[i] = i < FAKE_BYTE    ? (i == 0 ? TOKEN_UNKNOWN : TOKEN_CONTROL)
+                   : i < FAKE_WORDS ? TOKEN_BYTE
+                                    : TOKEN_NORMAL;
         if (i < FAKE_BYTE)
             snprintf(names[i], sizeof names[i], "%s", i == 0 ? "<unk>" : i == 1 ? "<s>" : "</s>");
         else if (i < FAKE_WORDS)
             snprintf(names[i], sizeof names[i], "<0x%02X>", i - FAKE_BYTE);
         else
-            snprintf(names[i], sizeof names[i], "%c%c\xc3\xa4w", 'a' + (i - FAKE_WORDS) % 26, 'a' + (i - FAKE_WORDS) / 26);
+            snprintf(names[i], sizeof names[i], "%c%c\xc3\xa4w", 'a' + (i - FAKE_WORDS) % 26,
+                     'a' + (i - FAKE_WORDS) / 26);
         texts[i] = str_c(names[i]);
         scores[i] = (float)-i;
     }
@@ -227,8 +230,11 @@ void heard_event(void *user, struct sluice_stream *s, const struct sluice_event 
 void fake_solo(const struct fake_model *like, struct tokenizer *t, const struct sluice_request *rq,
                const int32_t *tokens, size_t n_tokens, struct heard *out)
 {
-    struct fake_model m = {.page_tokens = 16, .n_pages = 256, .n_ctx = like->n_ctx,
-                           .copy_distance = like->copy_distance, .end_pull = like->end_pull};
+    struct fake_model m = {.page_tokens = 16,
+                           .n_pages = 256,
+                           .n_ctx = like->n_ctx,
+                           .copy_distance = like->copy_distance,
+                           .end_pull = like->end_pull};
     struct sluice_request solo = *rq;
     struct err err;
 

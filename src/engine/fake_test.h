@@ -9,22 +9,22 @@
 
 struct fake_model {
     int32_t page_tokens, n_pages, rows_max, outputs_max, n_ctx;
-    int32_t copy_distance; /* > 0: the token that stood so far back is nearly certain */
-    double end_pull;       /* added to the logit of the end token */
+    int32_t copy_distance;   /* > 0: the token that stood so far back is nearly certain */
+    double end_pull;         /* added to the logit of the end token */
     int64_t step_ns, row_ns; /* > 0: how far a step moves the fake clock */
-    int fail_step; /* this step fails (counted from 1); 0: none */
+    int fail_step;           /* this step fails (counted from 1); 0: none */
     /* What it saw. */
     int n_steps;
-    bool is_corrupt; /* a row read a position that was never written */
+    bool is_corrupt;          /* a row read a position that was never written */
     int32_t longest_gap_rows; /* most rows in a step that also decoded */
     struct fake_cell *cells;
     float *logits;
 };
 
 #define FAKE_VOCAB 320
-#define FAKE_BOS 1
-#define FAKE_EOS 2
-#define FAKE_BYTE 3 /* token of byte b is FAKE_BYTE + b */
+#define FAKE_BOS   1
+#define FAKE_EOS   2
+#define FAKE_BYTE  3 /* token of byte b is FAKE_BYTE + b */
 #define FAKE_WORDS 259
 
 /* Zero fields get usual values. */

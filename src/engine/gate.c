@@ -1,8 +1,8 @@
 /* gate.c - Sleep until somebody says that there is something to do: a counter and a futex. */
 #include "engine/gate.h"
 
-#include <linux/futex.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <time.h>

@@ -168,8 +168,7 @@ static int32_t top_keys(struct pick *p, const float *x, int32_t n, int32_t k)
 
 /* ---- drawing from a short sorted list ---- */
 
-static int32_t draw_sorted(const uint64_t *keys, int32_t n, const struct pick_params *s,
-                           double unit)
+static int32_t draw_sorted(const uint64_t *keys, int32_t n, const struct pick_params *s, double unit)
 {
     float w[TOP_K_SORTED], max = key_value(keys[0]);
     float scale = s->is_temperature_last ? 1.0f : 1.0f / s->temperature;
@@ -256,8 +255,7 @@ static float float_of(uint32_t bits)
 
 /* Narrow [*low, *high) with mass(>= high) < wanted <= mass(>= low) by cuts at equal distances of
  * their bits (positive floats are ordered as their bits). */
-static void narrow(struct pick *p, int32_t n, double wanted, float *low, float *high,
-                   double *mass_high)
+static void narrow(struct pick *p, int32_t n, double wanted, float *low, float *high, double *mass_high)
 {
     for (int round = 0; round < NARROW_ROUNDS; round++) {
         float cut[LOGITS_CUTS];
@@ -354,8 +352,8 @@ static void cut_top_k(struct pick *p, float *x, int32_t n, int32_t k)
         x[key_id(p->keys[i])] = -INFINITY;
 }
 
-static int32_t draw_row(struct pick *p, float *x, int32_t n, float max,
-                        const struct pick_params *s, double unit)
+static int32_t draw_row(struct pick *p, float *x, int32_t n, float max, const struct pick_params *s,
+                        double unit)
 {
     float scale = s->is_temperature_last ? 1.0f : 1.0f / s->temperature;
     double total = p->ops->exp_sum(x, n, max, scale, p->e, p->block_sum);

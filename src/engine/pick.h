@@ -42,8 +42,7 @@ void pick_deinit(struct pick *p);
 
 /* The token, or PICK_NONE if no logit is a number above -inf.  `unit` is in [0, 1).
  * x[n] may be changed. */
-int32_t pick_token(struct pick *p, float *x, int32_t n, const struct pick_params *params,
-                   double unit);
+int32_t pick_token(struct pick *p, float *x, int32_t n, const struct pick_params *params, double unit);
 
 /* The k most likely tokens, best first; returns their number (fewer where logits are -inf). */
 int32_t pick_top(struct pick *p, const float *x, int32_t n, int32_t k, int32_t *ids);

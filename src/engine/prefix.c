@@ -93,8 +93,7 @@ static uint32_t bucket_of(const struct prefix *p, int32_t parent, const int32_t 
 
 static int32_t find_child(const struct prefix *p, int32_t parent, const int32_t *tokens)
 {
-    for (int32_t page = p->buckets[bucket_of(p, parent, tokens)]; page >= 0;
-         page = p->hash_next[page])
+    for (int32_t page = p->buckets[bucket_of(p, parent, tokens)]; page >= 0; page = p->hash_next[page])
         if (p->parent[page] == parent && !memcmp(node_tokens(p, page), tokens, tokens_bytes(p)))
             return page;
     return KV_NONE;
@@ -150,8 +149,8 @@ int prefix_init(struct prefix *p, struct kv *kv, struct err *err)
     p->heap_at = calloc(n, sizeof *p->heap_at);
     p->is_node = calloc(n, sizeof *p->is_node);
     p->buckets = calloc((size_t)p->n_buckets, sizeof *p->buckets);
-    if (!p->tokens || !p->parent || !p->n_children || !p->used || !p->hash_next || !p->heap ||
-        !p->heap_at || !p->is_node || !p->buckets) {
+    if (!p->tokens || !p->parent || !p->n_children || !p->used || !p->hash_next || !p->heap || !p->heap_at ||
+        !p->is_node || !p->buckets) {
         prefix_deinit(p);
         return fail(err, ERR_NOMEM, "no memory for the prefix tree of %d KV pages", kv->n_pages);
     }

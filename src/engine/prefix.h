@@ -19,14 +19,14 @@
 
 struct prefix {
     struct kv *kv;
-    int32_t *tokens;    /* [n_pages][page_tokens]: a node has the number of its page */
-    int32_t *parent;    /* page, or KV_NONE below the root */
+    int32_t *tokens; /* [n_pages][page_tokens]: a node has the number of its page */
+    int32_t *parent; /* page, or KV_NONE below the root */
     int32_t *n_children;
     uint64_t *used;     /* when it was last let go, by `clock` */
     int32_t *hash_next; /* chain of a hash bucket */
     int32_t *buckets;
-    int32_t *heap;      /* idle leaves, least recently used on top */
-    int32_t *heap_at;   /* place in the heap, -1: not there */
+    int32_t *heap;    /* idle leaves, least recently used on top */
+    int32_t *heap_at; /* place in the heap, -1: not there */
     bool *is_node;
     int32_t n_buckets; /* power of two */
     int32_t n_heap;

@@ -9,8 +9,7 @@
 
 #define BIAS_FORBIDS (-100.0f)
 
-int sample_work_init(struct sample_work *w, const struct logits_ops *ops, int32_t n_vocab,
-                     struct err *err)
+int sample_work_init(struct sample_work *w, const struct logits_ops *ops, int32_t n_vocab, struct err *err)
 {
     *w = (struct sample_work){0};
     int rc = pick_init(&w->pick, ops, n_vocab, err);
@@ -63,14 +62,13 @@ static int check_ranges(const struct sluice_sampling *s, struct err *err)
     return OK;
 }
 
-static int copy_bias(struct sampler *s, struct arena *arena, const struct sluice_sampling *o,
-                     int32_t n_vocab, struct err *err)
+static int copy_bias(struct sampler *s, struct arena *arena, const struct sluice_sampling *o, int32_t n_vocab,
+                     struct err *err)
 {
     if (o->n_logit_bias > SLUICE_LOGIT_BIAS_MAX)
-        return fail(err, ERR_ARG, "logit_bias has %zu entries; at most %d are possible",
-                    o->n_logit_bias, SLUICE_LOGIT_BIAS_MAX);
-    struct sluice_logit_bias *bias =
-        arena_new_array(arena, struct sluice_logit_bias, o->n_logit_bias + 1);
+        return fail(err, ERR_ARG, "logit_bias has %zu entries; at most %d are possible", o->n_logit_bias,
+                    SLUICE_LOGIT_BIAS_MAX);
+    struct sluice_logit_bias *bias = arena_new_array(arena, struct sluice_logit_bias, o->n_logit_bias + 1);
     if (!bias)
         return fail(err, ERR_NOMEM, "no memory for logit_bias");
     for (size_t i = 0; i < o->n_logit_bias; i++) {
@@ -86,8 +84,8 @@ static int copy_bias(struct sampler *s, struct arena *arena, const struct sluice
     return OK;
 }
 
-int sampler_init(struct sampler *s, struct arena *arena, const struct sluice_sampling *o,
-                 int32_t n_vocab, int64_t n_tokens_max, struct err *err)
+int sampler_init(struct sampler *s, struct arena *arena, const struct sluice_sampling *o, int32_t n_vocab,
+                 int64_t n_tokens_max, struct err *err)
 {
     int rc = check_ranges(o, err);
     if (rc != OK)
@@ -102,8 +100,8 @@ int sampler_init(struct sampler *s, struct arena *arena, const struct sluice_sam
         .repeat_last_n = o->repeat_last_n,
         .n_logprobs = o->logprobs,
     };
-    s->has_penalties = (o->repeat_penalty != 1 && o->repeat_last_n != 0) ||
-                       o->presence_penalty != 0 || o->frequency_penalty != 0;
+    s->has_penalties = (o->repeat_penalty != 1 && o->repeat_last_n != 0) || o->presence_penalty != 0 ||
+                       o->frequency_penalty != 0;
     if (s->has_penalties) {
         int64_t distinct = n_tokens_max < n_vocab ? n_tokens_max : n_vocab;
         if (seen_init(&s->seen, arena, (int32_t)(distinct > 0 ? distinct : 1)) != OK)
@@ -171,8 +169,8 @@ static void change_row(const struct sampler *s, struct sample_work *w, float *x,
 
 /* ---- choosing ---- */
 
-static void top_logprobs(struct sample_work *w, const float *x, int32_t n, int32_t n_top,
-                         double log_sum, struct sampled *out)
+static void top_logprobs(struct sample_work *w, const float *x, int32_t n, int32_t n_top, double log_sum,
+                         struct sampled *out)
 {
     int32_t ids[SLUICE_TOP_LOGPROBS_MAX];
     out->n_top = n_top > 0 ? pick_top(&w->pick, x, n, n_top, ids) : 0;
@@ -181,8 +179,7 @@ static void top_logprobs(struct sample_work *w, const float *x, int32_t n, int32
 }
 
 void sampler_choose(const struct sampler *s, struct sample_work *w, float *x, int32_t n_vocab,
-                    int64_t position, const int32_t *forbidden, size_t n_forbidden,
-                    struct sampled *out)
+                    int64_t position, const int32_t *forbidden, size_t n_forbidden, struct sampled *out)
 {
     double log_sum = 0;
     *out = (struct sampled){.token = PICK_NONE, .logprob = NAN};
@@ -198,8 +195,8 @@ void sampler_choose(const struct sampler *s, struct sample_work *w, float *x, in
         out->logprob = (float)((double)w->raw[out->token] - log_sum);
 }
 
-void sample_logprobs(struct sample_work *w, const float *x, int32_t n_vocab, int32_t token,
-                     int32_t n_top, struct sampled *out)
+void sample_logprobs(struct sample_work *w, const float *x, int32_t n_vocab, int32_t token, int32_t n_top,
+                     struct sampled *out)
 {
     double log_sum = pick_log_sum(&w->pick, x, n_vocab);
     *out = (struct sampled){.token = token, .logprob = (float)((double)x[token] - log_sum)};

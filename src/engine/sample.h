@@ -26,8 +26,7 @@ struct sample_work {
     uint32_t *allowed; /* bits of the constraint's mask */
 };
 
-int sample_work_init(struct sample_work *w, const struct logits_ops *ops, int32_t n_vocab,
-                     struct err *err);
+int sample_work_init(struct sample_work *w, const struct logits_ops *ops, int32_t n_vocab, struct err *err);
 void sample_work_deinit(struct sample_work *w);
 
 struct sampler {
@@ -40,7 +39,7 @@ struct sampler {
     struct seen seen; /* with has_penalties */
     const struct sluice_logit_bias *bias;
     size_t n_bias;
-    int32_t n_logprobs; /* negative: none */
+    int32_t n_logprobs;                   /* negative: none */
     struct engine_constraint *constraint; /* or NULL; borrowed */
 };
 
@@ -62,11 +61,10 @@ struct sampled {
 /* The token at `position` of the sequence.  x[n_vocab] is changed.  `forbidden`: tokens that must
  * not come now. */
 void sampler_choose(const struct sampler *s, struct sample_work *w, float *x, int32_t n_vocab,
-                    int64_t position, const int32_t *forbidden, size_t n_forbidden,
-                    struct sampled *out);
+                    int64_t position, const int32_t *forbidden, size_t n_forbidden, struct sampled *out);
 
 /* Log-probabilities of a row for a token that is known (prompt_logprobs). */
-void sample_logprobs(struct sample_work *w, const float *x, int32_t n_vocab, int32_t token,
-                     int32_t n_top, struct sampled *out);
+void sample_logprobs(struct sample_work *w, const float *x, int32_t n_vocab, int32_t token, int32_t n_top,
+                     struct sampled *out);
 
 #endif

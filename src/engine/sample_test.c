@@ -116,9 +116,17 @@ static void check_distribution(struct bench_row *b, struct pick_params s)
 TEST(filters_and_draws_follow_their_definition)
 {
     static const struct pick_params cases[] = {
-        {1, 0, 1, 0, false},       {0.7f, 0, 1, 0, false},    {1, 40, 1, 0, false},      {1, 0, 0.9f, 0, false},
-        {1, 0, 0.3f, 0, false},    {1, 0, 1, 0.05f, false},   {1.3f, 20, 0.8f, 0.02f, false},
-        {0.5f, 0, 0.9f, 0, true},  {2, 30, 0.9f, 0.01f, true}, {2, 0, 0.95f, 0.01f, true}, {1, 2000, 0.99f, 0, false},
+        {1, 0, 1, 0, false},
+        {0.7f, 0, 1, 0, false},
+        {1, 40, 1, 0, false},
+        {1, 0, 0.9f, 0, false},
+        {1, 0, 0.3f, 0, false},
+        {1, 0, 1, 0.05f, false},
+        {1.3f, 20, 0.8f, 0.02f, false},
+        {0.5f, 0, 0.9f, 0, true},
+        {2, 30, 0.9f, 0.01f, true},
+        {2, 0, 0.95f, 0.01f, true},
+        {1, 2000, 0.99f, 0, false},
         {1, 5, 0.999f, 0, false},
     };
     static const double spreads[] = {0.1, 1, 4};
@@ -339,8 +347,9 @@ TEST(the_draw_depends_on_seed_choice_and_position_only)
 
 TEST(values_out_of_range_are_refused_by_name)
 {
-    static const char *const names[] = {"temperature", "top_k",           "top_p",    "min_p", "repeat_penalty",
-                                        "presence_penalty", "frequency_penalty", "logprobs", "logit_bias"};
+    static const char *const names[] = {
+        "temperature",       "top_k",    "top_p",     "min_p", "repeat_penalty", "presence_penalty",
+        "frequency_penalty", "logprobs", "logit_bias"};
     struct sluice_logit_bias bias = {VOCAB, 1};
     for (int i = 0; i < 9; i++) {
         struct sluice_sampling o = usual();

@@ -5,7 +5,6 @@
 
 #include "engine/ensure.h"
 
-
 struct planner {
     struct sched_plan *plan;
     const struct sched_seq *seqs;
@@ -59,8 +58,7 @@ static void add_item(struct planner *p, int32_t seq, int32_t n_rows, int32_t n_d
     int64_t rows = n_rows + n_draft;
     bool is_last = n_rows == s->n_todo;
     ensure(p->plan->n_items < p->limits->batch_max && rows > 0);
-    p->plan->items[p->plan->n_items++] =
-        (struct sched_item){seq, n_rows, n_draft, !s->is_running};
+    p->plan->items[p->plan->n_items++] = (struct sched_item){seq, n_rows, n_draft, !s->is_running};
     p->step.n_rows += rows;
     p->step.n_logits += s->wants_all_logits ? rows : is_last ? 1 + n_draft : 0;
     p->step.n_keys += rows * s->n_ctx + rows * (rows + 1) / 2;
@@ -180,8 +178,7 @@ static bool has_room(const struct planner *p, const struct sched_seq *s, int32_t
 static bool yields_to(const struct planner *p, int32_t seq, const struct sched_seq *asking)
 {
     const struct sched_seq *s = &p->seqs[seq];
-    return s->is_running && !is_preempted(p, seq) &&
-           (s->priority > asking->priority || s->is_paused);
+    return s->is_running && !is_preempted(p, seq) && (s->priority > asking->priority || s->is_paused);
 }
 
 /* Push out, from the last in rank on, who must yield to the first that waits; nobody if even all
@@ -229,8 +226,12 @@ static bool try_admit(struct planner *p, int32_t seq, double *budget_us)
 void sched_plan_step(struct sched_plan *plan, const struct sched_seq *seqs, int32_t n_seqs,
                      const struct sched_limits *limits, const struct cost *cost)
 {
-    struct planner p = {.plan = plan, .seqs = seqs, .n_seqs = n_seqs, .limits = limits,
-                        .cost = cost, .available = limits->pages_available};
+    struct planner p = {.plan = plan,
+                        .seqs = seqs,
+                        .n_seqs = n_seqs,
+                        .limits = limits,
+                        .cost = cost,
+                        .available = limits->pages_available};
     double budget_us = limits->budget_us;
 
     plan->n_items = plan->n_preempt = 0;

@@ -29,36 +29,36 @@
 #include "engine/cost.h"
 
 #define SCHED_ROWS_EFFICIENT 64
-#define SCHED_IDLE_BUDGETS 10
-#define SCHED_BATCH_MAX 256 /* upper bound of batch_max */
+#define SCHED_IDLE_BUDGETS   10
+#define SCHED_BATCH_MAX      256 /* upper bound of batch_max */
 
 struct sched_seq {
-    int32_t priority;  /* 0 first */
-    bool is_running;   /* it holds pages */
-    bool is_paused;    /* running, but its reader is behind */
-    bool must_wait;    /* waiting, and better off so: what it needs is being computed by another */
-    int64_t n_ctx;     /* tokens in the cache; waiting: those the prefix tree would give */
-    int32_t n_todo;    /* known tokens that are not; at least 1 */
-    int32_t n_draft;   /* guesses behind them (decoding only) */
-    int32_t n_pages;   /* pages held; waiting: pages the prefix tree would give */
-    int32_t n_given;   /* running: pages that become available when it is preempted;
-                        * waiting: pages of n_pages that are available now, and would not be then */
+    int32_t priority;      /* 0 first */
+    bool is_running;       /* it holds pages */
+    bool is_paused;        /* running, but its reader is behind */
+    bool must_wait;        /* waiting, and better off so: what it needs is being computed by another */
+    int64_t n_ctx;         /* tokens in the cache; waiting: those the prefix tree would give */
+    int32_t n_todo;        /* known tokens that are not; at least 1 */
+    int32_t n_draft;       /* guesses behind them (decoding only) */
+    int32_t n_pages;       /* pages held; waiting: pages the prefix tree would give */
+    int32_t n_given;       /* running: pages that become available when it is preempted;
+                            * waiting: pages of n_pages that are available now, and would not be then */
     bool wants_all_logits; /* of every row, not only of the last */
 };
 
 struct sched_limits {
     int32_t page_tokens;
     int32_t pages_available;
-    int32_t batch_max; /* running sequences */
-    int32_t rows_max;  /* rows of one step; at least batch_max */
+    int32_t batch_max;   /* running sequences */
+    int32_t rows_max;    /* rows of one step; at least batch_max */
     int32_t outputs_max; /* of them, rows whose logits are wanted; at least batch_max */
     double budget_us;
 };
 
 struct sched_item {
-    int32_t seq;     /* index into the view */
-    int32_t n_rows;  /* tokens computed now, drafts not counted */
-    int32_t n_draft; /* drafts computed now */
+    int32_t seq;      /* index into the view */
+    int32_t n_rows;   /* tokens computed now, drafts not counted */
+    int32_t n_draft;  /* drafts computed now */
     bool is_admitted; /* was waiting */
 };
 

@@ -11,8 +11,12 @@ enum { SEQS = 24 };
 static struct sched_item items[SEQS];
 static int32_t preempted[SEQS];
 
-static const struct sched_limits usual = {
-    .page_tokens = 8, .pages_available = 100, .batch_max = 8, .rows_max = 256, .outputs_max = 64, .budget_us = 50000};
+static const struct sched_limits usual = {.page_tokens = 8,
+                                          .pages_available = 100,
+                                          .batch_max = 8,
+                                          .rows_max = 256,
+                                          .outputs_max = 64,
+                                          .budget_us = 50000};
 
 /* 20 ms, and 1 ms for each row above 16. */
 static double true_us(struct cost_step s)
@@ -41,8 +45,12 @@ static struct sched_plan plan_of(const struct sched_seq *seqs, int32_t n, struct
 
 static struct sched_seq running(int64_t n_ctx, int32_t n_todo)
 {
-    return (struct sched_seq){.priority = 1, .is_running = true, .n_ctx = n_ctx, .n_todo = n_todo,
-                              .n_pages = (int32_t)((n_ctx + 7) / 8), .n_given = (int32_t)((n_ctx + 7) / 8)};
+    return (struct sched_seq){.priority = 1,
+                              .is_running = true,
+                              .n_ctx = n_ctx,
+                              .n_todo = n_todo,
+                              .n_pages = (int32_t)((n_ctx + 7) / 8),
+                              .n_given = (int32_t)((n_ctx + 7) / 8)};
 }
 
 static struct sched_seq waiting(int32_t n_todo)
@@ -145,13 +153,17 @@ TEST(random_views_never_break_a_limit_and_always_make_progress)
     struct rng r = rng_seeded(3);
     for (int round = 0; round < 20000; round++) {
         struct sched_seq s[SEQS];
-        struct sched_limits l = {.page_tokens = 8, .pages_available = (int32_t)rng_below(&r, 60),
-                                 .batch_max = 1 + (int32_t)rng_below(&r, 8), .rows_max = 8 + (int32_t)rng_below(&r, 200),
-                                 .outputs_max = 8 + (int32_t)rng_below(&r, 20), .budget_us = 50000};
+        struct sched_limits l = {.page_tokens = 8,
+                                 .pages_available = (int32_t)rng_below(&r, 60),
+                                 .batch_max = 1 + (int32_t)rng_below(&r, 8),
+                                 .rows_max = 8 + (int32_t)rng_below(&r, 200),
+                                 .outputs_max = 8 + (int32_t)rng_below(&r, 20),
+                                 .budget_us = 50000};
         int32_t n = 1 + (int32_t)rng_below(&r, SEQS), n_running = 0, pages = l.pages_available, first = -1;
         for (int32_t i = 0; i < n; i++) {
             bool runs = n_running < l.batch_max && rng_below(&r, 2);
-            s[i] = runs ? running(1 + (int64_t)rng_below(&r, 60), 1) : waiting(1 + (int32_t)rng_below(&r, 90));
+            s[i] =
+                runs ? running(1 + (int64_t)rng_below(&r, 60), 1) : waiting(1 + (int32_t)rng_below(&r, 90));
             s[i].priority = i * 3 / n;
             if (runs && rng_below(&r, 3) == 0) { /* in the middle of its prompt: its pages are there */
                 s[i].n_todo = 2 + (int32_t)rng_below(&r, 50);
@@ -182,7 +194,9 @@ TEST(random_views_never_break_a_limit_and_always_make_progress)
             available -= need > 0 ? (int32_t)need : 0;
             batch += !q->is_running;
             rows += it->n_rows + it->n_draft;
-            outputs += q->wants_all_logits ? it->n_rows + it->n_draft : it->n_rows == q->n_todo ? 1 + it->n_draft : 0;
+            outputs += q->wants_all_logits       ? it->n_rows + it->n_draft
+                       : it->n_rows == q->n_todo ? 1 + it->n_draft
+                                                 : 0;
         }
         CHECK(available >= 0);
         CHECK(batch <= l.batch_max);

@@ -20,7 +20,7 @@ struct seen_token {
 struct seen {
     struct seen_token *tokens; /* in order of first occurrence */
     int32_t n_tokens, tokens_cap;
-    int32_t *slots; /* index into tokens, or -1 */
+    int32_t *slots;   /* index into tokens, or -1 */
     uint32_t n_slots; /* power of two, at least twice tokens_cap */
 };
 

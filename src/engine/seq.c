@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/rand.h"
 
-#define SEQ_BYTES_MAX ((size_t)256 << 20)
+#define SEQ_BYTES_MAX       ((size_t)256 << 20)
 #define SEQ_STOP_TOKENS_MAX 1024
 
 static int out_of_memory(struct err *err)
@@ -44,8 +44,8 @@ static int copy_tokens(struct seq *s, const struct seq_limits *l, const struct s
     s->n_prompt = s->n_tokens = (int64_t)n_tokens;
     s->tokens_max = wanted < most ? wanted : most;
     s->tokens = arena_new_array(&s->arena, int32_t, (size_t)s->tokens_max + 1);
-    s->pages = arena_new_array(&s->arena, int32_t,
-                               (size_t)((s->tokens_max + SEQ_DRAFT_MAX) / l->page_tokens) + 2);
+    s->pages =
+        arena_new_array(&s->arena, int32_t, (size_t)((s->tokens_max + SEQ_DRAFT_MAX) / l->page_tokens) + 2);
     if (!s->tokens || !s->pages)
         return out_of_memory(err);
     for (size_t i = 0; i < n_tokens; i++) {

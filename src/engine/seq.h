@@ -66,7 +66,7 @@ struct seq_limits {
     const struct tokenizer *tokenizer;
     size_t token_bytes_max;
     int32_t n_vocab;
-    int32_t n_ctx; /* tokens of one sequence */
+    int32_t n_ctx;     /* tokens of one sequence */
     int64_t kv_tokens; /* tokens that all pages hold */
     int32_t page_tokens;
     bool use_prefix;
@@ -75,8 +75,7 @@ struct seq_limits {
 /* A sequence for `rq`, whose prompt is tokens[n_tokens]; nothing of either is kept.  Errors as
  * sluice_submit says. */
 int seq_create(struct seq **out, const struct seq_limits *limits, struct stream_home *home,
-               const struct sluice_request *rq, const int32_t *tokens, size_t n_tokens,
-               struct err *err);
+               const struct sluice_request *rq, const int32_t *tokens, size_t n_tokens, struct err *err);
 /* Lets the stream go.  Pages must have been released. */
 void seq_free(struct seq *s);
 

@@ -3,12 +3,12 @@
 
 #include "engine/sched.h"
 
-#define NGRAM_MAX    8    /* a longer agreement tells nothing more */
-#define NGRAM_MIN    2
-#define LUCK_RATE    0.1  /* how fast luck follows what happens */
-#define TRIES_FIRST  16   /* guesses before luck is believed */
-#define TRY_AGAIN    64   /* where guessing does not pay: once in so many tokens */
-#define TRY_GUESSES  2
+#define NGRAM_MAX   8 /* a longer agreement tells nothing more */
+#define NGRAM_MIN   2
+#define LUCK_RATE   0.1 /* how fast luck follows what happens */
+#define TRIES_FIRST 16  /* guesses before luck is believed */
+#define TRY_AGAIN   64  /* where guessing does not pay: once in so many tokens */
+#define TRY_GUESSES 2
 
 int32_t spec_lookup(const int32_t *tokens, int64_t n, int32_t *draft, int32_t draft_max)
 {
@@ -37,8 +37,8 @@ int32_t spec_lookup(const int32_t *tokens, int64_t n, int32_t *draft, int32_t dr
     return n_draft;
 }
 
-int32_t spec_worth(const struct cost *cost, struct cost_step base, int32_t n_streams, double luck, double guess_us,
-                   int32_t most)
+int32_t spec_worth(const struct cost *cost, struct cost_step base, int32_t n_streams, double luck,
+                   double guess_us, int32_t most)
 {
     double best_rate = (double)n_streams / cost_predict_us(cost, base), right = 0, all_right = 1;
     int32_t best = 0;
@@ -61,8 +61,8 @@ void spec_learn(struct seq *s, bool is_right)
     s->draft_luck += LUCK_RATE * (is_right - s->draft_luck);
 }
 
-static int32_t guesses_for(const struct cost *cost, const struct seq *s, struct cost_step base, int32_t n_streams,
-                           double guess_us, int32_t draft_max)
+static int32_t guesses_for(const struct cost *cost, const struct seq *s, struct cost_step base,
+                           int32_t n_streams, double guess_us, int32_t draft_max)
 {
     int64_t room = s->tokens_max - s->n_tokens - 1; /* the last token needs no successor */
     int32_t most = room < draft_max ? (int32_t)room : draft_max;
@@ -77,7 +77,8 @@ static int32_t guesses_for(const struct cost *cost, const struct seq *s, struct 
     return 0;
 }
 
-void spec_draft(struct spec_model *model, const struct cost *cost, struct seq **seqs, int32_t n, int32_t draft_max)
+void spec_draft(struct spec_model *model, const struct cost *cost, struct seq **seqs, int32_t n,
+                int32_t draft_max)
 {
     int32_t wanted[SCHED_BATCH_MAX];
     double guess_us = model ? spec_model_round_us(model) : 0;

@@ -28,8 +28,8 @@ int32_t spec_lookup(const int32_t *tokens, int64_t n, int32_t *draft, int32_t dr
 /* How many of `most` guesses of one sequence pay in a step of `base`, in which n_streams
  * sequences get a token each anyway.  `luck` is the share of guesses that are right;
  * guess_us what making one costs. */
-int32_t spec_worth(const struct cost *cost, struct cost_step base, int32_t n_streams, double luck, double guess_us,
-                   int32_t most);
+int32_t spec_worth(const struct cost *cost, struct cost_step base, int32_t n_streams, double luck,
+                   double guess_us, int32_t most);
 
 /* A guess was checked. */
 void spec_learn(struct seq *s, bool is_right);
@@ -53,6 +53,7 @@ double spec_model_round_us(const struct spec_model *m);
 /* ---- all together ---- */
 
 /* Set draft and n_draft of the decoding sequences seqs[n].  `model` may be NULL. */
-void spec_draft(struct spec_model *model, const struct cost *cost, struct seq **seqs, int32_t n, int32_t draft_max);
+void spec_draft(struct spec_model *model, const struct cost *cost, struct seq **seqs, int32_t n,
+                int32_t draft_max);
 
 #endif

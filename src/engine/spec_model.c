@@ -12,7 +12,7 @@
 #include "engine/sched.h"
 #include "engine/spec.h"
 
-#define READ_ROWS  64  /* rows of text that are read beside a step: a new prompt must not stop the others */
+#define READ_ROWS  64 /* rows of text that are read beside a step: a new prompt must not stop the others */
 #define ROUND_RATE 0.2
 
 struct slot {
@@ -131,8 +131,8 @@ static bool reserve(struct spec_model *m, struct slot *slot, int64_t n_tokens)
 }
 
 /* One token row of a slot joins the batch. */
-static void add_row(struct spec_model *m, struct model_batch *b, struct slot *slot, int32_t token, uint32_t seq,
-                    bool is_wanted)
+static void add_row(struct spec_model *m, struct model_batch *b, struct slot *slot, int32_t token,
+                    uint32_t seq, bool is_wanted)
 {
     slot->tokens[slot->n_read] = token;
     m->rows[b->n_rows++] = (struct model_row){token, (uint32_t)slot->n_read++, seq,
@@ -148,7 +148,8 @@ struct member {
 
 /* Read what is new of a member's text, at most `room` rows.  True: all but nothing is left, and the last
  * row tells about the next token. */
-static bool add_text(struct spec_model *m, struct model_batch *b, struct member *p, uint32_t idx, int32_t room)
+static bool add_text(struct spec_model *m, struct model_batch *b, struct member *p, uint32_t idx,
+                     int32_t room)
 {
     int64_t end = p->seq->n_tokens, begin = p->slot->n_read;
     int64_t n = end - begin < room ? end - begin : room;
@@ -200,8 +201,7 @@ static int32_t next_round(struct spec_model *m, struct member *p, int32_t n, boo
     *is_ok = m->c.step(m->c.self, &b, NULL) == OK;
     for (int32_t i = 0; *is_ok && i < n; i++) {
         struct pick_params greedy = {0, 0, 1, 0, false};
-        int32_t token =
-            pick_token(&m->pick, m->c.logits(m->c.self, (uint32_t)i), m->c.n_vocab, &greedy, 0);
+        int32_t token = pick_token(&m->pick, m->c.logits(m->c.self, (uint32_t)i), m->c.n_vocab, &greedy, 0);
         if (token == PICK_NONE)
             continue;
         p[i].seq->draft[p[i].seq->n_draft++] = token;

@@ -14,8 +14,11 @@
 
 static struct sluice_event new_event(enum sluice_event_kind kind)
 {
-    return (struct sluice_event){
-        .struct_bytes = sizeof(struct sluice_event), .kind = kind, .text = "", .stop_idx = -1, .stop_token = -1};
+    return (struct sluice_event){.struct_bytes = sizeof(struct sluice_event),
+                                 .kind = kind,
+                                 .text = "",
+                                 .stop_idx = -1,
+                                 .stop_token = -1};
 }
 
 static void tell_start(struct seq *s)
@@ -313,7 +316,8 @@ static void tell_prompt_tokens(struct seq *s, int32_t n)
     for (int32_t i = 0; i < n; i++) {
         struct sampled *p = &s->prompt_logprobs[i];
         struct str bytes = emit_token_text(s->emit.tokenizer, p->token, true);
-        tokens[i] = (struct sluice_token){p->token, p->logprob, bytes.n ? bytes.p : "", bytes.n, p->top, (size_t)p->n_top};
+        tokens[i] = (struct sluice_token){p->token, p->logprob, bytes.n ? bytes.p : "",
+                                          bytes.n,  p->top,     (size_t)p->n_top};
     }
     ev.tokens = tokens;
     ev.n_tokens = (size_t)n;
@@ -394,8 +398,8 @@ static void sample_tokens(struct engine *e, struct seq *s, int32_t n_draft, uint
     for (int32_t j = 0; j <= n_draft; j++) {
         struct sampled sampled;
         bool is_too_short = seq_n_answer(s) < s->min_tokens;
-        sampler_choose(&s->sampler, &e->work, c->logits(c->self, out + (uint32_t)j), e->limits.n_vocab, s->n_tokens,
-                       s->ends, is_too_short ? s->n_ends : 0, &sampled);
+        sampler_choose(&s->sampler, &e->work, c->logits(c->self, out + (uint32_t)j), e->limits.n_vocab,
+                       s->n_tokens, s->ends, is_too_short ? s->n_ends : 0, &sampled);
         if (sampled.token == PICK_NONE) {
             fail_sampling(e, s);
             return;

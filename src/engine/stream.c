@@ -59,8 +59,8 @@ void stream_home_enter(struct stream_home *home)
     atomic_store(&home->engine_thread, &here);
 }
 
-struct sluice_stream *stream_create(struct stream_home *home, const struct sluice_request *rq, size_t step_text_bytes,
-                                    size_t extra_bytes)
+struct sluice_stream *stream_create(struct stream_home *home, const struct sluice_request *rq,
+                                    size_t step_text_bytes, size_t extra_bytes)
 {
     struct sluice_stream *s = calloc(1, sizeof *s);
     if (!s)

@@ -61,8 +61,8 @@ void stream_home_enter(struct stream_home *home);
 
 /* For a request whose steps say at most step_text_bytes of text each; extra_bytes of ring are for
  * prompt log-probabilities.  NULL without memory. */
-struct sluice_stream *stream_create(struct stream_home *home, const struct sluice_request *rq, size_t step_text_bytes,
-                                    size_t extra_bytes);
+struct sluice_stream *stream_create(struct stream_home *home, const struct sluice_request *rq,
+                                    size_t step_text_bytes, size_t extra_bytes);
 void stream_release(struct sluice_stream *s); /* one owner lets go */
 
 /* Engine thread.  The event's text and tokens are borrowed. */

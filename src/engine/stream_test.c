@@ -38,7 +38,8 @@ static void *send_many(void *arg)
         struct sluice_token token = {.id = i, .bytes = "x", .n_bytes = 1, .top = top, .n_top = 2};
         size_t n = rng_below(&r, sizeof text);
         memset(text, 'a' + i % 26, n);
-        struct sluice_event ev = {.kind = SLUICE_EVENT_TEXT, .text = text, .text_bytes = n, .tokens = &token, .n_tokens = 1};
+        struct sluice_event ev = {
+            .kind = SLUICE_EVENT_TEXT, .text = text, .text_bytes = n, .tokens = &token, .n_tokens = 1};
         for (;;) {
             uint32_t ticket = gate_ticket(&p->home->work);
             if (stream_has_room(p->s))

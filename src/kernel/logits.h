@@ -23,12 +23,11 @@ struct logits_ops {
 
     /* e[i] = exp((x[i] - max) * scale), exactly 0 below about e^-86; block_sum[b] = the sum of each
      * block; returns the sum of all.  x[i] <= max, scale > 0. */
-    double (*exp_sum)(const float *x, int32_t n, float max, float scale, float *e,
-                      double *block_sum);
+    double (*exp_sum)(const float *x, int32_t n, float max, float scale, float *e, double *block_sum);
 
     /* mass[j] = sum of the e[i] >= cut[j], and count[j] their number. */
-    void (*mass_above)(const float *e, int32_t n, const float cut[LOGITS_CUTS],
-                       double mass[LOGITS_CUTS], int32_t count[LOGITS_CUTS]);
+    void (*mass_above)(const float *e, int32_t n, const float cut[LOGITS_CUTS], double mass[LOGITS_CUTS],
+                       int32_t count[LOGITS_CUTS]);
 
     /* block_sum[b] = sum of the e[i] >= cut of each block; returns the sum of all. */
     double (*block_mass)(const float *e, int32_t n, float cut, double *block_sum);

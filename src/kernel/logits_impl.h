@@ -79,8 +79,7 @@ static inline double lanes_sum(const vec s[VECS])
 }
 
 /* A block that ends before LOGITS_BLOCK elements, filled up. */
-static inline const float *whole_block(const float *x, int32_t n, float fill,
-                                       float room[LOGITS_BLOCK])
+static inline const float *whole_block(const float *x, int32_t n, float fill, float room[LOGITS_BLOCK])
 {
     if (n >= LOGITS_BLOCK)
         return x;
@@ -94,8 +93,7 @@ static float ops_block_max(const float *x, int32_t n, float *block_max)
     float all = -INFINITY, room[LOGITS_BLOCK];
 
     for (int32_t b = 0; b * LOGITS_BLOCK < n; b++) {
-        const float *p =
-            whole_block(x + b * LOGITS_BLOCK, n - b * LOGITS_BLOCK, -INFINITY, room);
+        const float *p = whole_block(x + b * LOGITS_BLOCK, n - b * LOGITS_BLOCK, -INFINITY, room);
         vec m = vec_of(-INFINITY);
         for (int i = 0; i < LOGITS_BLOCK; i += W)
             m = vec_max(vec_load(p + i), m);
@@ -111,8 +109,7 @@ static float ops_block_max(const float *x, int32_t n, float *block_max)
     return all;
 }
 
-static double ops_exp_sum(const float *x, int32_t n, float max, float scale, float *e,
-                          double *block_sum)
+static double ops_exp_sum(const float *x, int32_t n, float max, float scale, float *e, double *block_sum)
 {
     double all = 0;
     float room[LOGITS_BLOCK], last[LOGITS_BLOCK];
@@ -136,8 +133,8 @@ static double ops_exp_sum(const float *x, int32_t n, float max, float scale, flo
     return all;
 }
 
-static void ops_mass_above(const float *e, int32_t n, const float cut[LOGITS_CUTS],
-                           double mass[LOGITS_CUTS], int32_t count[LOGITS_CUTS])
+static void ops_mass_above(const float *e, int32_t n, const float cut[LOGITS_CUTS], double mass[LOGITS_CUTS],
+                           int32_t count[LOGITS_CUTS])
 {
     float room[LOGITS_BLOCK];
     ivec k[LOGITS_CUTS] = {0};
