@@ -200,6 +200,7 @@ int cmd_bench(struct args *a)
     sluice_bench_options_init(&b, sizeof b);
     sluice_model_options_init(&mo, sizeof mo);
     sluice_context_options_init(&co, sizeof co);
+    co.draft_max = -1; /* what the weights can do: guessed tokens would count as speed of the machine */
     while (args_next(a)) {
         int64_t v = 0;
         int status;
