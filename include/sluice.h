@@ -99,10 +99,6 @@ SLUICE_API void sluice_free(void *p);
 
 struct sluice_model;
 
-/* Called while something long runs, from the calling thread; `done` goes up to `total`.
- * Return false to stop: the call then returns SLUICE_ERR_CANCELLED. */
-typedef bool sluice_progress_fn(void *user, uint64_t done, uint64_t total);
-
 struct sluice_model_options {
     size_t struct_bytes;
     int threads;       /* computing threads, the engine thread included; 0: what affinity and cgroup allow */
@@ -114,10 +110,8 @@ struct sluice_model_options {
     uint64_t kv_bytes; /* memory of the KV pool, shared by all sequences; 0: room for four
                         * sequences of full length, but at most 1 GiB (more if one needs it) and a
                         * quarter of the memory that is free */
-    const char *kv_type;          /* "f16" (default), "bf16", "q8_0" */
-    int32_t max_batch;            /* sequences computed together; 0: 32, at most 256 */
-    sluice_progress_fn *progress; /* may be NULL */
-    void *progress_user;
+    const char *kv_type; /* "f16" (default), "bf16", "q8_0" */
+    int32_t max_batch;   /* sequences computed together; 0: 32, at most 256 */
 };
 SLUICE_API void sluice_model_options_init(struct sluice_model_options *o, size_t struct_bytes);
 
@@ -453,6 +447,10 @@ SLUICE_API int sluice_chat_parser_feed(struct sluice_chat_parser *parser, const 
 SLUICE_API void sluice_chat_parser_free(struct sluice_chat_parser *parser);
 
 /* ---- files --------------------------------------------------------------------------------- */
+
+/* Called while something long runs, from the calling thread; `done` goes up to `total`.
+ * Return false to stop: the call then returns SLUICE_ERR_CANCELLED. */
+typedef bool sluice_progress_fn(void *user, uint64_t done, uint64_t total);
 
 struct sluice_file_options {
     size_t struct_bytes;

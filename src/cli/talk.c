@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 struct talk {
     const struct talk_options *o;
@@ -21,14 +20,7 @@ static int open_local(struct talk *t, const char *name)
 {
     struct sluice_model_options mo = t->o->model;
     struct sluice_error err = {0};
-    struct progress p;
-    progress_begin(&p, "loading");
-    if (isatty(STDERR_FILENO)) {
-        mo.progress = progress_step;
-        mo.progress_user = &p;
-    }
     int rc = cli_open_model(name, &mo, &t->model);
-    progress_end(&p);
     if (rc == EXIT_OK && sluice_context_create(t->model, NULL, &t->ctx, &err) != SLUICE_OK)
         rc = cli_fail(EXIT_FAIL, "%s", err.text);
     return rc;
