@@ -31,10 +31,10 @@
 #include <immintrin.h>
 #endif
 
-#define GATE_OPEN (1ull << 15)
-#define GATE_INSIDE (GATE_OPEN - 1)
-#define GATE_GENERATION 16 /* shift */
-#define LINE 128           /* two cache lines: neighbours are prefetched in pairs */
+#define GATE_OPEN       (1ull << 15)
+#define GATE_INSIDE     (GATE_OPEN - 1)
+#define GATE_GENERATION 16  /* shift */
+#define LINE            128 /* two cache lines: neighbours are prefetched in pairs */
 
 struct range {
     _Alignas(LINE) _Atomic uint64_t span; /* lo << 32 | hi */

@@ -5,10 +5,10 @@
  * workers spin for at most TEAM_SPIN_US, then sleep on a futex, so that a leased team starts a
  * loop within a microsecond and an idle team costs nothing.
  *
- * A loop of n items is cut into equal ranges, one per worker, in order of the items; a worker that has finished its own
- * takes items from the end of the range of another, so that a worker that the system has taken
- * off its core does not hold up all others.  Which worker computes an item is therefore not
- * fixed: an item must write only its own outputs and must not depend on other items.
+ * A loop of n items is cut into equal ranges, one per worker, in order of the items; a worker that has
+ * finished its own takes items from the end of the range of another, so that a worker that the system has
+ * taken off its core does not hold up all others.  Which worker computes an item is therefore not fixed: an
+ * item must write only its own outputs and must not depend on other items.
  *
  * Every worker computes with the same floating-point state: round to nearest, no flush to zero,
  * all exceptions masked.  team_lease sets it for the caller and team_release restores it. */
@@ -18,7 +18,7 @@
 #include "base/err.h"
 
 #define TEAM_THREADS_MAX 256
-#define TEAM_SPIN_US 20
+#define TEAM_SPIN_US     20
 
 struct team;
 

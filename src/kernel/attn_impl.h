@@ -141,7 +141,7 @@ VEC void attend(enum kern_kv kv, int nq, struct kern_attn *a)
 
 #if defined(__AVX2__) /* the number of queries is a constant, so that the sums live in registers */
 #define ATTEND(NAME, KV)                                                                                     \
-    static __attribute__((NO_SANITIZE)) void NAME(struct kern_attn *a)                                                             \
+    static __attribute__((NO_SANITIZE)) void NAME(struct kern_attn *a)                                       \
     {                                                                                                        \
         switch (a->n_queries) {                                                                              \
         case 1: attend(KV, 1, a); break;                                                                     \
@@ -155,7 +155,7 @@ VEC void attend(enum kern_kv kv, int nq, struct kern_attn *a)
     }
 #else
 #define ATTEND(NAME, KV)                                                                                     \
-    static __attribute__((NO_SANITIZE)) void NAME(struct kern_attn *a)                                                             \
+    static __attribute__((NO_SANITIZE)) void NAME(struct kern_attn *a)                                       \
     {                                                                                                        \
         attend(KV, a->n_queries, a);                                                                         \
     }
@@ -171,7 +171,8 @@ static float exp2_one(float x)
     return t[0];
 }
 
-static void attend_merge(struct kern_attn_state *s, float *out, float max, float sum, const float *part, int n)
+static void attend_merge(struct kern_attn_state *s, float *out, float max, float sum, const float *part,
+                         int n)
 {
     if (sum == 0)
         return;

@@ -110,7 +110,8 @@ int kern_choose(const struct kern_ops **ops, const char *name, struct err *err)
             break;
     }
     list_possible(possible, sizeof possible);
-    return fail(err, ERR_UNSUPPORTED, "instruction-set level '%s' is not possible on this machine; possible are: %s",
+    return fail(err, ERR_UNSUPPORTED,
+                "instruction-set level '%s' is not possible on this machine; possible are: %s",
                 name ? name : "auto", possible);
 }
 

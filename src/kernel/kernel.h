@@ -1,8 +1,8 @@
 /* kernel.h - The arithmetic of one instruction-set level, chosen once.
  *
  * A level is a table of functions.  Everything but `name` and speed is the same in all levels:
- * matrix products agree bit for bit with the reference dot products of quant.h, and the vector functions below with
- * their formulas (vec_impl.h and attn_impl.h are compiled once per level).
+ * matrix products agree bit for bit with the reference dot products of quant.h, and the vector functions
+ * below with their formulas (vec_impl.h and attn_impl.h are compiled once per level).
  *
  * MATRICES are packed at load into strips of 32 output rows (pack.h).  A strip function computes 32
  * outputs for any number of activation rows; the result of a row does not depend on the others.
@@ -27,7 +27,7 @@ enum kern_level { KERN_REF, KERN_AVX2, KERN_AVX512, KERN_LEVELS_END };
 struct kern_act32 {
     int8_t q[32];
     float d;
-    int32_t neg;     /* minus the sum of q */
+    int32_t neg;      /* minus the sum of q */
     int32_t neg16[2]; /* the same of each half */
 };
 
@@ -60,9 +60,9 @@ typedef void kern_strip(const void *strip, int n_blocks, const struct kern_row *
  * Both tiles have kern_kv_tile_bytes bytes. */
 enum kern_kv { KERN_KV_F16, KERN_KV_BF16, KERN_KV_Q8_0, KERN_KV_END };
 
-#define KERN_KV_TILE 16      /* tokens of a tile */
-#define KERN_SEGMENT 512     /* keys of a segment of attention */
-#define KERN_QUERIES 6       /* queries that share one pass over the keys */
+#define KERN_KV_TILE 16  /* tokens of a tile */
+#define KERN_SEGMENT 512 /* keys of a segment of attention */
+#define KERN_QUERIES 6   /* queries that share one pass over the keys */
 
 /* Attention of up to KERN_QUERIES queries over one segment.  For query i, n_keys[i] keys count (0
  * gives max -inf, sum 0, out 0):
@@ -71,17 +71,17 @@ enum kern_kv { KERN_KV_F16, KERN_KV_BF16, KERN_KV_Q8_0, KERN_KV_END };
  * Queries are already scaled by log2(e) / sqrt(head_dim). */
 struct kern_attn {
     int n_queries;
-    int head_dim;                /* multiple of 16; of 32 for KERN_KV_Q8_0 */
+    int head_dim; /* multiple of 16; of 32 for KERN_KV_Q8_0 */
     const float *q[KERN_QUERIES];
-    int n_keys[KERN_QUERIES];    /* at most KERN_SEGMENT */
+    int n_keys[KERN_QUERIES]; /* at most KERN_SEGMENT */
     const uint8_t *k_tiles[KERN_SEGMENT / KERN_KV_TILE];
     const uint8_t *v_tiles[KERN_SEGMENT / KERN_KV_TILE];
-    float *out[KERN_QUERIES];    /* [head_dim] each */
+    float *out[KERN_QUERIES]; /* [head_dim] each */
     float max[KERN_QUERIES], sum[KERN_QUERIES];
-    bool fetch;                  /* values are not in the caches yet: fetch them early */
-    int n_next;                  /* tiles of keys of the next segment to be fetched meanwhile */
+    bool fetch; /* values are not in the caches yet: fetch them early */
+    int n_next; /* tiles of keys of the next segment to be fetched meanwhile */
     const uint8_t *next_k_tiles[KERN_SEGMENT / KERN_KV_TILE];
-    float *scores;               /* scratch: KERN_QUERIES * KERN_SEGMENT floats, 64-byte aligned */
+    float *scores; /* scratch: KERN_QUERIES * KERN_SEGMENT floats, 64-byte aligned */
 };
 
 /* A running result of attention over segments in ascending order. */
@@ -103,10 +103,11 @@ struct kern_ops {
     /* y = w x / sqrt(mean(x^2) + eps); sum of squares in 16 lanes by index, then pairwise.
      * w may be NULL (all ones).  y may be x. */
     void (*rmsnorm)(float *y, const float *x, const float *w, int n, float eps);
-    void (*add)(float *y, const float *x, int n);                  /* y += x */
-    void (*scale)(float *y, const float *x, float a, int n);       /* y = a x */
-    void (*axpy)(float *y, float a, const float *x, int n);        /* y = fma(a, x, y) */
-    void (*silu_mul)(float *y, const float *gate, const float *up, int n); /* y = gate / (1 + exp(-gate)) * up */
+    void (*add)(float *y, const float *x, int n);            /* y += x */
+    void (*scale)(float *y, const float *x, float a, int n); /* y = a x */
+    void (*axpy)(float *y, float a, const float *x, int n);  /* y = fma(a, x, y) */
+    void (*silu_mul)(float *y, const float *gate, const float *up,
+                     int n); /* y = gate / (1 + exp(-gate)) * up */
     /* p = exp(x - max), returns the sum of p in 16 lanes, then pairwise. */
     float (*softmax_exp)(float *p, const float *x, int n);
 
@@ -116,8 +117,8 @@ struct kern_ops {
 
     /* Store key k[n] and value v[n] as token `slot` of two tiles: nearest even; f16 saturates at
      * +-65504, so that a stored value is never infinite. */
-    void (*kv_put)(enum kern_kv kv, uint8_t *k_tile, uint8_t *v_tile, int slot, const float *k, const float *v,
-                   int n);
+    void (*kv_put)(enum kern_kv kv, uint8_t *k_tile, uint8_t *v_tile, int slot, const float *k,
+                   const float *v, int n);
     void (*attn[KERN_KV_END])(struct kern_attn *a);
     /* Merge a segment into a state: out [n] += scaled, exactly the same for the first one. */
     void (*attn_merge)(struct kern_attn_state *s, float *out, float max, float sum, const float *part, int n);

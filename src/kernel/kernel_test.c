@@ -43,7 +43,8 @@ static void fill(float *x, int n, enum input kind, struct rng *r)
 
 /* Rows of a weight type: quantised numbers, or (for the fast levels must take any) random bytes
  * with finite scales. */
-static void fill_weights(enum quant_type type, uint8_t *w, int n_rows, int n_in, enum input kind, struct rng *r)
+static void fill_weights(enum quant_type type, uint8_t *w, int n_rows, int n_in, enum input kind,
+                         struct rng *r)
 {
     const struct quant_info *info = quant_info(type);
     uint64_t row_bytes = 0;
@@ -81,7 +82,8 @@ struct product {
 };
 
 /* y[n_rows][n_out rounded up to strips] */
-static void compute(const struct kern_ops *ops, const struct product *p, const uint8_t *w, const float *x, float *y)
+static void compute(const struct kern_ops *ops, const struct product *p, const uint8_t *w, const float *x,
+                    float *y)
 {
     uint64_t row_bytes = 0;
     enum quant_act act = quant_info(p->type)->act;
@@ -89,11 +91,13 @@ static void compute(const struct kern_ops *ops, const struct product *p, const u
     size_t strip_bytes = ops->packed ? pack_strip_bytes(p->type, (uint64_t)p->n_in) : KERN_STRIP * row_bytes;
     size_t act_bytes = (kern_act_bytes(ops, act, p->n_in) + 63) / 64 * 64;
     int n_strips = (p->n_out + KERN_STRIP - 1) / KERN_STRIP;
-    uint8_t *strip = aligned_alloc(64, (strip_bytes + 63) / 64 * 64), *acts = aligned_alloc(64, act_bytes * (size_t)p->n_rows);
+    uint8_t *strip = aligned_alloc(64, (strip_bytes + 63) / 64 * 64),
+            *acts = aligned_alloc(64, act_bytes * (size_t)p->n_rows);
     struct kern_row rows[64];
     for (int i = 0; i < p->n_rows; i++) {
         ops->quantize(act, acts + (size_t)i * act_bytes, x + (size_t)i * (size_t)p->n_in, p->n_in);
-        rows[i] = (struct kern_row){acts + (size_t)i * act_bytes, y + (size_t)i * (size_t)n_strips * KERN_STRIP};
+        rows[i] =
+            (struct kern_row){acts + (size_t)i * act_bytes, y + (size_t)i * (size_t)n_strips * KERN_STRIP};
     }
     for (int s = 0; s < n_strips; s++) {
         int n = p->n_out - s * KERN_STRIP < KERN_STRIP ? p->n_out - s * KERN_STRIP : KERN_STRIP;
@@ -115,20 +119,23 @@ static void check_product(const struct kern_ops *ref, const struct kern_ops *ops
 {
     uint64_t row_bytes = 0;
     quant_row_bytes(p->type, (uint64_t)p->n_in, &row_bytes);
-    size_t width = (size_t)(p->n_out + KERN_STRIP - 1) / KERN_STRIP * KERN_STRIP, n = width * (size_t)p->n_rows;
+    size_t width = (size_t)(p->n_out + KERN_STRIP - 1) / KERN_STRIP * KERN_STRIP,
+           n = width * (size_t)p->n_rows;
     uint8_t *w = malloc((size_t)p->n_out * row_bytes);
     float *x = malloc((size_t)p->n_rows * (size_t)p->n_in * sizeof *x);
     float *a = calloc(n, sizeof *a), *b = calloc(n, sizeof *b);
     fill_weights(p->type, w, p->n_out, p->n_in, kind, r);
-    fill(x, p->n_rows * p->n_in, kind == NASTY && quant_info(p->type)->act == QUANT_ACT_F32 ? OUTLIERS : kind, r);
+    fill(x, p->n_rows * p->n_in, kind == NASTY && quant_info(p->type)->act == QUANT_ACT_F32 ? OUTLIERS : kind,
+         r);
     for (size_t i = 0; i < n; i++)
         a[i] = b[i] = normal(r);
     compute(ref, p, w, x, a);
     compute(ops, p, w, x, b);
     for (size_t i = 0; i < n; i++)
         if (memcmp(&a[i], &b[i], sizeof a[i]) != 0 && !(a[i] != a[i] && b[i] != b[i])) {
-            test_fail(__FILE__, __LINE__, "%s %s, %d in, %d rows, input %d: output %zu is %.9g, reference %.9g",
-                      ops->name, quant_name(p->type), p->n_in, p->n_rows, (int)kind, i, (double)b[i], (double)a[i]);
+            test_fail(__FILE__, __LINE__,
+                      "%s %s, %d in, %d rows, input %d: output %zu is %.9g, reference %.9g", ops->name,
+                      quant_name(p->type), p->n_in, p->n_rows, (int)kind, i, (double)b[i], (double)a[i]);
             break;
         }
     free(w);
@@ -151,8 +158,11 @@ static void check_level(const char *name)
             continue;
         for (int kind = 0; kind < INPUTS_END; kind++)
             for (int n = 1; n <= 14; n = n < 7 ? n + 1 : 2 * n) {
-                struct product p = {.type = (enum quant_type)t, .n_in = kind == NASTY ? 768 : 256, .n_out = 45,
-                                    .n_rows = n, .add = n % 2 == 0};
+                struct product p = {.type = (enum quant_type)t,
+                                    .n_in = kind == NASTY ? 768 : 256,
+                                    .n_out = 45,
+                                    .n_rows = n,
+                                    .add = n % 2 == 0};
                 check_product(ref, ops, &p, (enum input)kind, &r);
             }
     }

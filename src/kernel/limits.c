@@ -19,7 +19,8 @@ static void read_pieces(void *arg, int begin, int end, int worker)
 {
     struct job *j = arg;
     (void)worker;
-    atomic_fetch_add(&j->sink, j->ops->read(j->memory + (size_t)begin * PIECE, (size_t)(end - begin) * PIECE));
+    atomic_fetch_add(&j->sink,
+                     j->ops->read(j->memory + (size_t)begin * PIECE, (size_t)(end - begin) * PIECE));
 }
 
 static void multiply_some(void *arg, int begin, int end, int worker)

@@ -19,7 +19,8 @@ int limits_measure(struct limits *limits, struct team *team, const struct kern_o
 
 /* The parts of a level (limits_LEVEL.c). */
 struct limits_ops {
-    uint64_t (*read)(const void *p, size_t n); /* p aligned to 64, n a multiple of 256; any number made of all bytes */
+    uint64_t (*read)(const void *p,
+                     size_t n); /* p aligned to 64, n a multiple of 256; any number made of all bytes */
     uint64_t (*multiply)(int rounds, uint64_t *sink); /* returns the number of multiply-adds done */
 };
 extern const struct limits_ops limits_ref, limits_avx2, limits_avx512;

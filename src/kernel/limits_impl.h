@@ -53,9 +53,9 @@ static uint64_t multiply(int rounds, uint64_t *sink)
     __m512i u = _mm512_set1_epi8(3), s = _mm512_set1_epi8(5);
     per_step = 64;
 #define DECLARE(i) __m512i c##i = _mm512_setzero_si512();
-#define STEP(i) __asm__ volatile("vpdpbusd %2, %1, %0" : "+v"(c##i) : "v"(u), "v"(s));
+#define STEP(i)    __asm__ volatile("vpdpbusd %2, %1, %0" : "+v"(c##i) : "v"(u), "v"(s));
 #define COLLECT(i) c0 = _mm512_add_epi32(c0, c##i);
-#define STORE() _mm512_storeu_si512(out, c0)
+#define STORE()    _mm512_storeu_si512(out, c0)
 #elif defined(__AVX2__)
     __m256i u = _mm256_set1_epi8(3), s = _mm256_set1_epi8(5), one = _mm256_set1_epi16(1);
     per_step = 32;
@@ -67,14 +67,14 @@ static uint64_t multiply(int rounds, uint64_t *sink)
         c##i = _mm256_add_epi32(c##i, _mm256_madd_epi16(p, one));                                            \
     }
 #define COLLECT(i) c0 = _mm256_add_epi32(c0, c##i);
-#define STORE() _mm256_storeu_si256((__m256i *)out, c0)
+#define STORE()    _mm256_storeu_si256((__m256i *)out, c0)
 #else
     volatile int8_t u = 3, s = 5;
     per_step = 1;
 #define DECLARE(i) int32_t c##i = 0;
-#define STEP(i) c##i += u * s;
+#define STEP(i)    c##i += u * s;
 #define COLLECT(i) c0 += c##i;
-#define STORE() out[0] = c0
+#define STORE()    out[0] = c0
 #endif
     CHAINS(DECLARE)
     for (int r = 0; r < rounds * STEPS; r++) {

@@ -20,7 +20,7 @@
 
 /* See matmul_avx512.c. */
 #define NO_SANITIZE no_sanitize("address", "undefined", "thread")
-#define INLINE static inline __attribute__((always_inline, NO_SANITIZE))
+#define INLINE      static inline __attribute__((always_inline, NO_SANITIZE))
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -52,7 +52,8 @@ INLINE __m256 f16_unit(const uint8_t *p)
 
 INLINE __m256 bf16_unit(const uint8_t *p)
 {
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_load_si128((const __m128i *)p)), 16));
+    return _mm256_castsi256_ps(
+        _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_load_si128((const __m128i *)p)), 16));
 }
 
 INLINE __m256i low_nibbles(__m256i v)
@@ -114,7 +115,8 @@ INLINE const uint8_t *unit_at(const uint8_t *strip, int u, int half)
     return strip + u / 2 * half + u % 2 * 32;
 }
 
-INLINE void finish(__m256 f[UNITS][TILE_ROWS], int units, int n, const struct kern_row *rows, int col, bool add)
+INLINE void finish(__m256 f[UNITS][TILE_ROWS], int units, int n, const struct kern_row *rows, int col,
+                   bool add)
 {
     UNROLL for (int i = 0; i < n; i++) UNROLL for (int u = 0; u < units; u++)
     {
@@ -156,8 +158,8 @@ INLINE __m256i codes32(enum quant_type t, const uint8_t *p, int q)
 }
 
 /* c = the products of quads [from, from + count). */
-INLINE void quads32(enum quant_type t, int units, int n, __m256i c[UNITS][TILE_ROWS], const uint8_t *w, int first_unit,
-                    const uint8_t *const *x, size_t at, int from, int count)
+INLINE void quads32(enum quant_type t, int units, int n, __m256i c[UNITS][TILE_ROWS], const uint8_t *w,
+                    int first_unit, const uint8_t *const *x, size_t at, int from, int count)
 {
     const int half = half32(t), step = quads16(t) < count ? quads16(t) : count;
     UNROLL for (int q0 = from; q0 < from + count; q0 += step)
@@ -187,8 +189,8 @@ INLINE void quads32(enum quant_type t, int units, int n, __m256i c[UNITS][TILE_R
     }
 }
 
-INLINE void tile32(enum quant_type t, int units, int n, const uint8_t *w, int n_blocks, const struct kern_row *rows,
-                   int col, int first_unit, bool add)
+INLINE void tile32(enum quant_type t, int units, int n, const uint8_t *w, int n_blocks,
+                   const struct kern_row *rows, int col, int first_unit, bool add)
 {
     const int half = half32(t), groups = t == QUANT_NVFP4 ? 2 : 1, shift = zero_shift32(t);
     const int bytes = 2 * half + LINE * (groups == 2 || has_min32(t) ? 2 : 1);
@@ -202,7 +204,8 @@ INLINE void tile32(enum quant_type t, int units, int n, const uint8_t *w, int n_
     size_t end = (size_t)n_blocks * sizeof(struct kern_act32);
     for (size_t at = 0; at < end; at += sizeof(struct kern_act32), w += bytes) {
         if (units == UNITS)
-            UNROLL for (int p = 0; p < bytes; p += LINE) _mm_prefetch((const char *)w + p + AHEAD, _MM_HINT_T0);
+            UNROLL for (int p = 0; p < bytes; p += LINE)
+                _mm_prefetch((const char *)w + p + AHEAD, _MM_HINT_T0);
         UNROLL for (int g = 0; g < groups; g++)
         {
             __m256i c[UNITS][TILE_ROWS];
@@ -210,7 +213,8 @@ INLINE void tile32(enum quant_type t, int units, int n, const uint8_t *w, int n_
             UNROLL for (int i = 0; i < n && shift >= 0; i++)
             {
                 const struct kern_act32 *a = (const struct kern_act32 *)(x[i] + at);
-                __m256i zero = _mm256_slli_epi32(broadcast32(groups == 2 ? &a->neg16[g] : &a->neg), shift & 31);
+                __m256i zero =
+                    _mm256_slli_epi32(broadcast32(groups == 2 ? &a->neg16[g] : &a->neg), shift & 31);
                 UNROLL for (int u = 0; u < units; u++) c[u][i] = _mm256_add_epi32(c[u][i], zero);
             }
             UNROLL for (int u = 0; u < units; u++)
@@ -219,7 +223,8 @@ INLINE void tile32(enum quant_type t, int units, int n, const uint8_t *w, int n_
                 __m256 s = t == QUANT_MXFP4 ? bf16_unit(tail) : f16_unit(tail);
                 UNROLL for (int i = 0; i < n; i++)
                 {
-                    __m256 d = _mm256_broadcast_ss((const float *)(x[i] + at + offsetof(struct kern_act32, d)));
+                    __m256 d =
+                        _mm256_broadcast_ss((const float *)(x[i] + at + offsetof(struct kern_act32, d)));
                     f[u][i] = _mm256_fmadd_ps(_mm256_mul_ps(s, d), _mm256_cvtepi32_ps(c[u][i]), f[u][i]);
                 }
             }
@@ -232,7 +237,8 @@ INLINE void tile32(enum quant_type t, int units, int n, const uint8_t *w, int n_
             UNROLL for (int i = 0; i < n; i++)
             {
                 const struct kern_act32 *a = (const struct kern_act32 *)(x[i] + at);
-                f[u][i] = _mm256_fmadd_ps(_mm256_mul_ps(m, _mm256_set1_ps(a->d)), _mm256_set1_ps((float)-a->neg), f[u][i]);
+                f[u][i] = _mm256_fmadd_ps(_mm256_mul_ps(m, _mm256_set1_ps(a->d)),
+                                          _mm256_set1_ps((float)-a->neg), f[u][i]);
             }
         }
     }
@@ -311,15 +317,16 @@ INLINE __m256i min_bytes(enum quant_type t, const uint8_t *p, int j)
 INLINE __m256i scale_words(enum quant_type t, const uint8_t *p, int k)
 {
     const char b = (char)(k % 4);
-    __m256i lanes = _mm256_setr_epi8(-1, 0, -1, 0, -1, 4, -1, 4, -1, 8, -1, 8, -1, 12, -1, 12,
-                                     -1, 0, -1, 0, -1, 4, -1, 4, -1, 8, -1, 8, -1, 12, -1, 12);
+    __m256i lanes = _mm256_setr_epi8(-1, 0, -1, 0, -1, 4, -1, 4, -1, 8, -1, 8, -1, 12, -1, 12, -1, 0, -1, 0,
+                                     -1, 4, -1, 4, -1, 8, -1, 8, -1, 12, -1, 12);
     __m256i odd_bytes = _mm256_set1_epi16((short)(b << 8)); /* the filler -1 stays negative: zero */
-    return _mm256_srai_epi16(_mm256_shuffle_epi8(scale_bytes(t, p, k / 4), _mm256_add_epi8(lanes, odd_bytes)), 8);
+    return _mm256_srai_epi16(_mm256_shuffle_epi8(scale_bytes(t, p, k / 4), _mm256_add_epi8(lanes, odd_bytes)),
+                             8);
 }
 
 /* s += scale * codes . activations for the quads k .. k + per_scale of group pair + odd. */
-INLINE void group256(enum quant_type t, int units, int n, __m256i s[UNITS][TILE_ROWS], const uint8_t *w, int half,
-                     int first_unit, const uint8_t *const *x, size_t at, int pair, int odd, int k)
+INLINE void group256(enum quant_type t, int units, int n, __m256i s[UNITS][TILE_ROWS], const uint8_t *w,
+                     int half, int first_unit, const uint8_t *const *x, size_t at, int pair, int odd, int k)
 {
     const int per_scale = group_elems(t) / 4, step = quads16(t) < per_scale ? quads16(t) : per_scale;
     __m256i scale[UNITS];
@@ -331,11 +338,12 @@ INLINE void group256(enum quant_type t, int units, int n, __m256i s[UNITS][TILE_
         UNROLL for (int q = q0; q < q0 + step; q++)
         {
             __m256i codes[UNITS];
-            UNROLL for (int u = 0; u < units; u++)
-                codes[u] = codes256(t, unit_at(w, first_unit + u, half), pair, odd, q);
+            UNROLL for (int u = 0; u < units; u++) codes[u] =
+                codes256(t, unit_at(w, first_unit + u, half), pair, odd, q);
             UNROLL for (int i = 0; i < n; i++)
             {
-                __m256i v = broadcast32(x[i] + at + offsetof(struct kern_act256, q) + 32 * (pair + odd) + 4 * q);
+                __m256i v =
+                    broadcast32(x[i] + at + offsetof(struct kern_act256, q) + 32 * (pair + odd) + 4 * q);
                 UNROLL for (int u = 0; u < units; u++)
                 {
                     __m256i p = dot16(t, codes[u], v);
@@ -353,12 +361,14 @@ INLINE void group256(enum quant_type t, int units, int n, __m256i s[UNITS][TILE_
 }
 
 /* Sum over groups of bytes_g * sums_g for lines [0, lines) of four groups each; bytes signed or not. */
-INLINE void weigh_sums(enum quant_type t, int units, int n, __m256i s[UNITS][TILE_ROWS], const uint8_t *w, int half,
-                       int first_unit, const uint8_t *const *x, size_t at, bool mins)
+INLINE void weigh_sums(enum quant_type t, int units, int n, __m256i s[UNITS][TILE_ROWS], const uint8_t *w,
+                       int half, int first_unit, const uint8_t *const *x, size_t at, bool mins)
 {
     const int lines = group_elems(t) == 16 ? 4 : 2;
-    const size_t sums = group_elems(t) == 16 ? offsetof(struct kern_act256, pair16) : offsetof(struct kern_act256, pair32);
-    UNROLL for (int i = 0; i < n; i++) UNROLL for (int u = 0; u < units; u++) s[u][i] = _mm256_setzero_si256();
+    const size_t sums =
+        group_elems(t) == 16 ? offsetof(struct kern_act256, pair16) : offsetof(struct kern_act256, pair32);
+    UNROLL for (int i = 0; i < n; i++) UNROLL for (int u = 0; u < units; u++) s[u][i] =
+        _mm256_setzero_si256();
     UNROLL for (int j = 0; j < lines; j++) UNROLL for (int odd = 0; odd < 2; odd++)
     {
         UNROLL for (int u = 0; u < units; u++)
@@ -366,14 +376,14 @@ INLINE void weigh_sums(enum quant_type t, int units, int n, __m256i s[UNITS][TIL
             const uint8_t *p = unit_at(w, first_unit + u, half);
             __m256i b = mins ? min_bytes(t, p, j) : scale_bytes(t, p, j);
             b = _mm256_srai_epi16(odd ? b : _mm256_slli_epi16(b, 8), 8); /* minimums are below 64: no sign */
-            UNROLL for (int i = 0; i < n; i++)
-                s[u][i] = _mm256_add_epi32(s[u][i], _mm256_madd_epi16(b, broadcast32(x[i] + at + sums + 8 * j + 4 * odd)));
+            UNROLL for (int i = 0; i < n; i++) s[u][i] = _mm256_add_epi32(
+                s[u][i], _mm256_madd_epi16(b, broadcast32(x[i] + at + sums + 8 * j + 4 * odd)));
         }
     }
 }
 
-INLINE void tile256(enum quant_type t, int units, int n, const uint8_t *w, int n_blocks, const struct kern_row *rows,
-                    int col, int first_unit, bool add)
+INLINE void tile256(enum quant_type t, int units, int n, const uint8_t *w, int n_blocks,
+                    const struct kern_row *rows, int col, int first_unit, bool add)
 {
     const int half = LINE * (code_lines(t) + scale_lines(t)), tail = 2 * half, shift = zero_shift256(t);
     const int bytes = tail + LINE * (has_min256(t) ? 2 : 1), per_scale = group_elems(t) / 4;
@@ -387,7 +397,8 @@ INLINE void tile256(enum quant_type t, int units, int n, const uint8_t *w, int n
     size_t end = (size_t)n_blocks * sizeof(struct kern_act256);
     for (size_t at = 0; at < end; at += sizeof(struct kern_act256), w += bytes) {
         __m256i s[UNITS][TILE_ROWS], t2[UNITS][TILE_ROWS];
-        UNROLL for (int i = 0; i < n; i++) UNROLL for (int u = 0; u < units; u++) s[u][i] = _mm256_setzero_si256();
+        UNROLL for (int i = 0; i < n; i++) UNROLL for (int u = 0; u < units; u++) s[u][i] =
+            _mm256_setzero_si256();
         for (int pair = 0; pair < 8; pair += 2) {
             if (units == UNITS)
                 for (int p = 0; p < bytes / 4; p += LINE)
@@ -397,8 +408,8 @@ INLINE void tile256(enum quant_type t, int units, int n, const uint8_t *w, int n
         }
         if (shift >= 0) {
             weigh_sums(t, units, n, t2, w, half, first_unit, x, at, false);
-            UNROLL for (int i = 0; i < n; i++) UNROLL for (int u = 0; u < units; u++)
-                s[u][i] = _mm256_sub_epi32(s[u][i], _mm256_slli_epi32(t2[u][i], shift & 31));
+            UNROLL for (int i = 0; i < n; i++) UNROLL for (int u = 0; u < units; u++) s[u][i] =
+                _mm256_sub_epi32(s[u][i], _mm256_slli_epi32(t2[u][i], shift & 31));
         }
         if (has_min256(t))
             weigh_sums(t, units, n, t2, w, half, first_unit, x, at, true);
@@ -411,7 +422,8 @@ INLINE void tile256(enum quant_type t, int units, int n, const uint8_t *w, int n
                 __m256 a = _mm256_broadcast_ss((const float *)(x[i] + at));
                 f[u][i] = _mm256_fmadd_ps(_mm256_mul_ps(d, a), _mm256_cvtepi32_ps(s[u][i]), f[u][i]);
                 if (has_min256(t))
-                    f[u][i] = _mm256_fnmadd_ps(_mm256_mul_ps(f16_unit(p + LINE), a), _mm256_cvtepi32_ps(t2[u][i]), f[u][i]);
+                    f[u][i] = _mm256_fnmadd_ps(_mm256_mul_ps(f16_unit(p + LINE), a),
+                                               _mm256_cvtepi32_ps(t2[u][i]), f[u][i]);
             }
         }
     }
@@ -427,8 +439,8 @@ INLINE __m256 float_unit(enum quant_type t, const uint8_t *w, int u)
     return t == QUANT_F16 ? f16_unit(w + 16 * u) : bf16_unit(w + 16 * u);
 }
 
-INLINE void tile_float(enum quant_type t, int units, int n, const uint8_t *w, int n_blocks, const struct kern_row *rows,
-                       int col, int first_unit, bool add)
+INLINE void tile_float(enum quant_type t, int units, int n, const uint8_t *w, int n_blocks,
+                       const struct kern_row *rows, int col, int first_unit, bool add)
 {
     const int bytes = t == QUANT_F32 ? 128 : 64;
     const uint8_t *x[TILE_ROWS];
@@ -440,12 +452,13 @@ INLINE void tile_float(enum quant_type t, int units, int n, const uint8_t *w, in
     }
     for (size_t at = 0, end = (size_t)n_blocks * 4; at < end; at += 4, w += bytes) {
         if (units == UNITS)
-            UNROLL for (int p = 0; p < bytes; p += LINE) _mm_prefetch((const char *)w + p + AHEAD, _MM_HINT_T0);
+            UNROLL for (int p = 0; p < bytes; p += LINE)
+                _mm_prefetch((const char *)w + p + AHEAD, _MM_HINT_T0);
         UNROLL for (int u = 0; u < units; u++)
         {
             __m256 v = float_unit(t, w, first_unit + u);
-            UNROLL for (int i = 0; i < n; i++)
-                f[u][i] = _mm256_fmadd_ps(v, _mm256_broadcast_ss((const float *)(x[i] + at)), f[u][i]);
+            UNROLL for (int i = 0; i < n; i++) f[u][i] =
+                _mm256_fmadd_ps(v, _mm256_broadcast_ss((const float *)(x[i] + at)), f[u][i]);
         }
     }
     finish(f, units, n, rows, col + 8 * first_unit, add);
@@ -453,7 +466,8 @@ INLINE void tile_float(enum quant_type t, int units, int n, const uint8_t *w, in
 
 /* --- the table ------------------------------------------------------------------------------- */
 
-typedef void tile_fn(const uint8_t *w, int n_blocks, const struct kern_row *rows, int col, int first_unit, bool add);
+typedef void tile_fn(const uint8_t *w, int n_blocks, const struct kern_row *rows, int col, int first_unit,
+                     bool add);
 
 struct tile {
     int units, rows;
@@ -463,8 +477,8 @@ struct tile {
 #define N_TILES 4
 
 /* n rows as tiles; `tiles` ascends in rows. */
-INLINE void all_rows(const struct tile tiles[N_TILES], const void *strip, int n_blocks, const struct kern_row *rows, int n,
-                     int col, bool add)
+INLINE void all_rows(const struct tile tiles[N_TILES], const void *strip, int n_blocks,
+                     const struct kern_row *rows, int n, int col, bool add)
 {
     while (n > 0) {
         const struct tile *t = &tiles[N_TILES - 1];
@@ -491,7 +505,8 @@ INLINE void all_rows(const struct tile tiles[N_TILES], const void *strip, int n_
     static void strip_##TYPE(const void *strip, int n_blocks, const struct kern_row *rows, int n, int col,   \
                              bool add)                                                                       \
     {                                                                                                        \
-        static const struct tile tiles[N_TILES] = {{4, 1, TYPE##_1}, {2, 2, TYPE##_2}, {2, 3, TYPE##_3}, {U6, 6, TYPE##_6}}; \
+        static const struct tile tiles[N_TILES] = {                                                          \
+            {4, 1, TYPE##_1}, {2, 2, TYPE##_2}, {2, 3, TYPE##_3}, {U6, 6, TYPE##_6}};                        \
         all_rows(tiles, strip, n_blocks, rows, n, col, add);                                                 \
     }
 

@@ -23,7 +23,7 @@
 /* Not instrumented by the sanitizers: these functions unroll into thousands of loads, whose checks take
  * minutes to compile; the agreement test runs them on buffers of exact size instead. */
 #define NO_SANITIZE no_sanitize("address", "undefined", "thread")
-#define INLINE static inline __attribute__((always_inline, NO_SANITIZE))
+#define INLINE      static inline __attribute__((always_inline, NO_SANITIZE))
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -37,7 +37,7 @@ enum { LINE = 64, TILE_ROWS = 6, AHEAD = 8192 };
 enum { FETCH_NOTHING, FETCH_OWN, FETCH_NEXT };
 
 #define DOT_BYTES(acc, codes, act) __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(codes), "v"(act))
-#define DOT_WORDS(acc, a, b) __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b))
+#define DOT_WORDS(acc, a, b)       __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b))
 
 /* What was loaded before must be loaded again: keeps the compiler from holding lines in registers. */
 #define FORGET_MEMORY() __asm__ volatile("" ::: "memory")
@@ -147,8 +147,8 @@ INLINE void finish(const __m512 f[][2], const struct kern_row *rows, int n, int 
     }
 }
 
-INLINE void tile32(enum quant_type t, int n, const uint8_t *w, int n_blocks, const struct kern_row *rows, int col,
-                   bool add, int ahead)
+INLINE void tile32(enum quant_type t, int n, const uint8_t *w, int n_blocks, const struct kern_row *rows,
+                   int col, bool add, int ahead)
 {
     const int half = half32(t), groups = t == QUANT_NVFP4 ? 2 : 1;
     const int bytes = 2 * half + LINE * (groups == 2 || has_min32(t) ? 2 : 1);
@@ -163,7 +163,8 @@ INLINE void tile32(enum quant_type t, int n, const uint8_t *w, int n_blocks, con
     size_t end = (size_t)n_blocks * sizeof(struct kern_act32);
     for (size_t at = 0; at < end; at += sizeof(struct kern_act32), w += bytes) {
         if (ahead)
-            UNROLL for (int p = 0; p < bytes; p += LINE) _mm_prefetch((const char *)w + p + fetch, _MM_HINT_T0);
+            UNROLL for (int p = 0; p < bytes; p += LINE)
+                _mm_prefetch((const char *)w + p + fetch, _MM_HINT_T0);
         UNROLL for (int g = 0; g < groups; g++)
         {
             __m512i c[TILE_ROWS][2];
@@ -173,7 +174,8 @@ INLINE void tile32(enum quant_type t, int n, const uint8_t *w, int n_blocks, con
                 if (has_min32(t))
                     c[i][0] = _mm512_setzero_si512();
                 else
-                    c[i][0] = _mm512_slli_epi32(broadcast32(groups == 2 ? &a->neg16[g] : &a->neg), zero_shift(t));
+                    c[i][0] =
+                        _mm512_slli_epi32(broadcast32(groups == 2 ? &a->neg16[g] : &a->neg), zero_shift(t));
                 c[i][1] = c[i][0];
             }
             UNROLL for (int q = 8 / groups * g; q < 8 / groups * (g + 1); q++)
@@ -290,8 +292,8 @@ INLINE __m512i mins256(enum quant_type t, const uint8_t *half, int j)
 }
 
 /* s += scale * (codes - zero) . activations for the quads k .. k + per_scale of group `pair + g`. */
-INLINE void group256(enum quant_type t, int n, __m512i (*s)[2], const uint8_t *w, int half, const uint8_t *const *x,
-                     size_t at, int pair, int g, int k, __m512i (*sc)[2])
+INLINE void group256(enum quant_type t, int n, __m512i (*s)[2], const uint8_t *w, int half,
+                     const uint8_t *const *x, size_t at, int pair, int g, int k, __m512i (*sc)[2])
 {
     const int per_scale = group_elems(t) / 4, shift = zero_shift256(t);
     int group = (pair + g) * (8 / per_scale) + k / per_scale;
@@ -322,8 +324,8 @@ INLINE void group256(enum quant_type t, int n, __m512i (*s)[2], const uint8_t *w
     }
 }
 
-INLINE void tile256(enum quant_type t, int n, const uint8_t *w, int n_blocks, const struct kern_row *rows, int col,
-                    bool add, int ahead)
+INLINE void tile256(enum quant_type t, int n, const uint8_t *w, int n_blocks, const struct kern_row *rows,
+                    int col, bool add, int ahead)
 {
     const int half = LINE * (code_lines(t) + scale_lines(t)), tail = 2 * half;
     const int bytes = tail + LINE * (has_min256(t) ? 2 : 1);
@@ -389,7 +391,8 @@ INLINE void tile256(enum quant_type t, int n, const uint8_t *w, int n_blocks, co
         d1 = f16_line(w + tail + LINE + 32);
         UNROLL for (int i = 0; i < n; i++)
         {
-            __m512 d = broadcast_f32(x[i] + at); /* -(a b) c + f is one rounding of the product, as (-(a b)) c + f */
+            __m512 d =
+                broadcast_f32(x[i] + at); /* -(a b) c + f is one rounding of the product, as (-(a b)) c + f */
             f[i][0] = _mm512_fnmadd_ps(_mm512_mul_ps(d0, d), _mm512_cvtepi32_ps(s[i][0]), f[i][0]);
             f[i][1] = _mm512_fnmadd_ps(_mm512_mul_ps(d1, d), _mm512_cvtepi32_ps(s[i][1]), f[i][1]);
         }
@@ -399,8 +402,8 @@ INLINE void tile256(enum quant_type t, int n, const uint8_t *w, int n_blocks, co
 
 /* --- floats ---------------------------------------------------------------------------------- */
 
-INLINE void tile_float(enum quant_type t, int n, const uint8_t *w, int n_blocks, const struct kern_row *rows, int col,
-                       bool add, int ahead)
+INLINE void tile_float(enum quant_type t, int n, const uint8_t *w, int n_blocks, const struct kern_row *rows,
+                       int col, bool add, int ahead)
 {
     const int bytes = t == QUANT_F32 ? 128 : 64;
     const size_t fetch = ahead == FETCH_NEXT ? (size_t)bytes * (size_t)n_blocks : AHEAD;
@@ -436,11 +439,12 @@ INLINE void tile_float(enum quant_type t, int n, const uint8_t *w, int n_blocks,
 
 /* --- the table ------------------------------------------------------------------------------- */
 
-typedef void tile_fn(const uint8_t *w, int n_blocks, const struct kern_row *rows, int col, bool add, int ahead);
+typedef void tile_fn(const uint8_t *w, int n_blocks, const struct kern_row *rows, int col, bool add,
+                     int ahead);
 
 /* n rows as tiles of nearly equal height. */
-INLINE void all_rows(tile_fn *const tiles[TILE_ROWS], const void *strip, int n_blocks, const struct kern_row *rows,
-                     int n, int col, bool add)
+INLINE void all_rows(tile_fn *const tiles[TILE_ROWS], const void *strip, int n_blocks,
+                     const struct kern_row *rows, int n, int col, bool add)
 {
     int ahead = FETCH_OWN;
     for (int left = (n + TILE_ROWS - 1) / TILE_ROWS; left > 0; left--) {
@@ -453,10 +457,10 @@ INLINE void all_rows(tile_fn *const tiles[TILE_ROWS], const void *strip, int n_b
 }
 
 #define TILE(KIND, TYPE, N)                                                                                  \
-    static __attribute__((noinline, NO_SANITIZE)) void TYPE##_##N(const uint8_t *w, int nb, const struct kern_row *rows,  \
-                                                     int col, bool add, int ahead)                          \
+    static __attribute__((noinline, NO_SANITIZE)) void TYPE##_##N(                                           \
+        const uint8_t *w, int nb, const struct kern_row *rows, int col, bool add, int ahead)                 \
     {                                                                                                        \
-        KIND(QUANT_##TYPE, N, w, nb, rows, col, add, ahead);                                                        \
+        KIND(QUANT_##TYPE, N, w, nb, rows, col, add, ahead);                                                 \
     }
 #define TILES(KIND, TYPE)                                                                                    \
     TILE(KIND, TYPE, 1)                                                                                      \
@@ -468,7 +472,8 @@ INLINE void all_rows(tile_fn *const tiles[TILE_ROWS], const void *strip, int n_b
     static void strip_##TYPE(const void *strip, int n_blocks, const struct kern_row *rows, int n, int col,   \
                              bool add)                                                                       \
     {                                                                                                        \
-        static tile_fn *const tiles[TILE_ROWS] = {TYPE##_1, TYPE##_2, TYPE##_3, TYPE##_4, TYPE##_5, TYPE##_6}; \
+        static tile_fn *const tiles[TILE_ROWS] = {                                                           \
+            TYPE##_1, TYPE##_2, TYPE##_3, TYPE##_4, TYPE##_5, TYPE##_6};                                     \
         all_rows(tiles, strip, n_blocks, rows, n, col, add);                                                 \
     }
 

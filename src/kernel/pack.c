@@ -21,7 +21,7 @@ enum {
 
 /* How a type's block lies in a strip, in lines. */
 struct shape {
-    uint8_t zero; /* code = stored value + zero */
+    uint8_t zero;                       /* code = stored value + zero */
     uint8_t nibbles, bits, twos, bytes; /* lines of codes of a half */
     uint8_t scales;                     /* lines of group scales of a half */
     uint8_t tail;                       /* lines behind both halves */
@@ -198,7 +198,8 @@ static void put_row(const struct shape *s, int block_elems, uint8_t *half, int r
     const uint8_t *c = b->codes;
     uint8_t *line = half + 4 * r;
     for (int j = 0; j < s->nibbles; j++, line += LINE) {
-        const uint8_t *lo = c + nibble_element(block_elems, j, 0), *hi = c + nibble_element(block_elems, j, 1);
+        const uint8_t *lo = c + nibble_element(block_elems, j, 0),
+                      *hi = c + nibble_element(block_elems, j, 1);
         for (int i = 0; i < 4; i++)
             line[i] = (uint8_t)((lo[i] & 15) | hi[i] << 4);
     }
@@ -374,7 +375,8 @@ static unsigned code_of(const struct shape *s, int block_elems, const uint8_t *h
     if (s->bits)
         code |= (half[LINE * (s->nibbles + g) + at] >> q & 1u) << 4;
     if (s->twos)
-        code |= (half[LINE * (s->nibbles + 2 * g + q / 4) + at] >> (2 * (q % 4)) & 3u) << (s->nibbles ? 4 : 0);
+        code |= (half[LINE * (s->nibbles + 2 * g + q / 4) + at] >> (2 * (q % 4)) & 3u)
+                << (s->nibbles ? 4 : 0);
     return code;
 }
 
@@ -390,9 +392,9 @@ static void row_block32(enum quant_type type, const uint8_t *half, const uint8_t
         unsigned c = code_of(s, 32, half, row % HALF, e);
         float d = type == QUANT_MXFP4 ? bf16_to_f32(read_u16(tail + 2 * row))
                                       : tail_f16(tail, type == QUANT_NVFP4 ? e / 16 : 0, row);
-        int v = type == QUANT_IQ4_NL                          ? quant_iq4_table[c]
+        int v = type == QUANT_IQ4_NL                         ? quant_iq4_table[c]
                 : type == QUANT_MXFP4 || type == QUANT_NVFP4 ? quant_fp4_table[c]
-                                                              : (int)c - s->zero;
+                                                             : (int)c - s->zero;
         y[e] = (float)v * d;
         if (type == QUANT_Q4_1 || type == QUANT_Q5_1)
             y[e] += tail_f16(tail, 1, row);

@@ -42,37 +42,98 @@ VEC float min_f32(float a, float b)
 #include <immintrin.h>
 
 typedef __m512 vf;
-VEC vf vf_set1(float a) { return _mm512_set1_ps(a); }
-VEC vf vf_zero(void) { return _mm512_setzero_ps(); }
-VEC vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
-VEC void vf_store(float *p, vf a) { _mm512_storeu_ps(p, a); }
-VEC vf vf_load_n(const float *p, int n) { return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
-VEC void vf_store_n(float *p, vf a, int n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), a); }
-VEC vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
-VEC vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
-VEC vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
-VEC vf vf_div(vf a, vf b) { return _mm512_div_ps(a, b); }
-VEC vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
-VEC vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
-VEC vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
-VEC vf vf_abs(vf a) { return _mm512_abs_ps(a); }
-VEC vf vf_of_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256(p)); }
-VEC void vf_to_f16(void *p, vf a) { _mm256_storeu_si256(p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT)); }
+VEC vf vf_set1(float a)
+{
+    return _mm512_set1_ps(a);
+}
+VEC vf vf_zero(void)
+{
+    return _mm512_setzero_ps();
+}
+VEC vf vf_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+VEC void vf_store(float *p, vf a)
+{
+    _mm512_storeu_ps(p, a);
+}
+VEC vf vf_load_n(const float *p, int n)
+{
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+VEC void vf_store_n(float *p, vf a, int n)
+{
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), a);
+}
+VEC vf vf_add(vf a, vf b)
+{
+    return _mm512_add_ps(a, b);
+}
+VEC vf vf_sub(vf a, vf b)
+{
+    return _mm512_sub_ps(a, b);
+}
+VEC vf vf_mul(vf a, vf b)
+{
+    return _mm512_mul_ps(a, b);
+}
+VEC vf vf_div(vf a, vf b)
+{
+    return _mm512_div_ps(a, b);
+}
+VEC vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+VEC vf vf_max(vf a, vf b)
+{
+    return _mm512_max_ps(a, b);
+}
+VEC vf vf_min(vf a, vf b)
+{
+    return _mm512_min_ps(a, b);
+}
+VEC vf vf_abs(vf a)
+{
+    return _mm512_abs_ps(a);
+}
+VEC vf vf_of_f16(const void *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256(p));
+}
+VEC void vf_to_f16(void *p, vf a)
+{
+    _mm256_storeu_si256(p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+}
 VEC vf vf_of_bf16(const void *p)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)), 16));
 }
-VEC vf vf_of_i8(const void *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p))); }
+VEC vf vf_of_i8(const void *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p)));
+}
 /* Nearest integers, halves to even, as bytes; |a| < 128. */
-VEC void vf_to_i8(int8_t *p, vf a) { _mm_storeu_si128((__m128i *)p, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a))); }
+VEC void vf_to_i8(int8_t *p, vf a)
+{
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a)));
+}
 /* Lanes < n of a, the others of b. */
-VEC vf vf_first(int n, vf a, vf b) { return _mm512_mask_mov_ps(b, (__mmask16)((1u << n) - 1), a); }
+VEC vf vf_first(int n, vf a, vf b)
+{
+    return _mm512_mask_mov_ps(b, (__mmask16)((1u << n) - 1), a);
+}
 /* p where a >= b, else 0 */
-VEC vf vf_if_ge(vf a, vf b, vf p) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ), p); }
+VEC vf vf_if_ge(vf a, vf b, vf p)
+{
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ), p);
+}
 /* a 2^n for t = 1.5 * 2^23 + n, result normal. */
 VEC vf vf_shift_exp(vf a, vf t)
 {
-    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_slli_epi32(_mm512_castps_si512(t), 23)));
+    return _mm512_castsi512_ps(
+        _mm512_add_epi32(_mm512_castps_si512(a), _mm512_slli_epi32(_mm512_castps_si512(t), 23)));
 }
 
 #elif defined(__AVX2__)
@@ -86,9 +147,18 @@ VEC vf vf_both(__m256 a, __m256 b)
     vf r = {a, b};
     return r;
 }
-VEC vf vf_set1(float a) { return vf_both(_mm256_set1_ps(a), _mm256_set1_ps(a)); }
-VEC vf vf_zero(void) { return vf_both(_mm256_setzero_ps(), _mm256_setzero_ps()); }
-VEC vf vf_load(const float *p) { return vf_both(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
+VEC vf vf_set1(float a)
+{
+    return vf_both(_mm256_set1_ps(a), _mm256_set1_ps(a));
+}
+VEC vf vf_zero(void)
+{
+    return vf_both(_mm256_setzero_ps(), _mm256_setzero_ps());
+}
+VEC vf vf_load(const float *p)
+{
+    return vf_both(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8));
+}
 VEC void vf_store(float *p, vf a)
 {
     _mm256_storeu_ps(p, a.a);
@@ -106,16 +176,34 @@ VEC void vf_store_n(float *p, vf a, int n)
     vf_store(t, a);
     memcpy(p, t, (size_t)n * sizeof *p);
 }
-VEC vf vf_add(vf a, vf b) { return vf_both(_mm256_add_ps(a.a, b.a), _mm256_add_ps(a.b, b.b)); }
-VEC vf vf_sub(vf a, vf b) { return vf_both(_mm256_sub_ps(a.a, b.a), _mm256_sub_ps(a.b, b.b)); }
-VEC vf vf_mul(vf a, vf b) { return vf_both(_mm256_mul_ps(a.a, b.a), _mm256_mul_ps(a.b, b.b)); }
-VEC vf vf_div(vf a, vf b) { return vf_both(_mm256_div_ps(a.a, b.a), _mm256_div_ps(a.b, b.b)); }
+VEC vf vf_add(vf a, vf b)
+{
+    return vf_both(_mm256_add_ps(a.a, b.a), _mm256_add_ps(a.b, b.b));
+}
+VEC vf vf_sub(vf a, vf b)
+{
+    return vf_both(_mm256_sub_ps(a.a, b.a), _mm256_sub_ps(a.b, b.b));
+}
+VEC vf vf_mul(vf a, vf b)
+{
+    return vf_both(_mm256_mul_ps(a.a, b.a), _mm256_mul_ps(a.b, b.b));
+}
+VEC vf vf_div(vf a, vf b)
+{
+    return vf_both(_mm256_div_ps(a.a, b.a), _mm256_div_ps(a.b, b.b));
+}
 VEC vf vf_fma(vf a, vf b, vf c)
 {
     return vf_both(_mm256_fmadd_ps(a.a, b.a, c.a), _mm256_fmadd_ps(a.b, b.b, c.b));
 }
-VEC vf vf_max(vf a, vf b) { return vf_both(_mm256_max_ps(a.a, b.a), _mm256_max_ps(a.b, b.b)); }
-VEC vf vf_min(vf a, vf b) { return vf_both(_mm256_min_ps(a.a, b.a), _mm256_min_ps(a.b, b.b)); }
+VEC vf vf_max(vf a, vf b)
+{
+    return vf_both(_mm256_max_ps(a.a, b.a), _mm256_max_ps(a.b, b.b));
+}
+VEC vf vf_min(vf a, vf b)
+{
+    return vf_both(_mm256_min_ps(a.a, b.a), _mm256_min_ps(a.b, b.b));
+}
 VEC vf vf_abs(vf a)
 {
     __m256 m = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
@@ -151,7 +239,8 @@ VEC void vf_to_i8(int8_t *p, vf v)
 {
     __m256i w = _mm256_packs_epi32(_mm256_cvtps_epi32(v.a), _mm256_cvtps_epi32(v.b));
     w = _mm256_permute4x64_epi64(w, 0xd8);
-    _mm_storeu_si128((__m128i *)p, _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
+    _mm_storeu_si128((__m128i *)p,
+                     _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
 }
 VEC __m256 lanes_below(int n)
 {
@@ -160,7 +249,8 @@ VEC __m256 lanes_below(int n)
 }
 VEC vf vf_first(int n, vf a, vf b)
 {
-    return vf_both(_mm256_blendv_ps(b.a, a.a, lanes_below(n)), _mm256_blendv_ps(b.b, a.b, lanes_below(n - 8)));
+    return vf_both(_mm256_blendv_ps(b.a, a.a, lanes_below(n)),
+                   _mm256_blendv_ps(b.b, a.b, lanes_below(n - 8)));
 }
 VEC vf vf_if_ge(vf a, vf b, vf p)
 {
@@ -172,7 +262,10 @@ VEC __m256 shift_exp8(__m256 a, __m256 t)
     return _mm256_castsi256_ps(
         _mm256_add_epi32(_mm256_castps_si256(a), _mm256_slli_epi32(_mm256_castps_si256(t), 23)));
 }
-VEC vf vf_shift_exp(vf a, vf t) { return vf_both(shift_exp8(a.a, t.a), shift_exp8(a.b, t.b)); }
+VEC vf vf_shift_exp(vf a, vf t)
+{
+    return vf_both(shift_exp8(a.a, t.a), shift_exp8(a.b, t.b));
+}
 
 #else
 
@@ -186,27 +279,72 @@ typedef struct {
             r_.x[i] = (expr);                                                                                \
         return r_;                                                                                           \
     } while (0)
-VEC vf vf_set1(float a) { LANES(a); }
-VEC vf vf_zero(void) { LANES(0.0f); }
-VEC vf vf_load(const float *p) { LANES(p[i]); }
-VEC void vf_store(float *p, vf a) { memcpy(p, a.x, sizeof a.x); }
-VEC vf vf_load_n(const float *p, int n) { LANES(i < n ? p[i] : 0); }
-VEC void vf_store_n(float *p, vf a, int n) { memcpy(p, a.x, (size_t)n * sizeof *p); }
-VEC vf vf_add(vf a, vf b) { LANES(a.x[i] + b.x[i]); }
-VEC vf vf_sub(vf a, vf b) { LANES(a.x[i] - b.x[i]); }
-VEC vf vf_mul(vf a, vf b) { LANES(a.x[i] * b.x[i]); }
-VEC vf vf_div(vf a, vf b) { LANES(a.x[i] / b.x[i]); }
-VEC vf vf_fma(vf a, vf b, vf c) { LANES(fmaf(a.x[i], b.x[i], c.x[i])); }
-VEC vf vf_max(vf a, vf b) { LANES(max_f32(a.x[i], b.x[i])); }
-VEC vf vf_min(vf a, vf b) { LANES(min_f32(a.x[i], b.x[i])); }
-VEC vf vf_abs(vf a) { LANES(fabsf(a.x[i])); }
+VEC vf vf_set1(float a)
+{
+    LANES(a);
+}
+VEC vf vf_zero(void)
+{
+    LANES(0.0f);
+}
+VEC vf vf_load(const float *p)
+{
+    LANES(p[i]);
+}
+VEC void vf_store(float *p, vf a)
+{
+    memcpy(p, a.x, sizeof a.x);
+}
+VEC vf vf_load_n(const float *p, int n)
+{
+    LANES(i < n ? p[i] : 0);
+}
+VEC void vf_store_n(float *p, vf a, int n)
+{
+    memcpy(p, a.x, (size_t)n * sizeof *p);
+}
+VEC vf vf_add(vf a, vf b)
+{
+    LANES(a.x[i] + b.x[i]);
+}
+VEC vf vf_sub(vf a, vf b)
+{
+    LANES(a.x[i] - b.x[i]);
+}
+VEC vf vf_mul(vf a, vf b)
+{
+    LANES(a.x[i] * b.x[i]);
+}
+VEC vf vf_div(vf a, vf b)
+{
+    LANES(a.x[i] / b.x[i]);
+}
+VEC vf vf_fma(vf a, vf b, vf c)
+{
+    LANES(fmaf(a.x[i], b.x[i], c.x[i]));
+}
+VEC vf vf_max(vf a, vf b)
+{
+    LANES(max_f32(a.x[i], b.x[i]));
+}
+VEC vf vf_min(vf a, vf b)
+{
+    LANES(min_f32(a.x[i], b.x[i]));
+}
+VEC vf vf_abs(vf a)
+{
+    LANES(fabsf(a.x[i]));
+}
 VEC uint16_t load_u16(const void *p, int i)
 {
     uint16_t u;
     memcpy(&u, (const char *)p + 2 * i, 2);
     return u;
 }
-VEC vf vf_of_f16(const void *p) { LANES(f16_to_f32(load_u16(p, i))); }
+VEC vf vf_of_f16(const void *p)
+{
+    LANES(f16_to_f32(load_u16(p, i)));
+}
 VEC void vf_to_f16(void *p, vf a)
 {
     for (int i = 0; i < 16; i++) {
@@ -214,16 +352,31 @@ VEC void vf_to_f16(void *p, vf a)
         memcpy((char *)p + 2 * i, &u, 2);
     }
 }
-VEC vf vf_of_bf16(const void *p) { LANES(bf16_to_f32(load_u16(p, i))); }
-VEC vf vf_of_i8(const void *p) { LANES((float)((const int8_t *)p)[i]); }
+VEC vf vf_of_bf16(const void *p)
+{
+    LANES(bf16_to_f32(load_u16(p, i)));
+}
+VEC vf vf_of_i8(const void *p)
+{
+    LANES((float)((const int8_t *)p)[i]);
+}
 VEC void vf_to_i8(int8_t *p, vf a)
 {
     for (int i = 0; i < 16; i++) /* only non-finite input gets beyond 127 */
         p[i] = (int8_t)((int)(f32_bits(a.x[i] + 12582912.0f) & 0x7fffff) - 0x400000);
 }
-VEC vf vf_first(int n, vf a, vf b) { LANES(i < n ? a.x[i] : b.x[i]); }
-VEC vf vf_if_ge(vf a, vf b, vf p) { LANES(a.x[i] >= b.x[i] ? p.x[i] : 0); }
-VEC vf vf_shift_exp(vf a, vf t) { LANES(f32_of_bits(f32_bits(a.x[i]) + (f32_bits(t.x[i]) << 23))); }
+VEC vf vf_first(int n, vf a, vf b)
+{
+    LANES(i < n ? a.x[i] : b.x[i]);
+}
+VEC vf vf_if_ge(vf a, vf b, vf p)
+{
+    LANES(a.x[i] >= b.x[i] ? p.x[i] : 0);
+}
+VEC vf vf_shift_exp(vf a, vf t)
+{
+    LANES(f32_of_bits(f32_bits(a.x[i]) + (f32_bits(t.x[i]) << 23)));
+}
 #undef LANES
 #endif
 

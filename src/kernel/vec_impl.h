@@ -212,8 +212,8 @@ static void put_q8_0(uint8_t *k_tile, uint8_t *v_tile, int slot, const float *k,
     }
 }
 
-static void kv_put(enum kern_kv kv, uint8_t *k_tile, uint8_t *v_tile, int slot, const float *k, const float *v,
-                   int n)
+static void kv_put(enum kern_kv kv, uint8_t *k_tile, uint8_t *v_tile, int slot, const float *k,
+                   const float *v, int n)
 {
     if (kv == KERN_KV_Q8_0)
         put_q8_0(k_tile, v_tile, slot, k, v, n);

@@ -23,11 +23,11 @@ enum arch_ffn {
 };
 
 struct arch {
-    const char *name; /* general.architecture */
+    const char *name;   /* general.architecture */
     const char *models; /* for people */
     enum arch_rope rope;
     enum arch_ffn ffn;
-    bool qk_norm;         /* RMS norm of each head of q and k before rope; its tensors are required */
+    bool qk_norm;          /* RMS norm of each head of q and k before rope; its tensors are required */
     bool experts_sum_to_1; /* weights of the chosen experts are divided by their sum */
 };
 

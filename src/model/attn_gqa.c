@@ -25,7 +25,8 @@ struct in_job {
 
 static void rotate(const struct backend *b, float *x, int row)
 {
-    const float *c = b->cosines + (size_t)row * (b->plan->n_rot / 2), *s = b->sines + (size_t)row * (b->plan->n_rot / 2);
+    const float *c = b->cosines + (size_t)row * (b->plan->n_rot / 2),
+                *s = b->sines + (size_t)row * (b->plan->n_rot / 2);
     if (b->plan->arch->rope == ARCH_ROPE_NEOX)
         b->ops->rope_neox(x, c, s, (int)b->plan->n_rot);
     else
@@ -33,8 +34,8 @@ static void rotate(const struct backend *b, float *x, int row)
 }
 
 /* Bias, norm, rope and scale of the heads of one row. */
-static void finish_heads(const struct backend *b, float *x, int n_heads, const float *bias, const float *norm, int row,
-                         float scale)
+static void finish_heads(const struct backend *b, float *x, int n_heads, const float *bias, const float *norm,
+                         int row, float scale)
 {
     int hd = (int)b->plan->head_dim;
     if (bias)
@@ -75,11 +76,13 @@ static void store_kv(struct backend *b, uint32_t layer, int row, const struct cp
 {
     uint32_t pos = run->pos + (uint32_t)(row - run->row);
     const uint32_t *pages = run->pages;
-    int hd = (int)b->plan->head_dim, n_kv = (int)b->plan->n_kv_heads, in_page = (int)(pos % (uint32_t)b->page_tokens);
+    int hd = (int)b->plan->head_dim, n_kv = (int)b->plan->n_kv_heads,
+        in_page = (int)(pos % (uint32_t)b->page_tokens);
     int tile = in_page / KERN_KV_TILE, slot = in_page % KERN_KV_TILE, tiles = b->page_tokens / KERN_KV_TILE;
     for (int h = 0; h < n_kv; h++) {
         uint8_t *head = cpu_kv_at(b, layer, (uint32_t)h, pages[pos / (uint32_t)b->page_tokens]);
-        uint8_t *k = head + (size_t)tile * b->kv_tile_bytes, *v = head + (size_t)(tiles + tile) * b->kv_tile_bytes;
+        uint8_t *k = head + (size_t)tile * b->kv_tile_bytes,
+                *v = head + (size_t)(tiles + tile) * b->kv_tile_bytes;
         if (row == run->row + run->n_rows - 1 && run->n_rows > slot)
             cpu_clear_tail(b, k, v, slot);
         size_t at = ((size_t)row * (size_t)n_kv + (size_t)h) * (size_t)hd;
@@ -113,7 +116,8 @@ static void finish_rows(void *arg, int begin, int end, int worker)
 void cpu_attn_in(struct backend *b, uint32_t layer)
 {
     const struct cpu_layer *l = &b->layers[layer];
-    size_t q = (size_t)b->plan->n_heads * b->plan->head_dim, kv = (size_t)b->plan->n_kv_heads * b->plan->head_dim;
+    size_t q = (size_t)b->plan->n_heads * b->plan->head_dim,
+           kv = (size_t)b->plan->n_kv_heads * b->plan->head_dim;
     cpu_norm_quantize(b, &b->in, b->x, l->attn_norm, NULL, b->n_rows);
     struct cpu_product list[] = {{&l->q, b->q, q, false}, {&l->k, b->k, kv, false}, {&l->v, b->v, kv, false}};
     cpu_products(b, list, 3, &b->in, b->n_rows);
@@ -136,9 +140,9 @@ struct attn_block {
 struct attn_job {
     struct backend *b;
     uint32_t layer;
-    int block_rows;            /* rows of a block, at most */
-    int n_blocks;              /* of all runs together, per KV head */
-    int segments, queries;     /* most of any block, where segments are items of their own */
+    int block_rows;        /* rows of a block, at most */
+    int n_blocks;          /* of all runs together, per KV head */
+    int segments, queries; /* most of any block, where segments are items of their own */
 };
 
 static int block_rows(const struct backend *b)
@@ -179,8 +183,11 @@ static struct attn_block find_block(const struct attn_job *j, int item)
     }
     const struct cpu_run *run = &b->runs[i];
     int first = block * j->block_rows, left = run->n_rows - first;
-    return (struct attn_block){.run = run, .row = run->row + first, .n_rows = left < j->block_rows ? left : j->block_rows,
-                               .head = item % n_kv, .group = (int)b->plan->n_heads / n_kv,
+    return (struct attn_block){.run = run,
+                               .row = run->row + first,
+                               .n_rows = left < j->block_rows ? left : j->block_rows,
+                               .head = item % n_kv,
+                               .group = (int)b->plan->n_heads / n_kv,
                                .pos = run->pos + (uint32_t)first};
 }
 
@@ -193,7 +200,8 @@ static int n_segments(const struct attn_block *blk)
 static size_t query_at(const struct backend *b, const struct attn_block *blk, int i)
 {
     int r = i / blk->group, g = i % blk->group;
-    return ((size_t)(blk->row + r) * b->plan->n_heads + (size_t)(blk->head * blk->group + g)) * b->plan->head_dim;
+    return ((size_t)(blk->row + r) * b->plan->n_heads + (size_t)(blk->head * blk->group + g)) *
+           b->plan->head_dim;
 }
 
 /* Pointers to the tiles of a segment, as far as the last key in use; returns their number.
@@ -206,7 +214,8 @@ static int find_tiles(const struct attn_job *j, const struct attn_block *blk, co
     int tiles = b->page_tokens / KERN_KV_TILE, t = 0;
     for (; t < KERN_SEGMENT / KERN_KV_TILE && first + (uint32_t)t * KERN_KV_TILE <= last; t++) {
         uint32_t pos = first + (uint32_t)t * KERN_KV_TILE;
-        const uint8_t *head = cpu_kv_at(b, j->layer, (uint32_t)blk->head, blk->run->pages[pos / (uint32_t)b->page_tokens]);
+        const uint8_t *head =
+            cpu_kv_at(b, j->layer, (uint32_t)blk->head, blk->run->pages[pos / (uint32_t)b->page_tokens]);
         int tile = (int)(pos % (uint32_t)b->page_tokens) / KERN_KV_TILE;
         k_tiles[t] = head + (size_t)tile * b->kv_tile_bytes;
         if (v_tiles)
@@ -216,8 +225,8 @@ static int find_tiles(const struct attn_job *j, const struct attn_block *blk, co
 }
 
 /* Queries [first, first + n) over one segment: into a->max, sum, out. */
-static void attend_queries(const struct attn_job *j, const struct attn_block *blk, struct kern_attn *a, int first, int n,
-                           int segment)
+static void attend_queries(const struct attn_job *j, const struct attn_block *blk, struct kern_attn *a,
+                           int first, int n, int segment)
 {
     const struct backend *b = j->b;
     a->n_queries = n;
@@ -232,11 +241,11 @@ static void attend_queries(const struct attn_job *j, const struct attn_block *bl
 }
 
 /* One segment for all queries of a block, some at a time; what to do with each result is `then`. */
-typedef void attn_then(const struct attn_job *j, const struct attn_block *blk, const struct kern_attn *a, int first, int n,
-                       void *arg);
+typedef void attn_then(const struct attn_job *j, const struct attn_block *blk, const struct kern_attn *a,
+                       int first, int n, void *arg);
 
-static void attend_segment(const struct attn_job *j, const struct attn_block *blk, int segment, uint8_t *scratch,
-                           bool next_follows, attn_then *then, void *arg)
+static void attend_segment(const struct attn_job *j, const struct attn_block *blk, int segment,
+                           uint8_t *scratch, bool next_follows, attn_then *then, void *arg)
 {
     const struct backend *b = j->b;
     struct kern_attn a = {.head_dim = (int)b->plan->head_dim, .scores = (float *)scratch, .fetch = true};
@@ -255,29 +264,30 @@ static void attend_segment(const struct attn_job *j, const struct attn_block *bl
     }
 }
 
-static void merge_part(const struct attn_job *j, const struct attn_block *blk, struct kern_attn_state *state, int query,
-                       float max, float sum, const float *part)
+static void merge_part(const struct attn_job *j, const struct attn_block *blk, struct kern_attn_state *state,
+                       int query, float max, float sum, const float *part)
 {
     struct backend *b = j->b;
     b->ops->attn_merge(state, b->a + query_at(b, blk, query), max, sum, part, (int)b->plan->head_dim);
 }
 
-static void begin_query(const struct attn_job *j, const struct attn_block *blk, struct kern_attn_state *state, int query)
+static void begin_query(const struct attn_job *j, const struct attn_block *blk, struct kern_attn_state *state,
+                        int query)
 {
     *state = (struct kern_attn_state){-INFINITY, 0};
     memset(j->b->a + query_at(j->b, blk, query), 0, j->b->plan->head_dim * sizeof(float));
 }
 
-static void finish_query(const struct attn_job *j, const struct attn_block *blk, const struct kern_attn_state *state,
-                         int query)
+static void finish_query(const struct attn_job *j, const struct attn_block *blk,
+                         const struct kern_attn_state *state, int query)
 {
     j->b->ops->attn_finish(state, j->b->a + query_at(j->b, blk, query), (int)j->b->plan->head_dim);
 }
 
 /* Way 1: an item is a block; its segments are merged as they come. */
 
-static void then_merge(const struct attn_job *j, const struct attn_block *blk, const struct kern_attn *a, int first, int n,
-                       void *arg)
+static void then_merge(const struct attn_job *j, const struct attn_block *blk, const struct kern_attn *a,
+                       int first, int n, void *arg)
 {
     struct kern_attn_state *states = arg;
     for (int i = 0; i < n; i++)
@@ -289,7 +299,8 @@ static void attend_blocks(void *arg, int begin, int end, int worker)
     const struct attn_job *j = arg;
     uint8_t *scratch = j->b->scratch[worker];
     struct kern_attn_state *states =
-        (struct kern_attn_state *)(scratch + scores_bytes() + KERN_QUERIES * j->b->plan->head_dim * sizeof(float));
+        (struct kern_attn_state *)(scratch + scores_bytes() +
+                                   KERN_QUERIES * j->b->plan->head_dim * sizeof(float));
     for (int item = begin; item < end; item++) {
         struct attn_block blk = find_block(j, item);
         int n = blk.n_rows * blk.group, segments = n_segments(&blk);
@@ -310,8 +321,8 @@ static size_t part_at(const struct attn_job *j, int item, int segment, int query
     return ((size_t)item * (size_t)j->segments + (size_t)segment) * (size_t)j->queries + (size_t)query;
 }
 
-static void then_keep(const struct attn_job *j, const struct attn_block *blk, const struct kern_attn *a, int first, int n,
-                      void *arg)
+static void then_keep(const struct attn_job *j, const struct attn_block *blk, const struct kern_attn *a,
+                      int first, int n, void *arg)
 {
     struct backend *b = j->b;
     size_t hd = b->plan->head_dim, at = *(const size_t *)arg + (size_t)first;

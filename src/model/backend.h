@@ -22,9 +22,9 @@ struct backend_ops {
     void (*close)(struct backend *b);
 
     void (*step_begin)(struct backend *b, const struct model_batch *batch); /* a checked batch */
-    void (*embed)(struct backend *b);                  /* x = rows of the token embedding */
-    void (*attn_in)(struct backend *b, uint32_t layer); /* q, k, v of norm(x), rope, k and v into the pool */
-    void (*attn)(struct backend *b, uint32_t layer);    /* a = softmax(q K^T) V over the pages */
+    void (*embed)(struct backend *b);                    /* x = rows of the token embedding */
+    void (*attn_in)(struct backend *b, uint32_t layer);  /* q, k, v of norm(x), rope, k and v into the pool */
+    void (*attn)(struct backend *b, uint32_t layer);     /* a = softmax(q K^T) V over the pages */
     void (*attn_out)(struct backend *b, uint32_t layer); /* x += Wo a */
     void (*ffn_in)(struct backend *b, uint32_t layer);   /* h = silu(Wg norm(x)) Wu norm(x) */
     void (*ffn_out)(struct backend *b, uint32_t layer);  /* x += Wd h */

@@ -47,7 +47,8 @@ static unsigned acts_of(const struct cpu_matrix *m)
     return m->tensor ? 1u << m->act : 0;
 }
 
-static void take_acts(struct backend *b, struct layout *a, struct cpu_acts *acts, unsigned forms, size_t rows, int n)
+static void take_acts(struct backend *b, struct layout *a, struct cpu_acts *acts, unsigned forms, size_t rows,
+                      int n)
 {
     for (int act = QUANT_ACT_F32; act <= QUANT_ACT_Q8_256; act++) {
         if (!(forms >> act & 1))
@@ -75,11 +76,13 @@ static void lay_out_work(struct backend *b, struct layout *a)
 {
     const struct plan *p = b->plan;
     size_t rows = (size_t)b->rows_max, outputs = (size_t)b->outputs_max, embd = p->n_embd;
-    size_t q = round_up((size_t)p->n_heads * p->head_dim, KERN_STRIP), kv = round_up((size_t)p->n_kv_heads * p->head_dim, KERN_STRIP);
+    size_t q = round_up((size_t)p->n_heads * p->head_dim, KERN_STRIP),
+           kv = round_up((size_t)p->n_kv_heads * p->head_dim, KERN_STRIP);
     unsigned in = acts_of(&b->head), out = 0, down = 0;
     for (uint32_t i = 0; i < p->n_layers; i++) {
         const struct cpu_layer *l = &b->layers[i];
-        in |= acts_of(&l->q) | acts_of(&l->k) | acts_of(&l->v) | acts_of(&l->gate) | acts_of(&l->up) | acts_of(&l->router);
+        in |= acts_of(&l->q) | acts_of(&l->k) | acts_of(&l->v) | acts_of(&l->gate) | acts_of(&l->up) |
+              acts_of(&l->router);
         out |= acts_of(&l->o);
         down |= acts_of(&l->down);
     }
@@ -184,7 +187,8 @@ static int reserve_kv(struct backend *b, const struct model_options *o, struct e
     b->kv_head_bytes = 2 * b->kv_tile_bytes * (size_t)(b->page_tokens / KERN_KV_TILE);
     size_t heads = (size_t)b->plan->n_kv_heads * b->plan->n_layers;
     if (__builtin_mul_overflow(b->kv_head_bytes * heads, round_up(o->n_pages, CPU_KV_GROUP), &b->kv_bytes))
-        return fail(err, ERR_LIMIT, "a KV pool of %u pages is larger than memory can be addressed", o->n_pages);
+        return fail(err, ERR_LIMIT, "a KV pool of %u pages is larger than memory can be addressed",
+                    o->n_pages);
     b->kv = sys_alloc_pages(b->kv_bytes);
     if (!b->kv)
         return fail(err, ERR_NOMEM, "no memory for a KV pool of %zu MB", b->kv_bytes >> 20);
@@ -249,8 +253,8 @@ static void cpu_step_begin(struct backend *b, const struct model_batch *batch)
     b->n_runs = 0;
     for (int row = 0; row < b->n_rows; row++) {
         if (row == 0 || b->rows[row].seq != b->rows[row - 1].seq)
-            b->runs[b->n_runs++] = (struct cpu_run){.row = row, .pos = b->rows[row].pos,
-                                                    .pages = batch->seqs[b->rows[row].seq].pages};
+            b->runs[b->n_runs++] = (struct cpu_run){
+                .row = row, .pos = b->rows[row].pos, .pages = batch->seqs[b->rows[row].seq].pages};
         b->runs[b->n_runs - 1].n_rows++;
     }
     struct rope_job j = {b};

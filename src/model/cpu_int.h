@@ -25,7 +25,7 @@ struct cpu_matrix {
 
 struct cpu_layer {
     struct cpu_matrix q, k, v, o;
-    struct cpu_matrix gate, up, down;  /* dense, or all experts */
+    struct cpu_matrix gate, up, down; /* dense, or all experts */
     struct cpu_matrix router;
     float *attn_norm, *ffn_norm;
     float *q_bias, *k_bias, *v_bias, *o_bias, *q_norm, *k_norm; /* NULL: none */
@@ -40,7 +40,7 @@ struct cpu_acts {
 /* Rows of one sequence in the batch. */
 struct cpu_run {
     int row, n_rows;
-    uint32_t pos;          /* of the first row */
+    uint32_t pos; /* of the first row */
     const uint32_t *pages;
 };
 
@@ -71,9 +71,9 @@ struct backend {
     size_t floats_bytes;
 
     /* KV pool: [group of CPU_KV_GROUP pages][layer][kv head][page of the group] of kv_head_bytes: the K
-     * tiles, then the V tiles.  Pages of a head lie side by side: with the heads of a page side by side, all pages of
-     * a head would fall into the same few sets of the caches.  In groups, so that a short conversation
-     * touches a small part of the pool. */
+     * tiles, then the V tiles.  Pages of a head lie side by side: with the heads of a page side by side, all
+     * pages of a head would fall into the same few sets of the caches.  In groups, so that a short
+     * conversation touches a small part of the pool. */
     uint8_t *kv;
     size_t kv_bytes, kv_tile_bytes, kv_head_bytes;
     struct cpu_prefault prefault;
@@ -85,37 +85,37 @@ struct backend {
     void *work;
     size_t work_bytes;
     int rows_max, outputs_max;
-    float *x;                    /* [rows][n_embd] the residual stream */
-    struct cpu_acts in;          /* norm(x) */
-    struct cpu_acts mid;         /* attention's output; h of the ffn */
-    float *normed;               /* [rows][n_embd] */
-    float *q, *k, *v;            /* [rows][heads * head_dim] */
-    float *a;                    /* [rows][heads * head_dim] */
-    float *cosines, *sines;      /* [rows][n_rot / 2] */
-    float *logits;               /* [outputs][vocab rounded up] */
-    float *hidden;               /* [outputs][n_embd] */
+    float *x;               /* [rows][n_embd] the residual stream */
+    struct cpu_acts in;     /* norm(x) */
+    struct cpu_acts mid;    /* attention's output; h of the ffn */
+    float *normed;          /* [rows][n_embd] */
+    float *q, *k, *v;       /* [rows][heads * head_dim] */
+    float *a;               /* [rows][heads * head_dim] */
+    float *cosines, *sines; /* [rows][n_rot / 2] */
+    float *logits;          /* [outputs][vocab rounded up] */
+    float *hidden;          /* [outputs][n_embd] */
     size_t logits_stride;
-    float *parts;                /* [parts_max][head_dim] attention of single segments */
+    float *parts;                        /* [parts_max][head_dim] attention of single segments */
     struct kern_attn_state *part_states; /* [parts_max] */
     size_t parts_max;
-    uint8_t **scratch;           /* [workers] of scratch_bytes */
+    uint8_t **scratch; /* [workers] of scratch_bytes */
     size_t scratch_bytes;
 
     /* Mixture of experts, for rows_max * n_experts_used slots. */
-    float *router_logits;        /* [rows][experts rounded up] */
-    int *slot_expert;            /* [slots] */
-    float *slot_weight;          /* [slots] */
-    int *expert_slots;           /* [slots] sorted by expert, then slot */
-    int *expert_start;           /* [experts + 1] */
-    struct cpu_acts slot_h;      /* [slots] */
-    float *slot_out;             /* [slots][n_embd] */
+    float *router_logits;   /* [rows][experts rounded up] */
+    int *slot_expert;       /* [slots] */
+    float *slot_weight;     /* [slots] */
+    int *expert_slots;      /* [slots] sorted by expert, then slot */
+    int *expert_start;      /* [experts + 1] */
+    struct cpu_acts slot_h; /* [slots] */
+    float *slot_out;        /* [slots][n_embd] */
 
     /* The step. */
     const struct model_row *rows;
     int n_rows;
-    struct cpu_run *runs;        /* [rows] at most */
+    struct cpu_run *runs; /* [rows] at most */
     int n_runs;
-    struct kern_row *pairs;      /* [6 * max(rows, slots)] kernel arguments */
+    struct kern_row *pairs; /* [6 * max(rows, slots)] kernel arguments */
 };
 
 /* --- cpu_prefault.c -------------------------------------------------------------------------- */
@@ -132,10 +132,11 @@ void cpu_unload(struct backend *b);
 /* --- cpu_matmul.c ---------------------------------------------------------------------------- */
 
 /* acts = x rows quantised in each form that acts->rows has.  Rows in parallel if there are many. */
-void cpu_quantize(struct backend *b, struct cpu_acts *acts, const float *x, size_t x_stride, int n, int n_rows);
+void cpu_quantize(struct backend *b, struct cpu_acts *acts, const float *x, size_t x_stride, int n,
+                  int n_rows);
 /* acts = quantised w x / rms(x); `normed` (may be NULL) also gets the floats. */
-void cpu_norm_quantize(struct backend *b, struct cpu_acts *acts, const float *x, const float *w, float *normed,
-                       int n_rows);
+void cpu_norm_quantize(struct backend *b, struct cpu_acts *acts, const float *x, const float *w,
+                       float *normed, int n_rows);
 
 struct cpu_product {
     const struct cpu_matrix *m;
@@ -147,11 +148,12 @@ struct cpu_product {
 #define CPU_PRODUCTS_MAX 3
 
 /* y (+)= W x for up to three matrices with the same input, as one parallel loop. */
-void cpu_products(struct backend *b, const struct cpu_product *list, int n, const struct cpu_acts *acts, int n_rows);
+void cpu_products(struct backend *b, const struct cpu_product *list, int n, const struct cpu_acts *acts,
+                  int n_rows);
 
 /* The strips [begin, end) of a matrix for all pairs, in an order that reuses the caches. */
-void cpu_strips(const struct cpu_matrix *m, const uint8_t *data, const struct kern_row *pairs, int n_pairs, int begin,
-                int end, bool add);
+void cpu_strips(const struct cpu_matrix *m, const uint8_t *data, const struct kern_row *pairs, int n_pairs,
+                int begin, int end, bool add);
 
 static inline const void *cpu_act_row(const struct cpu_acts *acts, enum quant_act act, int row)
 {
@@ -177,17 +179,17 @@ static inline int cpu_act_block(enum quant_act act)
 
 /* --- blocks ---------------------------------------------------------------------------------- */
 
-void cpu_attn_in(struct backend *b, uint32_t layer);  /* attn_gqa.c */
+void cpu_attn_in(struct backend *b, uint32_t layer); /* attn_gqa.c */
 void cpu_attn(struct backend *b, uint32_t layer);
 void cpu_attn_out(struct backend *b, uint32_t layer);
 /* Zero the slots behind `slot` of a tile pair: what an earlier owner left must not be there. */
 void cpu_clear_tail(const struct backend *b, uint8_t *k, uint8_t *v, int slot);
 size_t cpu_attn_scratch_bytes(const struct backend *b);
 size_t cpu_attn_parts(const struct backend *b, uint32_t n_ctx); /* worth keeping room for */
-void cpu_ffn_in(struct backend *b, uint32_t layer);   /* ffn_dense.c */
+void cpu_ffn_in(struct backend *b, uint32_t layer);             /* ffn_dense.c */
 void cpu_ffn_out(struct backend *b, uint32_t layer);
 size_t cpu_ffn_scratch_bytes(const struct backend *b);
-void cpu_moe(struct backend *b, uint32_t layer);      /* ffn_moe.c */
+void cpu_moe(struct backend *b, uint32_t layer); /* ffn_moe.c */
 
 /* h = silu(gate x) * up x for outputs [begin, end) of an expert (0 if dense), quantised into
  * h_acts rows; units of cpu_ffn_unit outputs.  pairs[i] gives activations; h row i is h_rows[i]

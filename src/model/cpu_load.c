@@ -22,9 +22,9 @@ struct load {
     struct cpu_matrix **list;
     int64_t *first_strip; /* of each matrix, in one count over all */
     int n;
-    uint8_t **buffers;    /* of each worker: the rows of a strip as in the file */
+    uint8_t **buffers; /* of each worker: the rows of a strip as in the file */
     size_t buffer_bytes;
-    atomic_int rc;        /* the first failure */
+    atomic_int rc; /* the first failure */
     pthread_mutex_t lock;
     struct err err;
 };
@@ -33,8 +33,12 @@ struct load {
 
 static int describe(struct backend *b, struct cpu_matrix *m, const struct gguf_tensor *t, struct err *err)
 {
-    *m = (struct cpu_matrix){.tensor = t, .type = (enum quant_type)t->type, .act = quant_info(t->type)->act,
-                             .n_in = (int)t->ne[0], .n_out = (int)t->ne[1], .n_experts = (int)t->ne[2]};
+    *m = (struct cpu_matrix){.tensor = t,
+                             .type = (enum quant_type)t->type,
+                             .act = quant_info(t->type)->act,
+                             .n_in = (int)t->ne[0],
+                             .n_out = (int)t->ne[1],
+                             .n_experts = (int)t->ne[2]};
     if (m->act == QUANT_ACT_Q8_32 && m->n_in % 32 != 0)
         return fail(err, ERR_FORMAT, "tensor '%.*s' has rows of %d", STR(t->name), m->n_in);
     m->strip = b->ops->strip[m->type];
@@ -54,9 +58,14 @@ static int describe_layer(struct backend *b, uint32_t il, struct err *err)
     const struct {
         struct cpu_matrix *m;
         const struct gguf_tensor *t;
-    } all[] = {{&l->q, p->q}, {&l->k, p->k}, {&l->v, p->v}, {&l->o, p->o},
-               {&l->gate, p->gate ? p->gate : p->gate_exps}, {&l->up, p->up ? p->up : p->up_exps},
-               {&l->down, p->down ? p->down : p->down_exps}, {&l->router, p->router}};
+    } all[] = {{&l->q, p->q},
+               {&l->k, p->k},
+               {&l->v, p->v},
+               {&l->o, p->o},
+               {&l->gate, p->gate ? p->gate : p->gate_exps},
+               {&l->up, p->up ? p->up : p->up_exps},
+               {&l->down, p->down ? p->down : p->down_exps},
+               {&l->router, p->router}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         int rc = all[i].t ? describe(b, all[i].m, all[i].t, err) : OK;
         if (rc != OK)
@@ -98,7 +107,8 @@ static int place_matrices(struct load *ld, struct err *err)
     for (int i = 0; i < ld->n; i++) {
         const struct cpu_matrix *m = ld->list[i];
         size_t n, strips = (size_t)m->n_strips * (size_t)m->n_experts;
-        if (__builtin_mul_overflow(m->strip_bytes, strips, &n) || __builtin_add_overflow(total, n + ALIGN, &total))
+        if (__builtin_mul_overflow(m->strip_bytes, strips, &n) ||
+            __builtin_add_overflow(total, n + ALIGN, &total))
             return fail(err, ERR_LIMIT, "the weights are larger than memory can be addressed");
         total = (total + ALIGN - 1) / ALIGN * ALIGN;
     }
@@ -117,7 +127,8 @@ static int place_matrices(struct load *ld, struct err *err)
 
 /* --- reading --------------------------------------------------------------------------------- */
 
-static int load_strip(struct load *ld, const struct cpu_matrix *m, int64_t strip, uint8_t *buffer, struct err *err)
+static int load_strip(struct load *ld, const struct cpu_matrix *m, int64_t strip, uint8_t *buffer,
+                      struct err *err)
 {
     const struct gguf_tensor *t = m->tensor;
     int64_t expert = strip / m->n_strips;
@@ -127,9 +138,11 @@ static int load_strip(struct load *ld, const struct cpu_matrix *m, int64_t strip
     uint8_t *to = m->data + (size_t)strip * m->strip_bytes;
     if (!ld->b->ops->packed) { /* rows stay as they are; what is missing to 32 is zero */
         memset(to + (size_t)rows * t->row_bytes, 0, (size_t)(KERN_STRIP - rows) * t->row_bytes);
-        return gguf_read(ld->g, t->part, t->offset + row * t->row_bytes, to, (size_t)rows * t->row_bytes, err);
+        return gguf_read(ld->g, t->part, t->offset + row * t->row_bytes, to, (size_t)rows * t->row_bytes,
+                         err);
     }
-    int rc = gguf_read(ld->g, t->part, t->offset + row * t->row_bytes, buffer, (size_t)rows * t->row_bytes, err);
+    int rc =
+        gguf_read(ld->g, t->part, t->offset + row * t->row_bytes, buffer, (size_t)rows * t->row_bytes, err);
     if (rc == OK)
         pack_strip(m->type, to, buffer, t->row_bytes, rows, m->n_in);
     return rc;
@@ -205,13 +218,15 @@ static void layer_vectors(struct backend *b, uint32_t il, struct vector v[LAYER_
 {
     const struct plan_layer *p = &b->plan->layers[il];
     struct cpu_layer *l = &b->layers[il];
-    struct vector all[LAYER_VECTORS] = {{&l->attn_norm, p->attn_norm}, {&l->ffn_norm, p->ffn_norm}, {&l->q_bias, p->q_bias},
-                           {&l->k_bias, p->k_bias}, {&l->v_bias, p->v_bias}, {&l->o_bias, p->o_bias},
-                           {&l->q_norm, p->q_norm}, {&l->k_norm, p->k_norm}};
+    struct vector all[LAYER_VECTORS] = {{&l->attn_norm, p->attn_norm}, {&l->ffn_norm, p->ffn_norm},
+                                        {&l->q_bias, p->q_bias},       {&l->k_bias, p->k_bias},
+                                        {&l->v_bias, p->v_bias},       {&l->o_bias, p->o_bias},
+                                        {&l->q_norm, p->q_norm},       {&l->k_norm, p->k_norm}};
     memcpy(v, all, sizeof all);
 }
 
-static int read_vector(struct backend *b, const struct gguf *g, struct vector v, size_t *used, struct err *err)
+static int read_vector(struct backend *b, const struct gguf *g, struct vector v, size_t *used,
+                       struct err *err)
 {
     if (!v.t)
         return OK;

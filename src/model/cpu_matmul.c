@@ -25,7 +25,8 @@ static void quantize_row(const struct quantize_job *j, const float *x, int row)
     const struct kern_ops *ops = j->b->ops;
     for (int act = QUANT_ACT_F32; act <= QUANT_ACT_Q8_256; act++)
         if (j->acts->rows[act])
-            ops->quantize((enum quant_act)act, j->acts->rows[act] + (size_t)row * j->acts->stride[act], x, j->n);
+            ops->quantize((enum quant_act)act, j->acts->rows[act] + (size_t)row * j->acts->stride[act], x,
+                          j->n);
 }
 
 static void quantize_rows(void *arg, int begin, int end, int worker)
@@ -50,17 +51,19 @@ static void run_rows(struct backend *b, team_work *work, void *job, int n_rows)
         team_run(b->team, work, job, n_rows, 1);
 }
 
-void cpu_quantize(struct backend *b, struct cpu_acts *acts, const float *x, size_t x_stride, int n, int n_rows)
+void cpu_quantize(struct backend *b, struct cpu_acts *acts, const float *x, size_t x_stride, int n,
+                  int n_rows)
 {
     struct quantize_job j = {.b = b, .acts = acts, .x = x, .x_stride = x_stride, .n = n};
     run_rows(b, quantize_rows, &j, n_rows);
 }
 
-void cpu_norm_quantize(struct backend *b, struct cpu_acts *acts, const float *x, const float *w, float *normed,
-                       int n_rows)
+void cpu_norm_quantize(struct backend *b, struct cpu_acts *acts, const float *x, const float *w,
+                       float *normed, int n_rows)
 {
     int n = (int)b->plan->n_embd;
-    struct quantize_job j = {.b = b, .acts = acts, .x = x, .w = w, .normed = normed, .x_stride = (size_t)n, .n = n};
+    struct quantize_job j = {
+        .b = b, .acts = acts, .x = x, .w = w, .normed = normed, .x_stride = (size_t)n, .n = n};
     run_rows(b, quantize_rows, &j, n_rows);
 }
 
@@ -68,8 +71,8 @@ void cpu_norm_quantize(struct backend *b, struct cpu_acts *acts, const float *x,
 
 /* The last strip of a matrix whose outputs are not a multiple of 32: what hangs over the end of a
  * row would be the beginning of the next. */
-static void cut_strip(const struct cpu_matrix *m, const uint8_t *strip, const struct kern_row *pairs, int n, int s,
-                      bool add)
+static void cut_strip(const struct cpu_matrix *m, const uint8_t *strip, const struct kern_row *pairs, int n,
+                      int s, bool add)
 {
     float y[PORTION_ROWS][KERN_STRIP];
     struct kern_row rows[PORTION_ROWS] = {{0}};
@@ -84,8 +87,8 @@ static void cut_strip(const struct cpu_matrix *m, const uint8_t *strip, const st
         }
 }
 
-void cpu_strips(const struct cpu_matrix *m, const uint8_t *data, const struct kern_row *pairs, int n_pairs, int begin,
-                int end, bool add)
+void cpu_strips(const struct cpu_matrix *m, const uint8_t *data, const struct kern_row *pairs, int n_pairs,
+                int begin, int end, bool add)
 {
     for (int first = 0; first < n_pairs; first += PORTION_ROWS) {
         int n = n_pairs - first < PORTION_ROWS ? n_pairs - first : PORTION_ROWS;
@@ -112,14 +115,16 @@ static void product_strips(void *arg, int begin, int end, int worker)
     (void)worker;
     for (int i = 0, first = 0; i < j->n && first < end; i++) {
         const struct cpu_matrix *m = j->list[i].m;
-        int from = begin > first ? begin - first : 0, to = end - first < m->n_strips ? end - first : m->n_strips;
+        int from = begin > first ? begin - first : 0,
+            to = end - first < m->n_strips ? end - first : m->n_strips;
         if (from < to)
             cpu_strips(m, m->data, j->pairs[i], j->n_rows, from, to, j->list[i].add);
         first += m->n_strips;
     }
 }
 
-void cpu_products(struct backend *b, const struct cpu_product *list, int n, const struct cpu_acts *acts, int n_rows)
+void cpu_products(struct backend *b, const struct cpu_product *list, int n, const struct cpu_acts *acts,
+                  int n_rows)
 {
     struct product_job j = {.list = list, .n = n, .n_rows = n_rows};
     struct kern_row *pair = b->pairs;
@@ -128,7 +133,8 @@ void cpu_products(struct backend *b, const struct cpu_product *list, int n, cons
     for (int i = 0; i < n; i++) {
         j.pairs[i] = pair;
         for (int r = 0; r < n_rows; r++)
-            *pair++ = (struct kern_row){cpu_act_row(acts, list[i].m->act, r), list[i].y + (size_t)r * list[i].y_stride};
+            *pair++ = (struct kern_row){cpu_act_row(acts, list[i].m->act, r),
+                                        list[i].y + (size_t)r * list[i].y_stride};
         n_strips += list[i].m->n_strips;
     }
     team_run(b->team, product_strips, &j, n_strips, 1);

@@ -43,14 +43,16 @@ static struct gated_scratch lay_out(uint8_t *p)
 }
 
 /* One unit for one portion of rows. */
-static void gated_unit(struct backend *b, const struct cpu_gated *g, const struct gated_scratch *s, int unit, int first,
-                       int n)
+static void gated_unit(struct backend *b, const struct cpu_gated *g, const struct gated_scratch *s, int unit,
+                       int first, int n)
 {
     int width = unit_outputs(g->h_act), out0 = unit * width;
     int valid = g->gate->n_out - out0 < width ? g->gate->n_out - out0 : width;
     int strip0 = out0 / KERN_STRIP, n_strips = (valid + KERN_STRIP - 1) / KERN_STRIP;
-    const uint8_t *gate = g->gate->data + ((size_t)g->expert * (size_t)g->gate->n_strips + (size_t)strip0) * g->gate->strip_bytes;
-    const uint8_t *up = g->up->data + ((size_t)g->expert * (size_t)g->up->n_strips + (size_t)strip0) * g->up->strip_bytes;
+    const uint8_t *gate = g->gate->data + ((size_t)g->expert * (size_t)g->gate->n_strips + (size_t)strip0) *
+                                              g->gate->strip_bytes;
+    const uint8_t *up =
+        g->up->data + ((size_t)g->expert * (size_t)g->up->n_strips + (size_t)strip0) * g->up->strip_bytes;
     cpu_strips(g->gate, gate, s->gate_pairs, n, 0, n_strips, false);
     cpu_strips(g->up, up, s->up_pairs, n, 0, n_strips, false);
     for (int i = 0; i < n; i++) {
@@ -92,8 +94,13 @@ void cpu_ffn_in(struct backend *b, uint32_t layer)
 {
     const struct cpu_layer *l = &b->layers[layer];
     cpu_norm_quantize(b, &b->in, b->x, l->ffn_norm, NULL, b->n_rows);
-    struct ffn_job j = {b, {.gate = &l->gate, .up = &l->up, .h_act = l->down.act, .in = &b->in, .out = &b->mid,
-                            .n_pairs = b->n_rows}};
+    struct ffn_job j = {b,
+                        {.gate = &l->gate,
+                         .up = &l->up,
+                         .h_act = l->down.act,
+                         .in = &b->in,
+                         .out = &b->mid,
+                         .n_pairs = b->n_rows}};
     team_run(b->team, ffn_units, &j, cpu_gated_n_units(&j.g), 1);
 }
 

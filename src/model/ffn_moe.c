@@ -17,7 +17,8 @@ static void choose(struct backend *b, int row)
     const struct plan *p = b->plan;
     int n = (int)p->n_experts, k = (int)p->n_experts_used;
     size_t stride = (size_t)(n + KERN_STRIP - 1) / KERN_STRIP * KERN_STRIP;
-    float *prob = b->router_logits + (size_t)row * stride, total = b->ops->softmax_exp(prob, prob, n), sum = 0;
+    float *prob = b->router_logits + (size_t)row * stride, total = b->ops->softmax_exp(prob, prob, n),
+          sum = 0;
     int *expert = b->slot_expert + row * k;
     float *weight = b->slot_weight + row * k;
     for (int i = 0; i < k; i++) {
@@ -42,7 +43,8 @@ static void choose(struct backend *b, int row)
 /* Slots in the order of their experts, each expert's in ascending order. */
 static void sort_slots(struct backend *b)
 {
-    int n = (int)b->plan->n_experts, slots = b->n_rows * (int)b->plan->n_experts_used, *start = b->expert_start;
+    int n = (int)b->plan->n_experts, slots = b->n_rows * (int)b->plan->n_experts_used,
+        *start = b->expert_start;
     memset(start, 0, (size_t)(n + 1) * sizeof *start);
     for (int s = 0; s < slots; s++)
         start[b->slot_expert[s] + 1]++;
@@ -73,9 +75,15 @@ static void gated_items(void *arg, int begin, int end, int worker)
         int expert = begin / j->per_expert, stop = (expert + 1) * j->per_expert;
         int first = b->expert_start[expert], n = b->expert_start[expert + 1] - first;
         stop = stop < end ? stop : end;
-        struct cpu_gated g = {.gate = &j->l->gate, .up = &j->l->up, .h_act = j->l->down.act, .expert = expert,
-                              .in = &b->in, .out = &b->slot_h, .in_rows = j->in_rows + first,
-                              .out_rows = b->expert_slots + first, .n_pairs = n};
+        struct cpu_gated g = {.gate = &j->l->gate,
+                              .up = &j->l->up,
+                              .h_act = j->l->down.act,
+                              .expert = expert,
+                              .in = &b->in,
+                              .out = &b->slot_h,
+                              .in_rows = j->in_rows + first,
+                              .out_rows = b->expert_slots + first,
+                              .n_pairs = n};
         if (n > 0)
             cpu_gated_units(b, &g, begin - expert * j->per_expert, stop - expert * j->per_expert, worker);
         begin = stop;
@@ -93,8 +101,8 @@ static void down_items(void *arg, int begin, int end, int worker)
         int first = b->expert_start[expert], n = b->expert_start[expert + 1] - first;
         int stop = base + j->per_expert < end ? base + j->per_expert : end;
         if (n > 0)
-            cpu_strips(m, m->data + (size_t)expert * (size_t)m->n_strips * m->strip_bytes, b->pairs + first, n,
-                       begin - base, stop - base, false);
+            cpu_strips(m, m->data + (size_t)expert * (size_t)m->n_strips * m->strip_bytes, b->pairs + first,
+                       n, begin - base, stop - base, false);
         begin = stop;
     }
 }
@@ -107,7 +115,8 @@ static void add_rows(void *arg, int begin, int end, int worker)
     for (int row = begin; row < end; row++) {
         memset(sum, 0, (size_t)n * sizeof *sum);
         for (int i = 0; i < k; i++)
-            b->ops->axpy(sum, b->slot_weight[row * k + i], b->slot_out + (size_t)(row * k + i) * (size_t)n, n);
+            b->ops->axpy(sum, b->slot_weight[row * k + i], b->slot_out + (size_t)(row * k + i) * (size_t)n,
+                         n);
         b->ops->add(b->x + (size_t)row * (size_t)n, sum, n);
     }
 }
@@ -118,7 +127,8 @@ void cpu_moe(struct backend *b, uint32_t layer)
     int n_experts = (int)b->plan->n_experts, k = (int)b->plan->n_experts_used, slots = b->n_rows * k;
     size_t n = b->plan->n_embd;
     cpu_norm_quantize(b, &b->in, b->x, l->ffn_norm, NULL, b->n_rows);
-    struct cpu_product router = {&l->router, b->router_logits, (size_t)l->router.n_strips * KERN_STRIP, false};
+    struct cpu_product router = {&l->router, b->router_logits, (size_t)l->router.n_strips * KERN_STRIP,
+                                 false};
     cpu_products(b, &router, 1, &b->in, b->n_rows);
     for (int row = 0; row < b->n_rows; row++)
         choose(b, row);
@@ -133,7 +143,8 @@ void cpu_moe(struct backend *b, uint32_t layer)
 
     for (int s = 0; s < slots; s++) {
         int slot = b->expert_slots[s];
-        b->pairs[s] = (struct kern_row){cpu_act_row(&b->slot_h, l->down.act, slot), b->slot_out + (size_t)slot * n};
+        b->pairs[s] =
+            (struct kern_row){cpu_act_row(&b->slot_h, l->down.act, slot), b->slot_out + (size_t)slot * n};
     }
     j.per_expert = l->down.n_strips;
     team_run(b->team, down_items, &j, n_experts * j.per_expert, 1);

@@ -65,7 +65,8 @@ static void count_work(struct model_facts *f, const struct plan *p)
     uint64_t e = p->n_experts, k = p->n_experts_used;
     for (uint32_t i = 0; i < p->n_layers; i++) {
         const struct plan_layer *l = &p->layers[i];
-        const struct gguf_tensor *all[] = {l->attn_norm, l->q, l->k, l->v, l->o, l->ffn_norm, l->gate, l->up, l->down, l->router};
+        const struct gguf_tensor *all[] = {l->attn_norm, l->q,    l->k,  l->v,    l->o,
+                                           l->ffn_norm,  l->gate, l->up, l->down, l->router};
         const struct gguf_tensor *some[] = {l->gate_exps, l->up_exps, l->down_exps};
         for (size_t t = 0; t < sizeof all / sizeof *all; t++)
             count_matrix(f, all[t], 1, 1);
@@ -127,13 +128,15 @@ static int check_options(struct model_options *o, const struct plan *p, struct e
     if (o->kv_type >= KV_TYPES_END)
         return fail(err, ERR_ARG, "KV type %d is not known", (int)o->kv_type);
     if (o->kv_type == KV_Q8_0 && p->head_dim % 32 != 0)
-        return fail(err, ERR_UNSUPPORTED, "KV type q8_0 needs heads of a multiple of 32, this model has %u", p->head_dim);
+        return fail(err, ERR_UNSUPPORTED, "KV type q8_0 needs heads of a multiple of 32, this model has %u",
+                    p->head_dim);
     if (o->n_ctx == 0)
         o->n_ctx = p->n_ctx_train;
     if (o->page_tokens == 0)
         o->page_tokens = 32;
     if (o->page_tokens % 16 != 0 || o->page_tokens > 512 || 512 % o->page_tokens != 0)
-        return fail(err, ERR_ARG, "a page of %u tokens: 16, 32, 64, 128, 256 and 512 are possible", o->page_tokens);
+        return fail(err, ERR_ARG, "a page of %u tokens: 16, 32, 64, 128, 256 and 512 are possible",
+                    o->page_tokens);
     if (o->rows_max == 0)
         o->rows_max = 512;
     if (o->rows_max > MODEL_ROWS_MAX)
@@ -222,16 +225,46 @@ void model_close(struct model *m)
     free(m);
 }
 
-const struct model_facts *model_facts(const struct model *m) { return &m->facts; }
-void model_memory(const struct model *m, struct model_memory *memory) { m->ops->memory(m->backend, memory); }
-const char *model_isa(const struct model *m) { return m->ops->isa(m->backend); }
-uint32_t model_page_tokens(const struct model *m) { return m->page_tokens; }
-uint32_t model_n_pages(const struct model *m) { return m->n_pages; }
-uint32_t model_n_ctx(const struct model *m) { return m->n_ctx; }
-uint32_t model_rows_max(const struct model *m) { return m->rows_max; }
-uint32_t model_outputs_max(const struct model *m) { return m->outputs_max; }
-uint64_t model_kv_page_bytes(const struct model *m) { return m->ops->kv_page_bytes(m->backend); }
-uint64_t model_fingerprint(const struct model *m) { return m->fingerprint; }
+const struct model_facts *model_facts(const struct model *m)
+{
+    return &m->facts;
+}
+void model_memory(const struct model *m, struct model_memory *memory)
+{
+    m->ops->memory(m->backend, memory);
+}
+const char *model_isa(const struct model *m)
+{
+    return m->ops->isa(m->backend);
+}
+uint32_t model_page_tokens(const struct model *m)
+{
+    return m->page_tokens;
+}
+uint32_t model_n_pages(const struct model *m)
+{
+    return m->n_pages;
+}
+uint32_t model_n_ctx(const struct model *m)
+{
+    return m->n_ctx;
+}
+uint32_t model_rows_max(const struct model *m)
+{
+    return m->rows_max;
+}
+uint32_t model_outputs_max(const struct model *m)
+{
+    return m->outputs_max;
+}
+uint64_t model_kv_page_bytes(const struct model *m)
+{
+    return m->ops->kv_page_bytes(m->backend);
+}
+uint64_t model_fingerprint(const struct model *m)
+{
+    return m->fingerprint;
+}
 
 /* --- steps ----------------------------------------------------------------------------------- */
 
@@ -239,7 +272,8 @@ static int check_row(const struct model *m, const struct model_batch *b, uint32_
 {
     const struct model_row *r = &b->rows[i], *before = i ? r - 1 : NULL;
     if (r->token < 0 || (uint32_t)r->token >= m->plan.n_vocab)
-        return fail(err, ERR_ARG, "row %u: token %d is not in the vocabulary of %u", i, r->token, m->plan.n_vocab);
+        return fail(err, ERR_ARG, "row %u: token %d is not in the vocabulary of %u", i, r->token,
+                    m->plan.n_vocab);
     if (r->pos >= m->n_ctx)
         return fail(err, ERR_ARG, "row %u: position %u is beyond the context of %u", i, r->pos, m->n_ctx);
     if (r->seq >= b->n_seqs)
@@ -267,12 +301,13 @@ static int check_batch(const struct model *m, const struct model_batch *b, struc
         hidden += b->rows[i].want & MODEL_WANT_HIDDEN ? 1 : 0;
     }
     if (logits > m->outputs_max || hidden > m->outputs_max)
-        return fail(err, ERR_ARG, "%u rows want outputs, at most %u are possible", logits > hidden ? logits : hidden,
-                    m->outputs_max);
+        return fail(err, ERR_ARG, "%u rows want outputs, at most %u are possible",
+                    logits > hidden ? logits : hidden, m->outputs_max);
     for (uint32_t s = 0; s < b->n_seqs; s++)
         for (uint32_t i = 0; i < b->seqs[s].n_pages; i++)
             if (b->seqs[s].pages[i] >= m->n_pages)
-                return fail(err, ERR_ARG, "sequence %u: page %u of a pool of %u", s, b->seqs[s].pages[i], m->n_pages);
+                return fail(err, ERR_ARG, "sequence %u: page %u of a pool of %u", s, b->seqs[s].pages[i],
+                            m->n_pages);
     return OK;
 }
 
@@ -287,14 +322,29 @@ int model_step_submit(struct model *m, const struct model_batch *batch, struct e
     return rc;
 }
 
-int model_step_wait(struct model *m, struct err *err) { return m->ops->step_wait(m->backend, err); }
-float *model_logits(struct model *m, uint32_t i) { return m->ops->logits(m->backend, i); }
-const float *model_hidden(struct model *m, uint32_t i) { return m->ops->hidden(m->backend, i); }
+int model_step_wait(struct model *m, struct err *err)
+{
+    return m->ops->step_wait(m->backend, err);
+}
+float *model_logits(struct model *m, uint32_t i)
+{
+    return m->ops->logits(m->backend, i);
+}
+const float *model_hidden(struct model *m, uint32_t i)
+{
+    return m->ops->hidden(m->backend, i);
+}
 
 void model_kv_copy(struct model *m, uint32_t dst, uint32_t src, uint32_t n_tokens)
 {
     m->ops->kv_copy(m->backend, dst, src, n_tokens);
 }
 
-void model_kv_export(const struct model *m, uint32_t page, void *bytes) { m->ops->kv_export(m->backend, page, bytes); }
-void model_kv_import(struct model *m, uint32_t page, const void *bytes) { m->ops->kv_import(m->backend, page, bytes); }
+void model_kv_export(const struct model *m, uint32_t page, void *bytes)
+{
+    m->ops->kv_export(m->backend, page, bytes);
+}
+void model_kv_import(struct model *m, uint32_t page, const void *bytes)
+{
+    m->ops->kv_import(m->backend, page, bytes);
+}

@@ -16,8 +16,8 @@
  * batch.  A page that is shared may be read by all and must not be written.
  *
  * MEMORY.  model_open reserves everything: packed weights, KV pool, work buffers for rows_max
- * rows and logits for outputs_max rows.  A step allocates nothing.  Of a large KV pool only the first part is in
- * memory when model_open returns; a thread of lowest priority brings the rest, low pages first.
+ * rows and logits for outputs_max rows.  A step allocates nothing.  Of a large KV pool only the first part is
+ * in memory when model_open returns; a thread of lowest priority brings the rest, low pages first.
  *
  * Threads: model_open, model_step_* and model_kv_* of one model are called by one thread at a
  * time; the facts (model_facts) may be read by all. */
@@ -35,36 +35,36 @@
 #define MODEL_ROWS_MAX 2048 /* upper bound of options.rows_max */
 
 enum kv_type { KV_F16, KV_BF16, KV_Q8_0, KV_TYPES_END };
-const char *kv_type_name(enum kv_type t);             /* "f16", "bf16", "q8_0" */
+const char *kv_type_name(enum kv_type t);              /* "f16", "bf16", "q8_0" */
 int kv_type_by_name(struct str name, enum kv_type *t); /* OK or ERR_ARG */
 
 struct model_options {
-    struct team *team;      /* borrowed, leased during open and each step; must outlive the model */
-    const char *isa;        /* NULL or "auto", "ref", "avx2", "avx512": see kernel/kernel.h */
+    struct team *team; /* borrowed, leased during open and each step; must outlive the model */
+    const char *isa;   /* NULL or "auto", "ref", "avx2", "avx512": see kernel/kernel.h */
     enum kv_type kv_type;
-    uint32_t n_ctx;         /* largest position + 1 ever used; 0: as the model was trained */
-    uint32_t page_tokens;   /* multiple of 16 that divides 512; 0: the default, 32 */
-    uint32_t n_pages;       /* of the KV pool; at least 1 */
-    uint32_t rows_max;      /* of one step, at most MODEL_ROWS_MAX; 0: 512 */
-    uint32_t outputs_max;   /* rows of one step that want logits or hidden state; 0: 64 */
+    uint32_t n_ctx;       /* largest position + 1 ever used; 0: as the model was trained */
+    uint32_t page_tokens; /* multiple of 16 that divides 512; 0: the default, 32 */
+    uint32_t n_pages;     /* of the KV pool; at least 1 */
+    uint32_t rows_max;    /* of one step, at most MODEL_ROWS_MAX; 0: 512 */
+    uint32_t outputs_max; /* rows of one step that want logits or hidden state; 0: 64 */
 };
 
 /* What a file asks for, known before anything is loaded. */
 struct model_facts {
-    char arch[32];          /* "llama", "qwen2", ... */
-    char name[128];         /* general.name, or "" */
-    char size_label[32];    /* general.size_label, or "" */
+    char arch[32];       /* "llama", "qwen2", ... */
+    char name[128];      /* general.name, or "" */
+    char size_label[32]; /* general.size_label, or "" */
     uint32_t n_vocab;
     uint32_t n_ctx_train;
     uint32_t n_embd;
     uint32_t n_layers;
-    uint32_t n_heads, n_kv_heads; /* largest of all layers */
+    uint32_t n_heads, n_kv_heads;       /* largest of all layers */
     uint32_t n_experts, n_experts_used; /* 0 for a dense model */
-    uint64_t n_params;      /* elements of all tensors */
-    uint64_t file_bytes;    /* of all tensors as they are in the file */
-    uint64_t step_bytes;    /* tensor bytes of the file that one decoded token reads (all layers and the head) */
-    uint64_t step_macs;     /* multiply-adds of one token without attention, head included */
-    uint64_t head_macs;     /* of these, the head's */
+    uint64_t n_params;                  /* elements of all tensors */
+    uint64_t file_bytes;                /* of all tensors as they are in the file */
+    uint64_t step_bytes; /* tensor bytes of the file that one decoded token reads (all layers and the head) */
+    uint64_t step_macs;  /* multiply-adds of one token without attention, head included */
+    uint64_t head_macs;  /* of these, the head's */
     uint64_t kv_token_bytes; /* of the KV pool per token, for the KV type asked for */
 };
 
@@ -72,8 +72,7 @@ struct model;
 
 /* Read the facts of an opened file without loading it.  Fails as model_open would for an unknown
  * architecture or a missing tensor. */
-int model_describe(const struct gguf *g, enum kv_type kv_type, struct model_facts *facts,
-                   struct err *err);
+int model_describe(const struct gguf *g, enum kv_type kv_type, struct model_facts *facts, struct err *err);
 
 /* Load.  `g` is needed only during the call.  A file that does not hold a model that can be
  * computed here is an error that says which tensor or key is at fault; an unknown architecture's
@@ -112,10 +111,10 @@ enum model_want {
 };
 
 struct model_row {
-    int32_t token;  /* in [0, n_vocab) */
-    uint32_t pos;   /* in [0, n_ctx) */
-    uint32_t seq;   /* index into batch.seqs */
-    uint32_t want;  /* bits of enum model_want */
+    int32_t token; /* in [0, n_vocab) */
+    uint32_t pos;  /* in [0, n_ctx) */
+    uint32_t seq;  /* index into batch.seqs */
+    uint32_t want; /* bits of enum model_want */
 };
 
 struct model_seq {

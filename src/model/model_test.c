@@ -11,7 +11,17 @@
 #include "kernel/quant.h"
 #include "model/gguf_write.h"
 
-enum { VOCAB = 300, EMBD = 256, HEADS = 8, KV_HEADS = 2, HEAD_DIM = 32, FF = 512, LAYERS = 2, CTX = 2048, TOKENS = 700 };
+enum {
+    VOCAB = 300,
+    EMBD = 256,
+    HEADS = 8,
+    KV_HEADS = 2,
+    HEAD_DIM = 32,
+    FF = 512,
+    LAYERS = 2,
+    CTX = 2048,
+    TOKENS = 700
+};
 
 struct recipe {
     const char *arch;
@@ -34,7 +44,8 @@ struct maker {
     int n;
 };
 
-static void add(struct maker *m, const char *name, enum quant_type type, int n0, int n1, int n2, float mean, float spread)
+static void add(struct maker *m, const char *name, enum quant_type type, int n0, int n1, int n2, float mean,
+                float spread)
 {
     struct tensor *t = &m->list[m->n++];
     snprintf(t->name, sizeof t->name, "%s", name);
@@ -190,8 +201,13 @@ static bool open_bench(struct bench *b, const struct recipe *r, const char *isa,
     const void *bytes = file_of(r, &n);
     REQUIRE(gguf_open_memory(&b->g, bytes, n, &err) == OK);
     REQUIRE(team_create(&b->team, threads, &err) == OK);
-    struct model_options o = {.team = b->team, .isa = isa, .kv_type = kv, .n_pages = 256, .page_tokens = 16,
-                              .rows_max = TOKENS, .outputs_max = TOKENS};
+    struct model_options o = {.team = b->team,
+                              .isa = isa,
+                              .kv_type = kv,
+                              .n_pages = 256,
+                              .page_tokens = 16,
+                              .rows_max = TOKENS,
+                              .outputs_max = TOKENS};
     int rc = model_open(&b->m, b->g, &o, &err);
     if (rc != OK)
         test_fail(__FILE__, __LINE__, "%s", err.text);
@@ -218,7 +234,8 @@ static void pages_of(uint32_t *pages, int n, int base, int order)
 }
 
 /* Compute tokens [0, n) of sequence 0 in chunks; logits of the rows from `first` on into out. */
-static void run_chunks(struct model *m, const uint32_t *pages, int n_pages, int n, const int *chunks, int first, float *out)
+static void run_chunks(struct model *m, const uint32_t *pages, int n_pages, int n, const int *chunks,
+                       int first, float *out)
 {
     static struct model_row rows[TOKENS];
     struct model_seq seq = {pages, (uint32_t)n_pages};
@@ -234,7 +251,8 @@ static void run_chunks(struct model *m, const uint32_t *pages, int n_pages, int 
             test_fail(__FILE__, __LINE__, "%s", err.text);
         for (int i = 0; i < now; i++)
             if (rows[i].want)
-                memcpy(out + (size_t)(at + i - first) * VOCAB, model_logits(m, (uint32_t)wanted++), VOCAB * sizeof *out);
+                memcpy(out + (size_t)(at + i - first) * VOCAB, model_logits(m, (uint32_t)wanted++),
+                       VOCAB * sizeof *out);
         at += now;
     }
 }
@@ -250,15 +268,56 @@ enum { N_RECIPES = sizeof recipes / sizeof *recipes, SHOWN = 40 };
 static void check_chunks(const struct recipe *r, const char *isa, enum kv_type kv)
 {
     /* A prefix in one go then single tokens; odd pieces; one row at a time; all at once. */
-    static const int cuts[][8] = {{660, 1, 1, 1, 1, 1, 1, 0}, {1, 2, 3, 5, 17, 129, 500, 0}, {512, 148, 33, 0}, {TOKENS, 0}};
+    static const int cuts[][8] = {
+        {660, 1, 1, 1, 1, 1, 1, 0}, {1, 2, 3, 5, 17, 129, 500, 0}, {512, 148, 33, 0}, {TOKENS, 0}};
     float *a = malloc(SHOWN * VOCAB * sizeof *a), *b = malloc(SHOWN * VOCAB * sizeof *b);
     struct bench one, two;
     uint32_t pages[64];
     if (!open_bench(&one, r, isa, 1, kv) || !open_bench(&two, r, isa, 3, kv))
         return;
     pages_of(pages, 45, 0, 0);
-    static const int singles[TOKENS + 1] = {TOKENS - SHOWN, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-                                            1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0};
+    static const int singles[TOKENS + 1] = {TOKENS - SHOWN,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            1,
+                                            0};
     run_chunks(one.m, pages, 45, TOKENS, singles, TOKENS - SHOWN, a);
     for (int i = 0; i < SHOWN * VOCAB; i++)
         if (!(a[i] - a[i] == 0)) {
@@ -269,7 +328,8 @@ static void check_chunks(const struct recipe *r, const char *isa, enum kv_type k
         pages_of(pages, 45, 3 * (int)c, (int)c % 3);
         run_chunks(two.m, pages, 45, TOKENS, cuts[c], TOKENS - SHOWN, b);
         if (memcmp(a, b, SHOWN * VOCAB * sizeof *a) != 0)
-            test_fail(__FILE__, __LINE__, "%s %s kv %s: cut %zu gives other logits", r->arch, isa, kv_type_name(kv), c);
+            test_fail(__FILE__, __LINE__, "%s %s kv %s: cut %zu gives other logits", r->arch, isa,
+                      kv_type_name(kv), c);
     }
     close_bench(&one);
     close_bench(&two);
@@ -316,7 +376,8 @@ static void check_crowd(const struct recipe *r)
     CHECK(model_step_submit(t.m, &solo, &err) == OK);
     memcpy(alone, model_logits(t.m, 0), sizeof alone);
     for (int s = 0; s < SEQS; s++)
-        rows[s] = (struct model_row){token_at(s, PREFIX + s % 5), (uint32_t)(PREFIX + s % 5), (uint32_t)s, MODEL_WANT_LOGITS};
+        rows[s] = (struct model_row){token_at(s, PREFIX + s % 5), (uint32_t)(PREFIX + s % 5), (uint32_t)s,
+                                     MODEL_WANT_LOGITS};
     struct model_batch crowd = {rows, SEQS, seqs, SEQS};
     CHECK(model_step_submit(t.m, &crowd, &err) == OK);
     CHECK(memcmp(alone, model_logits(t.m, 13), sizeof alone) == 0);
@@ -340,12 +401,14 @@ static void check_level(const char *isa)
     for (int i = 0; i < N_RECIPES; i++)
         for (int kv = 0; kv < (i == 0 ? KV_TYPES_END : 1); kv++) {
             struct bench ref, fast;
-            if (!open_bench(&fast, &recipes[i], isa, 2, (enum kv_type)kv) || !open_bench(&ref, &recipes[i], "ref", 2, (enum kv_type)kv))
+            if (!open_bench(&fast, &recipes[i], isa, 2, (enum kv_type)kv) ||
+                !open_bench(&ref, &recipes[i], "ref", 2, (enum kv_type)kv))
                 return;
             run_chunks(ref.m, pages, 8, N, all, 0, a);
             run_chunks(fast.m, pages, 8, N, all, 0, b);
             if (memcmp(a, b, N * VOCAB * sizeof *a) != 0)
-                test_fail(__FILE__, __LINE__, "model %d kv %s: %s differs from the reference", i, kv_type_name((enum kv_type)kv), isa);
+                test_fail(__FILE__, __LINE__, "model %d kv %s: %s differs from the reference", i,
+                          kv_type_name((enum kv_type)kv), isa);
             close_bench(&ref);
             close_bench(&fast);
         }
@@ -473,7 +536,8 @@ static void check_golden(const char *name, double tolerance)
     if (getenv("SHOW_GOLDEN"))
         printf("%-14s relative RMS error %.2e\n", name, rms);
     if (!(rms <= tolerance))
-        test_fail(__FILE__, __LINE__, "%s: relative RMS error %.3g, at most %.3g expected", name, rms, tolerance);
+        test_fail(__FILE__, __LINE__, "%s: relative RMS error %.3g, at most %.3g expected", name, rms,
+                  tolerance);
     model_close(m);
     team_free(team);
     gguf_close(g);
@@ -482,8 +546,8 @@ static void check_golden(const char *name, double tolerance)
 
 TEST(logits_are_those_of_the_float64_reference)
 {
-    static const char *const floats[] = {"llama", "llama3-rope", "llama-linear", "llama-yarn", "mixtral", "qwen2", "qwen3", "qwen3moe",
-                                         "llama-odd", "mixtral-odd"};
+    static const char *const floats[] = {"llama", "llama3-rope", "llama-linear", "llama-yarn", "mixtral",
+                                         "qwen2", "qwen3",       "qwen3moe",     "llama-odd",  "mixtral-odd"};
     static const char *const blocks[] = {"llama-q8_0", "qwen2-q4_0", "qwen3-q4_k_m"};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
         check_golden(floats[i], 1.5e-3); /* measured 0.0004 to 0.0011: KV in f16 */

@@ -14,8 +14,8 @@
 
 /* --- keys ------------------------------------------------------------------------------------ */
 
-static int key_u32(const struct gguf *g, const char *suffix, uint32_t *v, uint32_t lo, uint32_t hi, bool required,
-                   struct err *err)
+static int key_u32(const struct gguf *g, const char *suffix, uint32_t *v, uint32_t lo, uint32_t hi,
+                   bool required, struct err *err)
 {
     struct gguf_arch_key k;
     const char *key = gguf_arch_key(&k, g, suffix);
@@ -41,8 +41,8 @@ static int key_f32(const struct gguf *g, const char *suffix, float *v, float lo,
 }
 
 /* A number that must be the same in all layers (a file may give it as an array). */
-static int key_same_per_layer(const struct gguf *g, const char *suffix, uint32_t n_layers, uint32_t *v, uint32_t hi,
-                              struct err *err)
+static int key_same_per_layer(const struct gguf *g, const char *suffix, uint32_t n_layers, uint32_t *v,
+                              uint32_t hi, struct err *err)
 {
     struct gguf_arch_key k;
     const char *key = gguf_arch_key(&k, g, suffix);
@@ -52,8 +52,9 @@ static int key_same_per_layer(const struct gguf *g, const char *suffix, uint32_t
     int rc = gguf_get_u32_per_layer(g, key, each, n_layers, err);
     for (uint32_t i = 0; rc == OK && i < n_layers; i++)
         if (each[i] != each[0])
-            rc = fail(err, ERR_UNSUPPORTED, "%s differs between layers (%u and %u), which this version cannot compute",
-                      key, each[0], each[i]);
+            rc = fail(err, ERR_UNSUPPORTED,
+                      "%s differs between layers (%u and %u), which this version cannot compute", key,
+                      each[0], each[i]);
     if (rc == OK && (each[0] < 1 || each[0] > hi))
         rc = fail(err, ERR_FORMAT, "%s is %u, expected 1 to %u", key, each[0], hi);
     if (rc == OK)
@@ -68,7 +69,9 @@ static int refuse_key(const struct gguf *g, const char *suffix, const char *what
     const char *key = gguf_arch_key(&k, g, suffix);
     const struct gguf_value *v = gguf_find(g, str_c(key));
     bool off = !v || (v->type == GGUF_F32 && (v->f == 0 || v->f == 1)) || (v->type == GGUF_U32 && v->u == 0);
-    return off ? OK : fail(err, ERR_UNSUPPORTED, "%s asks for %s, which this architecture does not have here", key, what);
+    return off ? OK
+               : fail(err, ERR_UNSUPPORTED, "%s asks for %s, which this architecture does not have here", key,
+                      what);
 }
 
 static int read_sizes(struct plan *p, const struct gguf *g, struct err *err)
@@ -93,11 +96,12 @@ static int read_sizes(struct plan *p, const struct gguf *g, struct err *err)
     if ((rc = key_u32(g, "attention.value_length", &value_dim, 1, PLAN_HEAD_DIM_MAX, false, err)) != OK)
         return rc;
     if (value_dim != p->head_dim)
-        return fail(err, ERR_UNSUPPORTED, "keys of %u and values of %u dimensions: different sizes are not supported",
-                    p->head_dim, value_dim);
+        return fail(err, ERR_UNSUPPORTED,
+                    "keys of %u and values of %u dimensions: different sizes are not supported", p->head_dim,
+                    value_dim);
     if (p->head_dim % 16 != 0 || p->head_dim > PLAN_HEAD_DIM_MAX)
-        return fail(err, ERR_UNSUPPORTED, "a head size of %u: only multiples of 16 up to %d are supported", p->head_dim,
-                    PLAN_HEAD_DIM_MAX);
+        return fail(err, ERR_UNSUPPORTED, "a head size of %u: only multiples of 16 up to %d are supported",
+                    p->head_dim, PLAN_HEAD_DIM_MAX);
     p->n_rot = p->head_dim;
     if ((rc = key_u32(g, "rope.dimension_count", &p->n_rot, 2, p->head_dim, false, err)) != OK)
         return rc;
@@ -110,11 +114,12 @@ static int read_experts(struct plan *p, const struct gguf *g, struct err *err)
 {
     int rc;
     bool required = p->arch->ffn == ARCH_FFN_MOE;
-    if ((rc = key_u32(g, "expert_count", &p->n_experts, required ? 1 : 0, PLAN_EXPERTS_MAX, required, err)) != OK)
+    if ((rc = key_u32(g, "expert_count", &p->n_experts, required ? 1 : 0, PLAN_EXPERTS_MAX, required, err)) !=
+        OK)
         return rc;
     if (p->n_experts > 0 && p->arch->ffn == ARCH_FFN_DENSE)
-        return fail(err, ERR_UNSUPPORTED, "architecture '%s' has no experts here, but the file has %u", p->arch->name,
-                    p->n_experts);
+        return fail(err, ERR_UNSUPPORTED, "architecture '%s' has no experts here, but the file has %u",
+                    p->arch->name, p->n_experts);
     p->expert_scale = 1;
     if (p->n_experts == 0)
         return key_same_per_layer(g, "feed_forward_length", p->n_layers, &p->n_ff, 1u << 22, err);
@@ -141,13 +146,15 @@ static int read_experts(struct plan *p, const struct gguf *g, struct err *err)
 static int check_shape(const struct gguf_tensor *t, uint64_t n0, uint64_t n1, uint64_t n2, struct err *err)
 {
     if (t->ne[0] != n0 || t->ne[1] != n1 || t->ne[2] != n2 || t->ne[3] != 1)
-        return fail(err, ERR_FORMAT, "tensor '%.*s' is %llu x %llu x %llu, expected %llu x %llu x %llu", STR(t->name),
-                    (unsigned long long)t->ne[0], (unsigned long long)t->ne[1], (unsigned long long)t->ne[2],
-                    (unsigned long long)n0, (unsigned long long)n1, (unsigned long long)n2);
+        return fail(err, ERR_FORMAT, "tensor '%.*s' is %llu x %llu x %llu, expected %llu x %llu x %llu",
+                    STR(t->name), (unsigned long long)t->ne[0], (unsigned long long)t->ne[1],
+                    (unsigned long long)t->ne[2], (unsigned long long)n0, (unsigned long long)n1,
+                    (unsigned long long)n2);
     const struct quant_info *info = quant_info(t->type);
     if (!info || !info->dot)
-        return fail(err, ERR_UNSUPPORTED, "tensor '%.*s' has type %s, which can be listed but not computed with",
-                    STR(t->name), info ? info->name : "?");
+        return fail(err, ERR_UNSUPPORTED,
+                    "tensor '%.*s' has type %s, which can be listed but not computed with", STR(t->name),
+                    info ? info->name : "?");
     return OK;
 }
 
@@ -178,7 +185,8 @@ static int find_tensor(const struct gguf *g, const struct want *w, struct err *e
 static int find_attention(struct plan *p, const struct gguf *g, uint32_t il, struct err *err)
 {
     struct plan_layer *l = &p->layers[il];
-    uint64_t embd = p->n_embd, q = (uint64_t)p->n_heads * p->head_dim, kv = (uint64_t)p->n_kv_heads * p->head_dim;
+    uint64_t embd = p->n_embd, q = (uint64_t)p->n_heads * p->head_dim,
+             kv = (uint64_t)p->n_kv_heads * p->head_dim;
     bool norm = p->arch->qk_norm;
     const struct {
         const char *name;
@@ -203,8 +211,8 @@ static int find_attention(struct plan *p, const struct gguf *g, uint32_t il, str
             return rc;
     }
     if (!norm && (l->q_norm || l->k_norm))
-        return fail(err, ERR_UNSUPPORTED, "layer %u normalises q and k, which architecture '%s' does not do", il,
-                    p->arch->name);
+        return fail(err, ERR_UNSUPPORTED, "layer %u normalises q and k, which architecture '%s' does not do",
+                    il, p->arch->name);
     return OK;
 }
 
@@ -240,14 +248,17 @@ static int find_ffn(struct plan *p, const struct gguf *g, uint32_t il, struct er
  * result if they were ignored. */
 static int refuse_unused(const struct plan *p, const struct gguf *g, struct err *err)
 {
-    static const char *const refused[] = {"attn_qkv.weight", "attn_sinks.weight", "post_attention_norm.weight",
-                                          "post_ffw_norm.weight", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias",
-                                          "ffn_gate_shexp.weight", "exp_probs_b.bias", "ffn_gate.0.weight",
-                                          "attn_norm.bias", "ffn_norm.bias", "attn_q_a.weight"};
+    static const char *const refused[] = {
+        "attn_qkv.weight",      "attn_sinks.weight",     "post_attention_norm.weight",
+        "post_ffw_norm.weight", "ffn_gate.bias",         "ffn_up.bias",
+        "ffn_down.bias",        "ffn_gate_shexp.weight", "exp_probs_b.bias",
+        "ffn_gate.0.weight",    "attn_norm.bias",        "ffn_norm.bias",
+        "attn_q_a.weight"};
     for (uint32_t il = 0; il < p->n_layers; il++)
         for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
             if (gguf_tensor_findf(g, "blk.%u.%s", il, refused[i]))
-                return fail(err, ERR_UNSUPPORTED, "tensor 'blk.%u.%s' is not part of architecture '%s' as known here", il,
+                return fail(err, ERR_UNSUPPORTED,
+                            "tensor 'blk.%u.%s' is not part of architecture '%s' as known here", il,
                             refused[i], p->arch->name);
     return OK;
 }
@@ -259,13 +270,15 @@ static int find_tensors(struct plan *p, const struct gguf *g, struct err *err)
     if (!t)
         return fail(err, ERR_FORMAT, "tensor 'token_embd.weight' is missing");
     if (t->ne[1] < 1 || t->ne[1] > INT32_MAX / 2)
-        return fail(err, ERR_FORMAT, "tensor 'token_embd.weight' has %llu rows", (unsigned long long)t->ne[1]);
+        return fail(err, ERR_FORMAT, "tensor 'token_embd.weight' has %llu rows",
+                    (unsigned long long)t->ne[1]);
     p->n_vocab = (uint32_t)t->ne[1];
     embd.n1 = p->n_vocab;
     int rc = find_tensor(g, &embd, err, "token_embd.weight");
     if (rc != OK)
         return rc;
-    struct want norm = {&p->output_norm, p->n_embd, 1, 1, true}, head = {&p->output, p->n_embd, p->n_vocab, 1, false};
+    struct want norm = {&p->output_norm, p->n_embd, 1, 1, true},
+                head = {&p->output, p->n_embd, p->n_vocab, 1, false};
     p->output = p->token_embd;
     if ((rc = find_tensor(g, &norm, err, "output_norm.weight")) != OK ||
         (rc = find_tensor(g, &head, err, "output.weight")) != OK)
@@ -290,7 +303,8 @@ static int find_arch(struct plan *p, const struct gguf *g, struct err *err)
     if (p->arch)
         return OK;
     arch_list(known, sizeof known);
-    return fail(err, ERR_UNSUPPORTED, "architecture '%.*s' is not supported; supported are: %s", STR(name), known);
+    return fail(err, ERR_UNSUPPORTED, "architecture '%.*s' is not supported; supported are: %s", STR(name),
+                known);
 }
 
 int plan_init(struct plan *p, const struct gguf *g, struct err *err)

@@ -12,10 +12,10 @@
 #include "model/arch.h"
 #include "model/gguf.h"
 
-#define PLAN_LAYERS_MAX 1024
-#define PLAN_EMBD_MAX (1u << 17)
-#define PLAN_HEAD_DIM_MAX 512
-#define PLAN_EXPERTS_MAX 1024
+#define PLAN_LAYERS_MAX       1024
+#define PLAN_EMBD_MAX         (1u << 17)
+#define PLAN_HEAD_DIM_MAX     512
+#define PLAN_EXPERTS_MAX      1024
 #define PLAN_EXPERTS_USED_MAX 64
 
 /* Tensors of a layer; NULL where the model has none. */
@@ -25,7 +25,7 @@ struct plan_layer {
     const struct gguf_tensor *q_bias, *k_bias, *v_bias, *o_bias;
     const struct gguf_tensor *q_norm, *k_norm; /* [head_dim], before rope */
     const struct gguf_tensor *ffn_norm;
-    const struct gguf_tensor *gate, *up, *down;                   /* dense */
+    const struct gguf_tensor *gate, *up, *down;                         /* dense */
     const struct gguf_tensor *router, *gate_exps, *up_exps, *down_exps; /* mixture of experts */
 };
 
