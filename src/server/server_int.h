@@ -26,7 +26,7 @@ struct server_thread {
     struct loop_task drain; /* posted by thread 0 */
     struct timer watch;     /* while draining: is everything done? */
     bool is_draining;
-    int n_admin_jobs; /* under way at the store thread */
+    int n_admin_jobs;         /* under way at the store thread */
     _Atomic int drains_asked; /* 2: at once */
 };
 

@@ -43,9 +43,9 @@ enum jj_mark {
 };
 
 struct jj_value {
-    uint8_t type; /* enum jj_type */
-    uint8_t mark; /* enum jj_mark; of numbers: where their digits came from */
-    uint16_t aux; /* JJ_FUNCTION: which */
+    uint8_t type;   /* enum jj_type */
+    uint8_t mark;   /* enum jj_mark; of numbers: where their digits came from */
+    uint16_t aux;   /* JJ_FUNCTION: which */
     bool is_markup; /* STR: from `safe` or `escape`; what is added to it by '+' is escaped */
     union {
         bool b;
