@@ -137,7 +137,9 @@ static void check_equal(const char *path, const char *kv_type)
     sluice_context_free(crowd);
 
     /* A pool for little more than one sequence: the crowd must take turns. */
-    struct sluice_model *tight = open_tiny(path, 2, kv_type, stats.kv_bytes / (uint64_t)stats.kv_pages * 7);
+    /* The pool's memory is whole groups of pages. */
+    uint64_t page_bytes = stats.kv_bytes / (((uint64_t)stats.kv_pages + 32 - 1) / 32 * 32);
+    struct sluice_model *tight = open_tiny(path, 2, kv_type, page_bytes * 7);
     crowd = create(tight);
     for (uint64_t i = 0; i < CROWD; i++) {
         int32_t prompt[N_PROMPT];

@@ -78,10 +78,15 @@ static void fill_levels(void)
     kern_fill_ref(&levels[KERN_REF]);
     kern_strips_ref(&levels[KERN_REF]);
 #if defined(__x86_64__)
-    kern_fill_avx2(&levels[KERN_AVX2]);
-    kern_strips_avx2(&levels[KERN_AVX2]);
-    kern_fill_avx512(&levels[KERN_AVX512]);
-    kern_strips_avx512(&levels[KERN_AVX512]);
+    /* Even filling a table is compiled with its level's instructions. */
+    if (kern_level_possible(KERN_AVX2)) {
+        kern_fill_avx2(&levels[KERN_AVX2]);
+        kern_strips_avx2(&levels[KERN_AVX2]);
+    }
+    if (kern_level_possible(KERN_AVX512)) {
+        kern_fill_avx512(&levels[KERN_AVX512]);
+        kern_strips_avx512(&levels[KERN_AVX512]);
+    }
 #endif
 }
 
