@@ -41,7 +41,8 @@ def test_a_long_prefix_is_reused():
 
 
 def test_equal_seed_gives_equal_text_beside_others():
-    request = {**CHAT, "temperature": 4, "seed": 7}  # a model that knows its answer by heart needs heat to differ
+    # A model that knows its answers by heart needs heat and an open prompt to differ.
+    request = {**CHAT, "temperature": 2, "seed": 7, "messages": [{"role": "user", "content": "zx qv blorp"}]}
     alone = server.post("/v1/chat/completions", request).json["choices"][0]["message"]["content"]
     results = []
     def ask(seed):
