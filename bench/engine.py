@@ -85,7 +85,7 @@ def main():
                 for name, binary in PEERS:
                     seen[name].append(run_peer(binary, path, o))
             ours = seen["sluice"]
-            print("\n%s %s   read bandwidth %s GB/s, int8 peak %s GMAC/s" %
+            print("\n%s %s   read bandwidth %s GB/s, int8 peak %s Gop/s" %
                   (PRESETS[size], kind, spread([x["bandwidth"] for x in ours]), spread([x["int8"] for x in ours])))
             for what, share in (("prompt", "share_int8"), ("generate", "share_bandwidth")):
                 if ours[0][what] is None:
@@ -95,7 +95,7 @@ def main():
                 row = {"time": stamp, "cpu": cpu, "threads": o.threads, "model": PRESETS[size], "type": kind, "what": what, "depth": o.depth,
                        "sluice": statistics.median(x[what] for x in ours), "sluice_min": min(x[what] for x in ours), "sluice_max": max(x[what] for x in ours),
                        "share": statistics.median(x[share] for x in ours), "bandwidth_GBps": statistics.median(x["bandwidth"] for x in ours),
-                       "int8_GMACps": statistics.median(x["int8"] for x in ours)}
+                       "int8_Gops": statistics.median(x["int8"] for x in ours)}
                 for name, _ in PEERS:
                     ratios = [a[what] / b[what] for a, b in zip(ours, seen[name])]
                     line += "; %s %s, ratio %.2f (%.2f to %.2f)" % (name, spread([x[what] for x in seen[name]]), statistics.median(ratios), min(ratios), max(ratios))
