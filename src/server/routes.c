@@ -101,7 +101,7 @@ static void get_page(struct server_thread *t, struct request *req)
     struct http_header headers[] = {
         {S("content-type"), S("text/html; charset=utf-8")},
         {S("content-security-policy"),
-         S("default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; "
+         S("default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; "
            "frame-ancestors 'none'")},
         {S("x-content-type-options"), S("nosniff")},
     };
