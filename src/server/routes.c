@@ -100,9 +100,9 @@ static void get_page(struct server_thread *t, struct request *req)
         page = str_of(sluice_page_html, (size_t)(sluice_page_html_end - sluice_page_html));
     struct http_header headers[] = {
         {S("content-type"), S("text/html; charset=utf-8")},
-        {S("content-security-policy"),
-         S("default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; "
-           "frame-ancestors 'none'")},
+        {S("content-security-policy"), S("default-src 'self'; img-src 'self' data:; style-src 'self' "
+                                         "'unsafe-inline'; script-src 'self' 'unsafe-inline'; "
+                                         "frame-ancestors 'none'")},
         {S("x-content-type-options"), S("nosniff")},
     };
     (void)t;
