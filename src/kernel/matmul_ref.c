@@ -15,12 +15,12 @@ static void strip_rows(enum quant_type type, const uint8_t *strip, int n_blocks,
         }
 }
 
-#define TYPES(X)                                                                                             \
-    X(F32)                                                                                                   \
-    X(F16)                                                                                                   \
-    X(BF16)                                                                                                  \
-    X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(Q8_1) X(IQ4_NL) X(MXFP4) X(NVFP4) X(Q2_K) X(Q3_K) X(Q4_K)      \
-        X(Q5_K) X(Q6_K) X(IQ4_XS)
+/* clang-format off */
+#define TYPES(X) \
+    X(F32) X(F16) X(BF16) X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) \
+    X(Q8_1) X(IQ4_NL) X(MXFP4) X(NVFP4) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) \
+    X(Q6_K) X(IQ4_XS)
+/* clang-format on */
 
 #define STRIP(TYPE)                                                                                          \
     static void strip_##TYPE(const void *strip, int n_blocks, const struct kern_row *rows, int n, int col,   \

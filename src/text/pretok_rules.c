@@ -316,8 +316,12 @@ static size_t match_line_or_ends(const struct pretok_rule *rule, const uint8_t *
 
 #define RANGES(r) .ranges = (r), .n_ranges = (int)(sizeof(r) / sizeof((r)[0]))
 
-/* [가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ヿ]+ : four kinds of runs, the first
- * that has p. */
+/* Four kinds of runs, the first that has p:
+ *   [가-힣ㄱ-ㆎ]+
+ *   [！…“”‘’—：；，、-〿︰-﹏]+
+ *   [ㄅ-ㄯ]+
+ *   [一-龥぀-ヿ]+
+ */
 static size_t match_youtu(const struct pretok_rule *rule, const uint8_t *p, const uint8_t *end, size_t *gap)
 {
     (void)rule;
