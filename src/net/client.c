@@ -79,6 +79,8 @@ static struct http_call *take_call(struct http_client *client)
 static void end_call(struct http_call *call, bool is_complete)
 {
     struct http_client *client = call->client;
+    if (client->opt.script && call->phase != CALL_OVER)
+        client->opt.script->end(client->opt.script, call);
     if (call->phase == CALL_LOOKUP)
         origin_stop_waiting(call->origin, call);
     if (call->dial)
@@ -322,6 +324,11 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
         call_fail_later(call, CALL_NO_MEMORY, "the request's head is too large");
         return call;
     }
+    if (client->opt.script) {
+        call->phase = CALL_SETUP;
+        client->opt.script->start(client->opt.script, call, o);
+        return call;
+    }
     struct upstream *up = origin_take_idle(origin);
     if (up) {
         call->stats.is_reused = true;
@@ -369,6 +376,31 @@ void http_call_resume(struct http_call *call)
 void *http_call_user(const struct http_call *call)
 {
     return call->user;
+}
+
+void http_script_head(struct http_call *call, const struct http_head *head)
+{
+    call->phase = CALL_HEAD;
+    if (call->on.on_response)
+        call->on.on_response(call, head);
+}
+
+void http_script_data(struct http_call *call, struct str data)
+{
+    assert(data.n);
+    call->phase = CALL_BODY;
+    if (call->on.on_data)
+        call->on.on_data(call, data);
+}
+
+void http_script_done(struct http_call *call, enum call_result result, const char *why)
+{
+    call_finish(call, result, why);
+}
+
+bool http_script_is_paused(const struct http_call *call)
+{
+    return call->is_paused;
 }
 
 struct http_call_stats http_call_get_stats(const struct http_call *call)

@@ -23,6 +23,16 @@
 
 struct http_client;
 struct http_call;
+struct http_call_options;
+
+/* Plays the network in simulations: who tests what stands on this file gives one instead of
+ * sockets.  Timeouts of the whole call still come from here, those of connecting do not. */
+struct http_script {
+    /* Answers later, from timers of its own, by http_script_... below. */
+    void (*start)(struct http_script *s, struct http_call *call, const struct http_call_options *o);
+    /* It is over (answered, cancelled, timed out): nothing more may be given to it. */
+    void (*end)(struct http_script *s, struct http_call *call);
+};
 
 /* Zero means the default in brackets.  tls and proxies are borrowed until http_client_free. */
 struct http_client_options {
@@ -32,6 +42,7 @@ struct http_client_options {
     int idle_timeout_ms;               /* a kept connection is closed after this [60 s] */
     int dns_ttl_ms;                    /* addresses are asked again after this [60 s] */
     size_t head_bytes_max;             /* of a response [64 KiB, which is also the most] */
+    struct http_script *script;        /* simulations only */
 };
 
 struct http_client *http_client_create(struct loop *loop, const struct http_client_options *options,
@@ -106,6 +117,12 @@ void http_call_pause(struct http_call *call);
 void http_call_resume(struct http_call *call);
 
 void *http_call_user(const struct http_call *call);
+
+/* What a script gives to a call.  The call may be over when one returns: see http_script.end. */
+void http_script_head(struct http_call *call, const struct http_head *head);
+void http_script_data(struct http_call *call, struct str data);
+void http_script_done(struct http_call *call, enum call_result result, const char *why);
+bool http_script_is_paused(const struct http_call *call); /* then no more data should come */
 
 struct http_call_stats {
     bool is_reused;         /* over a kept connection */

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <uv.h>
 
+#include "base/clock.h"
+
 #define NOT_ARMED UINT64_MAX
 
 struct task_list {
@@ -28,7 +30,7 @@ struct loop {
     uv_timer_t alarm;
     uv_idle_t do_not_sleep; /* active while timers are due: the wait takes what is there only */
     uint64_t alarm_ms;      /* when `alarm` rings, or NOT_ARMED */
-    bool has_due_timers;
+    bool has_due_timers, is_simulated;
     struct timer *heap;
     struct task_list turn_end[LOOP_PHASES];
     _Atomic(struct loop_task *) posted; /* newest first, pushed by any thread */
@@ -342,6 +344,21 @@ void loop_run_once(struct loop *loop, int wait_ms)
     timer_stop(&wait);
 }
 
+bool loop_simulate(struct loop *loop)
+{
+    loop->is_simulated = true;
+    run_posted(loop);
+    run_turn_end(loop);
+    if (!loop->heap)
+        return false;
+    int64_t ahead_ns = (int64_t)loop->heap->key_ms * NS_PER_MS - clock_now_ns();
+    if (ahead_ns > 0)
+        clock_fake_advance(ahead_ns);
+    fire_due_timers(loop);
+    run_turn_end(loop);
+    return true;
+}
+
 void loop_stop(struct loop *loop)
 {
     atomic_store(&loop->is_stopping, true);
@@ -373,7 +390,7 @@ void loop_free(struct loop *loop)
 
 uint64_t loop_now_ms(const struct loop *loop)
 {
-    return uv_now(&loop->uv);
+    return loop->is_simulated ? (uint64_t)clock_now_ms() : uv_now(&loop->uv);
 }
 
 struct uv_loop_s *loop_uv(struct loop *loop)

@@ -39,6 +39,11 @@ void loop_free(struct loop *loop);
 /* Milliseconds of the monotonic clock, as of the beginning of this turn: costs nothing. */
 uint64_t loop_now_ms(const struct loop *loop);
 
+/* For simulations, instead of loop_run: time is a fake clock (clock_fake), and nothing is waited
+ * for.  Each call runs what is queued, moves the clock to the next timer, and fires what is due
+ * then.  False: no timer is left. */
+bool loop_simulate(struct loop *loop);
+
 /* ------------------------------------------------------------------ tasks */
 
 struct loop_task {

@@ -30,11 +30,23 @@
 #include "net/tls.h"
 
 struct http_server;
+struct request;
+
+/* Plays the client in simulations: gets what the handler answers instead of a connection. */
+struct request_sink {
+    void (*respond)(struct request *req, int status, const struct http_header *headers, int n_headers,
+                    struct str body);
+    void (*start)(struct request *req, int status, const struct http_header *headers, int n_headers);
+    bool (*write)(struct request *req, struct str bytes); /* false: REQUEST_FULL */
+    void (*end)(struct request *req);
+    void (*abort)(struct request *req);
+};
 
 struct request {
-    const struct http_head *head; /* slices live as long as the request */
-    struct str body;              /* complete when on_request is called; n == 0 if there was none */
-    struct arena *arena;          /* of this request */
+    const struct request_sink *sink; /* NULL but in simulations */
+    const struct http_head *head;    /* slices live as long as the request */
+    struct str body;                 /* complete when on_request is called; n == 0 if there was none */
+    struct arena *arena;             /* of this request */
     struct loop *loop;
     struct str peer;         /* "1.2.3.4:5678" */
     bool is_tls;             /* the client came over TLS */

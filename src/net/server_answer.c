@@ -121,6 +121,10 @@ static struct sconn *answerable(struct request *req)
 void request_respond(struct request *req, int status, const struct http_header *headers, int n_headers,
                      struct str body)
 {
+    if (req->sink) {
+        req->sink->respond(req, status, headers, n_headers, body);
+        return;
+    }
     struct served *r = (struct served *)req;
     struct sconn *c = answerable(req);
     if (!c)
@@ -143,6 +147,10 @@ void request_respond(struct request *req, int status, const struct http_header *
 
 void request_start(struct request *req, int status, const struct http_header *headers, int n_headers)
 {
+    if (req->sink) {
+        req->sink->start(req, status, headers, n_headers);
+        return;
+    }
     struct served *r = (struct served *)req;
     struct sconn *c = answerable(req);
     if (!c)
@@ -161,6 +169,8 @@ void request_start(struct request *req, int status, const struct http_header *he
 
 enum request_result request_write(struct request *req, struct str bytes)
 {
+    if (req->sink)
+        return req->sink->write(req, bytes) ? REQUEST_OK : REQUEST_FULL;
     struct served *r = (struct served *)req;
     struct sconn *c = answerable(req);
     if (!c)
@@ -186,6 +196,10 @@ enum request_result request_write(struct request *req, struct str bytes)
 
 void request_end(struct request *req)
 {
+    if (req->sink) {
+        req->sink->end(req);
+        return;
+    }
     struct served *r = (struct served *)req;
     struct sconn *c = answerable(req);
     if (!c)
@@ -198,6 +212,10 @@ void request_end(struct request *req)
 
 void request_abort(struct request *req)
 {
+    if (req->sink) {
+        req->sink->abort(req);
+        return;
+    }
     struct served *r = (struct served *)req;
     struct sconn *c = answerable(req);
     if (!c)
