@@ -44,6 +44,7 @@ static void next_target(struct gw_request *r)
 {
     r->at_route++;
     r->n_tried = r->n_keys_tried = 0;
+    r->keys_refused = 0;
 }
 
 /* ---- starting ---- */
@@ -74,7 +75,8 @@ static enum begin begin_target(struct gw_request *r, const struct config_target 
     struct health *h = health_of(r->gw->health, t->provider, t->model);
     if (!h)
         return BUSY;
-    if (!health_begin(h, &p->breaker, p->max_concurrency, clock_now_ns(), wait_ms))
+    enum health_leave leave = health_begin(h, &p->breaker, p->max_concurrency, clock_now_ns(), wait_ms);
+    if (!leave)
         return BUSY;
     prepare(r, t);
     const struct upstream *up = is_local ? &upstream_local : &upstream_hosted;
@@ -82,12 +84,13 @@ static enum begin begin_target(struct gw_request *r, const struct config_target 
     r->upstream = up;
     if (up->start(r, t, &e) == OK) {
         r->health = h;
+        r->is_probe = leave == HEALTH_PROBE;
         r->n_attempts++;
         r->n_tried++;
         return BEGUN;
     }
     r->upstream = NULL;
-    health_end(h, &p->breaker, false, false, clock_now_ns());
+    health_end(h, &p->breaker, leave == HEALTH_PROBE, false, false, clock_now_ns());
     if (e.kind == CHAT_ERR_RATE_LIMIT) { /* all keys are parked */
         *wait_ms = e.retry_after_ms;
         r->n_rate_limited++;
@@ -148,6 +151,7 @@ static bool queue_up(struct gw_request *r, int64_t wait_ms)
     int64_t pause = wait_ms > BUSY_POLL_MS ? wait_ms : BUSY_POLL_MS;
     r->at_route = 0;
     r->n_tried = r->n_keys_tried = 0;
+    r->keys_refused = 0;
     timer_start(&r->wait, (uint64_t)(pause < left ? pause : left));
     return true;
 }
@@ -156,6 +160,10 @@ enum gw_step phase_attempt(struct gw_request *r)
 {
     int64_t shortest = -1;
     bool any_busy = false;
+    if (r->model->timeout_ns && !r->budget.is_running && !r->is_out_of_time)
+        timer_start(&r->budget, (uint64_t)(r->model->timeout_ns / NS_PER_MS));
+    if (r->is_out_of_time)
+        return give_up(r);
     while (r->at_route < r->n_route) {
         const struct config_target *t = r->route[r->at_route];
         if (r->n_tried > r->model->retries) {
@@ -184,6 +192,26 @@ void attempt_waited(struct timer *timer)
 {
     struct gw_request *r = (struct gw_request *)((char *)timer - offsetof(struct gw_request, wait));
     gw_advance(r);
+}
+
+void attempt_time_is_over(struct timer *timer)
+{
+    struct gw_request *r = (struct gw_request *)((char *)timer - offsetof(struct gw_request, budget));
+    if (!r->upstream && !r->wait.is_running)
+        return; /* it ends already */
+    r->is_out_of_time = true;
+    timer_stop(&r->wait);
+    if (!r->upstream) {
+        gw_advance(r);
+        return;
+    }
+    r->upstream->cancel(r);
+    r->has_error = true;
+    chat_error_set(&r->error, CHAT_ERR_TIMEOUT, NULL,
+                   "no whole answer came within the %.1f s of model '%.*s'",
+                   (double)r->model->timeout_ns / 1e9, STR(r->model->name));
+    r->error.retry_after_ms = -1;
+    gw_on_done(r);
 }
 
 /* ---- ending ---- */
@@ -269,6 +297,21 @@ static void after_rate_limit(struct gw_request *r, bool is_last)
         again_after(r, backoff_ms(r) + KEY_UNPARK_SLACK_MS);
 }
 
+/* The whole provider has too much to do: another one at once, for everybody.  Where none is left,
+ * patience is all that helps. */
+static void after_overload(struct gw_request *r)
+{
+    int other = r->at_route + 1;
+    while (other < r->n_route && r->route[other]->provider_idx == r->target->provider_idx)
+        other++;
+    if (other == r->n_route) {
+        again_after(r, backoff_ms(r));
+        return;
+    }
+    health_pause_provider(r->health, clock_now_ns() + OVERLOAD_PAUSE_NS);
+    next_target(r);
+}
+
 /* A dead or limited key gives way to the provider's next one, which is no retry. */
 static bool try_next_key(struct gw_request *r)
 {
@@ -318,14 +361,7 @@ static void after_failure(struct gw_request *r)
         break;
     case CHAT_ERR_PERMISSION:
     case CHAT_ERR_NOT_FOUND: next_target(r); break;
-    case CHAT_ERR_OVERLOADED:
-        if (is_last) { /* nobody else can be asked: patience is all that is left */
-            again_after(r, backoff_ms(r));
-            break;
-        }
-        health_pause(r->health, clock_now_ns() + OVERLOAD_PAUSE_NS);
-        next_target(r);
-        break;
+    case CHAT_ERR_OVERLOADED: after_overload(r); break;
     default: again_after(r, backoff_ms(r)); break;
     }
     if (!r->wait.is_running)
@@ -335,11 +371,11 @@ static void after_failure(struct gw_request *r)
 void attempt_ended(struct gw_request *r)
 {
     bool failed = r->has_error;
-    bool their_fault = failed && is_targets_fault(r->error.kind);
+    bool their_fault = failed && is_targets_fault(r->error.kind) && !r->is_out_of_time;
     if (!failed)
         learn(r);
     struct health *h = r->health;
-    health_end(h, &provider_of(r, r->target)->breaker, !failed, their_fault, clock_now_ns());
+    health_end(h, &provider_of(r, r->target)->breaker, r->is_probe, !failed, their_fault, clock_now_ns());
     count(r, !failed ? "ok" : r->has_content ? "broken" : "failed");
     account_attempt(r,
                     !failed          ? OUTCOME_OK
@@ -359,7 +395,7 @@ void attempt_cancel(struct gw_request *r)
         return;
     r->upstream->cancel(r);
     r->upstream = NULL;
-    health_end(r->health, &provider_of(r, r->target)->breaker, false, false, clock_now_ns());
+    health_end(r->health, &provider_of(r, r->target)->breaker, r->is_probe, false, false, clock_now_ns());
     r->health = NULL;
     count(r, "cancelled");
     account_attempt(r, OUTCOME_CANCELLED, 499);

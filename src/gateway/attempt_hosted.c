@@ -132,6 +132,8 @@ static struct key_ring *limited_keys(struct hosted *h)
 static void judge_key(struct hosted *h, const struct chat_error *e)
 {
     bool is_dead = e->kind == CHAT_ERR_AUTH || e->kind == CHAT_ERR_BILLING;
+    if (is_dead)
+        h->r->keys_refused |= UINT64_C(1) << (h->key_idx % HEALTH_KEYS_MAX);
     struct key_ring *ring = is_dead ? dead_keys(h) : limited_keys(h);
     int64_t now = clock_now_ns();
     if (!ring)
@@ -329,32 +331,36 @@ static int write_body(struct hosted *h, const struct config_target *t, struct di
     return OK;
 }
 
+/* The next key in turn that can be used, or else a dead one that this request has not tried:
+ * only the provider knows whether it is dead still. */
 static int pick_key(struct hosted *h, struct chat_error *e)
 {
     const struct config_list *keys = &h->provider->api_keys;
     struct key_ring *limited = limited_keys(h), *dead = dead_keys(h);
     int64_t now = clock_now_ns(), free_ns = INT64_MAX, wait_ns;
-    bool is_dead = false;
+    int parked = -1;
     h->key_idx = 0;
     if (!limited || !dead || keys->n == 0)
         return OK;
-    for (int i = 0; i < keys->n; i++) { /* each pick takes the next one in turn */
+    for (int i = 0; i < keys->n; i++) {
         int idx = key_ring_pick(limited, keys, now, &wait_ns);
         if (idx < 0) {
-            free_ns = wait_ns - now < free_ns ? wait_ns - now : free_ns;
+            free_ns = wait_ns - now;
             break;
         }
-        int64_t parked = key_ring_parked_ns(dead, keys, idx, now);
+        if (h->r->keys_refused & UINT64_C(1) << idx)
+            continue;
         h->key_idx = idx;
-        if (parked == 0)
+        if (key_ring_parked_ns(dead, keys, idx, now) == 0)
             return OK;
-        is_dead = true;
+        parked = idx;
     }
-    if (is_dead) /* nothing better is left, and only the provider knows whether it is dead still */
+    h->key_idx = parked;
+    if (parked >= 0)
         return OK;
     chat_error_set(e, CHAT_ERR_RATE_LIMIT, NULL, "no API key of provider '%.*s' can be used at the moment",
                    STR(h->provider->name));
-    e->retry_after_ms = free_ns / NS_PER_MS;
+    e->retry_after_ms = free_ns == INT64_MAX ? -1 : free_ns / NS_PER_MS;
     return ERR_BUSY;
 }
 

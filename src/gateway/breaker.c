@@ -1,6 +1,7 @@
 /* breaker.c - See breaker.h. */
 #include "gateway/breaker.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,6 +17,7 @@ static struct metric breaker_state =
 struct health_table {
     pthread_mutex_t lock;
     struct health *targets;
+    struct provider_pause *providers;
     struct key_ring *rings;
 };
 
@@ -37,6 +39,11 @@ void health_table_free(struct health_table *t)
         free(h->name);
         free(h);
     }
+    for (struct provider_pause *p = t->providers, *next; p; p = next) {
+        next = p->next;
+        free(p->name);
+        free(p);
+    }
     for (struct key_ring *k = t->rings, *next; k; k = next) {
         next = k->next;
         pthread_mutex_destroy(&k->lock);
@@ -55,6 +62,37 @@ static char *join(struct str a, struct str b)
     return buf_take(&name, NULL);
 }
 
+static struct provider_pause *provider_locked(struct health_table *t, struct str name)
+{
+    struct provider_pause *p = t->providers;
+    while (p && !str_eq(str_c(p->name), name))
+        p = p->next;
+    if (!p && (p = calloc(1, sizeof *p))) {
+        p->name = str_dup_z(name);
+        if (!p->name) {
+            free(p);
+            return NULL;
+        }
+        p->next = t->providers;
+        t->providers = p;
+    }
+    return p;
+}
+
+static struct health *new_health_locked(struct health_table *t, struct str provider, char *name)
+{
+    struct provider_pause *p = provider_locked(t, provider);
+    struct health *h = p ? calloc(1, sizeof *h) : NULL;
+    if (!h)
+        return NULL;
+    pthread_mutex_init(&h->lock, NULL);
+    h->provider = p;
+    h->name = name;
+    h->next = t->targets;
+    t->targets = h;
+    return h;
+}
+
 struct health *health_of(struct health_table *t, struct str provider, struct str model)
 {
     char *name = join(provider, model);
@@ -64,13 +102,8 @@ struct health *health_of(struct health_table *t, struct str provider, struct str
     struct health *h = t->targets;
     while (h && strcmp(h->name, name) != 0)
         h = h->next;
-    if (!h && (h = calloc(1, sizeof *h))) {
-        pthread_mutex_init(&h->lock, NULL);
-        h->name = name;
+    if (!h && (h = new_health_locked(t, provider, name)))
         name = NULL;
-        h->next = t->targets;
-        t->targets = h;
-    }
     pthread_mutex_unlock(&t->lock);
     free(name);
     return h;
@@ -124,8 +157,9 @@ static void set_state(struct health *h, enum breaker_state state)
 /* How long until it may be tried; 0: now; the probe itself is not taken. */
 static int64_t blocked_ns(const struct health *h, const struct config_breaker *b, int64_t now_ns)
 {
-    if (h->overloaded_until_ns > now_ns)
-        return h->overloaded_until_ns - now_ns;
+    int64_t overloaded_ns = h->provider->until_ns - now_ns;
+    if (overloaded_ns > 0)
+        return overloaded_ns;
     if (h->state == BREAKER_OPEN && now_ns - h->opened_ns < b->cooldown_ns)
         return b->cooldown_ns - (now_ns - h->opened_ns);
     if (h->state != BREAKER_CLOSED && h->is_probing)
@@ -133,23 +167,24 @@ static int64_t blocked_ns(const struct health *h, const struct config_breaker *b
     return 0;
 }
 
-bool health_begin(struct health *h, const struct config_breaker *b, int64_t max_concurrency, int64_t now_ns,
-                  int64_t *wait_ms)
+enum health_leave health_begin(struct health *h, const struct config_breaker *b, int64_t max_concurrency,
+                               int64_t now_ns, int64_t *wait_ms)
 {
     pthread_mutex_lock(&h->lock);
     int64_t blocked = blocked_ns(h, b, now_ns);
     bool full = max_concurrency > 0 && h->n_running >= max_concurrency;
-    bool ok = blocked == 0 && !full;
-    if (ok) {
+    enum health_leave leave = blocked || full ? HEALTH_NO : HEALTH_GO;
+    if (leave) {
         h->n_running++;
         if (h->state != BREAKER_CLOSED) {
+            leave = HEALTH_PROBE;
             h->is_probing = true;
             set_state(h, BREAKER_HALF_OPEN);
         }
     }
     pthread_mutex_unlock(&h->lock);
     *wait_ms = blocked ? (blocked + NS_PER_MS - 1) / NS_PER_MS : full ? -1 : 0;
-    return ok;
+    return leave;
 }
 
 bool health_is_open_for_traffic(struct health *h, const struct config_breaker *b, int64_t max_concurrency,
@@ -176,38 +211,40 @@ static bool too_many(const struct health *h, const struct config_breaker *b, int
     return now_ns - h->failed_ns[oldest] <= b->window_ns;
 }
 
-void health_end(struct health *h, const struct config_breaker *b, bool is_success, bool is_failure,
-                int64_t now_ns)
+static void count_failure(struct health *h, const struct config_breaker *b, bool was_probe, int64_t now_ns)
+{
+    h->failed_ns[h->at_failed] = now_ns;
+    h->at_failed = (h->at_failed + 1) % BREAKER_FAILURES_MAX;
+    h->n_failed += h->n_failed < BREAKER_FAILURES_MAX;
+    if (was_probe || too_many(h, b, now_ns)) {
+        h->opened_ns = now_ns;
+        set_state(h, BREAKER_OPEN);
+    }
+}
+
+void health_end(struct health *h, const struct config_breaker *b, bool was_probe, bool is_success,
+                bool is_failure, int64_t now_ns)
 {
     pthread_mutex_lock(&h->lock);
     h->n_running--;
-    bool was_probe = h->is_probing;
     if (is_success || is_failure)
         h->error_share += LEARN_WEIGHT * ((is_failure ? 1.0 : 0.0) - h->error_share);
-    if (is_success && h->state != BREAKER_CLOSED) {
+    if (is_success && was_probe) {
         h->n_failed = 0;
         set_state(h, BREAKER_CLOSED);
     }
-    if (is_failure) {
-        h->failed_ns[h->at_failed] = now_ns;
-        h->at_failed = (h->at_failed + 1) % BREAKER_FAILURES_MAX;
-        h->n_failed += h->n_failed < BREAKER_FAILURES_MAX;
-        if (h->state == BREAKER_HALF_OPEN || too_many(h, b, now_ns)) {
-            h->opened_ns = now_ns;
-            set_state(h, BREAKER_OPEN);
-        }
-    }
+    if (is_failure && (was_probe || h->state == BREAKER_CLOSED))
+        count_failure(h, b, was_probe, now_ns);
     if (was_probe)
         h->is_probing = false;
     pthread_mutex_unlock(&h->lock);
 }
 
-void health_pause(struct health *h, int64_t until_ns)
+void health_pause_provider(struct health *h, int64_t until_ns)
 {
-    pthread_mutex_lock(&h->lock);
-    if (until_ns > h->overloaded_until_ns)
-        h->overloaded_until_ns = until_ns;
-    pthread_mutex_unlock(&h->lock);
+    int64_t now = h->provider->until_ns;
+    while (now < until_ns && !atomic_compare_exchange_weak(&h->provider->until_ns, &now, until_ns))
+        ;
 }
 
 static void learn(double *v, double seen)

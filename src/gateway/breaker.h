@@ -4,7 +4,8 @@
  * shared by all loop threads under one short lock per target.
  *
  * A breaker opens after `failures` failures within `window`; after `cooldown` one probe is let
- * through: its success closes the breaker, its failure opens it again. */
+ * through: its success closes the breaker, its failure opens it again.  Requests that began
+ * before it opened and end later change nothing. */
 #ifndef GATEWAY_BREAKER_H
 #define GATEWAY_BREAKER_H
 
@@ -22,6 +23,13 @@
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN };
 
+/* An overload is the whole provider's, whichever of its models said so. */
+struct provider_pause {
+    struct provider_pause *next;
+    char *name;
+    _Atomic int64_t until_ns;
+};
+
 /* What is known of one target.  Everything under `lock`. */
 struct health {
     pthread_mutex_t lock;
@@ -32,7 +40,7 @@ struct health {
     int n_failed, at_failed;
     int64_t opened_ns;
     bool is_probing;
-    int64_t overloaded_until_ns; /* the provider asked for a pause */
+    struct provider_pause *provider;
     int n_running;
     /* learned, exponentially weighted: 0 until first seen */
     double first_ms, per_token_ms, error_share;
@@ -64,15 +72,16 @@ struct health *health_of(struct health_table *t, struct str provider, struct str
 struct key_ring *key_ring_of(struct health_table *t, struct str name);
 
 /* May a request go to this target now?  Counts a running request (and takes the probe) if so:
- * then exactly one health_end must follow.  *wait_ms says when to ask again if not (-1: a slot
- * must become free). */
-bool health_begin(struct health *h, const struct config_breaker *b, int64_t max_concurrency, int64_t now_ns,
-                  int64_t *wait_ms);
+ * then exactly one health_end must follow, which is told whether it was the probe.  *wait_ms says
+ * when to ask again if not (-1: a slot must become free). */
+enum health_leave { HEALTH_NO, HEALTH_GO, HEALTH_PROBE };
+enum health_leave health_begin(struct health *h, const struct config_breaker *b, int64_t max_concurrency,
+                               int64_t now_ns, int64_t *wait_ms);
 /* How the request went.  `is_failure`: of the target, not of the client or the key. */
-void health_end(struct health *h, const struct config_breaker *b, bool is_success, bool is_failure,
-                int64_t now_ns);
-/* The provider asked for a pause, or the target is known to be overloaded. */
-void health_pause(struct health *h, int64_t until_ns);
+void health_end(struct health *h, const struct config_breaker *b, bool was_probe, bool is_success,
+                bool is_failure, int64_t now_ns);
+/* The provider is overloaded: none of its targets is asked before. */
+void health_pause_provider(struct health *h, int64_t until_ns);
 /* A prompt that begins so was answered here. */
 void health_warm(struct health *h, uint64_t prefix, int64_t now_ns);
 bool health_is_warm_locked(const struct health *h, uint64_t prefix, int64_t now_ns);

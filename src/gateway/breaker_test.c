@@ -9,10 +9,10 @@ static const struct config_breaker rule = {.failures = 3, .window_ns = 10 * S_, 
 static bool try_once(struct health *h, bool success, bool failure, int64_t now)
 {
     int64_t wait;
-    if (!health_begin(h, &rule, 0, now, &wait))
-        return false;
-    health_end(h, &rule, success, failure, now);
-    return true;
+    enum health_leave leave = health_begin(h, &rule, 0, now, &wait);
+    if (leave)
+        health_end(h, &rule, leave == HEALTH_PROBE, success, failure, now);
+    return leave != HEALTH_NO;
 }
 
 TEST(breaker_opens_probes_once_and_closes)
@@ -28,9 +28,9 @@ TEST(breaker_opens_probes_once_and_closes)
     int64_t wait;
     CHECK(!health_begin(h, &rule, 0, 7 * S_, &wait));
     CHECK_INT(wait, 1000);
-    CHECK(health_begin(h, &rule, 0, 8 * S_, &wait)); /* the probe */
+    CHECK_INT(health_begin(h, &rule, 0, 8 * S_, &wait), HEALTH_PROBE);
     CHECK(!health_begin(h, &rule, 0, 8 * S_, &wait));
-    health_end(h, &rule, false, true, 9 * S_);
+    health_end(h, &rule, true, false, true, 9 * S_);
     CHECK_INT(h->state, BREAKER_OPEN);
     CHECK(!health_begin(h, &rule, 0, 10 * S_, &wait));
     CHECK(try_once(h, true, false, 15 * S_));
@@ -62,6 +62,42 @@ TEST(a_probe_that_ends_without_verdict_lets_the_next_one_through)
     health_table_free(t);
 }
 
+TEST(an_old_request_does_not_free_the_probe_nor_decide_for_it)
+{
+    struct health_table *t = health_table_create();
+    struct health *h = health_of(t, S("p"), S("m"));
+    int64_t wait;
+    CHECK_INT(health_begin(h, &rule, 0, S_, &wait), HEALTH_GO);
+    CHECK_INT(health_begin(h, &rule, 0, S_, &wait), HEALTH_GO);
+    for (int i = 0; i < 3; i++)
+        try_once(h, false, true, S_);
+    CHECK_INT(health_begin(h, &rule, 0, 7 * S_, &wait), HEALTH_PROBE);
+    health_end(h, &rule, false, true, false, 8 * S_);
+    CHECK_INT(h->state, BREAKER_HALF_OPEN);
+    CHECK_INT(health_begin(h, &rule, 0, 8 * S_, &wait), HEALTH_NO);
+    health_end(h, &rule, false, false, true, 8 * S_);
+    CHECK_INT(h->state, BREAKER_HALF_OPEN);
+    health_end(h, &rule, true, true, false, 9 * S_);
+    CHECK_INT(h->state, BREAKER_CLOSED);
+    health_table_free(t);
+}
+
+TEST(an_overload_pauses_the_whole_provider)
+{
+    struct health_table *t = health_table_create();
+    struct health *a = health_of(t, S("p"), S("a")), *b = health_of(t, S("p"), S("b"));
+    struct health *other = health_of(t, S("q"), S("a"));
+    int64_t wait;
+    health_pause_provider(a, 2 * S_);
+    health_pause_provider(a, 1 * S_);
+    CHECK_INT(health_begin(b, &rule, 0, 1 * S_, &wait), HEALTH_NO);
+    CHECK_INT(wait, 1000);
+    CHECK_INT(health_begin(health_of(t, S("p"), S("new")), &rule, 0, 1 * S_, &wait), HEALTH_NO);
+    CHECK_INT(health_begin(other, &rule, 0, 1 * S_, &wait), HEALTH_GO);
+    CHECK_INT(health_begin(b, &rule, 0, 2 * S_, &wait), HEALTH_GO);
+    health_table_free(t);
+}
+
 TEST(concurrency_is_a_limit)
 {
     struct health_table *t = health_table_create();
@@ -70,7 +106,7 @@ TEST(concurrency_is_a_limit)
     CHECK(health_begin(h, &rule, 2, 0, &wait) && health_begin(h, &rule, 2, 0, &wait));
     CHECK(!health_begin(h, &rule, 2, 0, &wait));
     CHECK_INT(wait, -1);
-    health_end(h, &rule, true, false, 0);
+    health_end(h, &rule, false, true, false, 0);
     CHECK(health_is_open_for_traffic(h, &rule, 2, 0));
     CHECK(health_begin(h, &rule, 2, 0, &wait));
     health_table_free(t);

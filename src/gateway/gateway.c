@@ -249,6 +249,7 @@ static struct gw_request *new_request(struct gw_thread *t, struct request *http)
     http->on_drain = on_client_drained;
     timer_init(&r->heartbeat, t->loop, answer_heartbeat);
     timer_init(&r->wait, t->loop, attempt_waited);
+    timer_init(&r->budget, t->loop, attempt_time_is_over);
     t->n_running++;
     r->next_running = t->running;
     r->prev_running = &t->running;
@@ -263,6 +264,7 @@ static void free_request(struct gw_request *r)
     assert(!r->upstream);
     timer_stop(&r->heartbeat);
     timer_stop(&r->wait);
+    timer_stop(&r->budget);
     if (r->writer)
         r->client->writer_free(r->writer);
     chat_collector_free(r->collector);

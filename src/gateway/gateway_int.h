@@ -111,11 +111,15 @@ struct gw_request {
     const struct upstream *upstream; /* NULL: none is running */
     void *call;                      /* of the upstream: struct local_call or struct hosted */
     struct health *health;           /* of the target; held from health_begin to health_end */
+    bool is_probe;                   /* of its breaker */
     int n_attempts;
     int tries_left;               /* on this target */
     int n_tried;                  /* on this target, without those that only changed the API key */
     int n_keys_tried;             /* on this target */
+    uint64_t keys_refused;        /* of this target, by their places */
     struct timer wait;            /* until the next try */
+    struct timer budget;          /* the model's time for all attempts together */
+    bool is_out_of_time;          /* it is over */
     uint64_t queued_ms;           /* loop time when every target was found busy; 0: not */
     int n_failed, n_rate_limited; /* attempts */
     int64_t retry_after_ms;       /* the smallest that was said; -1 */
@@ -183,8 +187,9 @@ void gw_on_done(struct gw_request *r);
 enum gw_step phase_attempt(struct gw_request *r);
 /* The attempt is over, however; whether another follows is decided here. */
 void attempt_ended(struct gw_request *r);
-void attempt_cancel(struct gw_request *r); /* the client left */
-void attempt_waited(struct timer *timer);  /* r->wait: the pause before the next try is over */
+void attempt_cancel(struct gw_request *r);      /* the client left */
+void attempt_waited(struct timer *timer);       /* r->wait: the pause before the next try is over */
+void attempt_time_is_over(struct timer *timer); /* r->budget */
 
 /* answer.c */
 int answer_raw(struct gw_request *r); /* send what r->raw holds */

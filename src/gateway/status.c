@@ -20,7 +20,7 @@ static void see_target(void *arg, const struct health *h)
     jw_begin_object(&l->w);
     jw_kv_str(&l->w, "model", str_sub(name, n + 1, name.n));
     jw_kv_z(&l->w, "breaker", states[h->state]);
-    jw_kv_bool(&l->w, "overloaded", h->overloaded_until_ns > l->now_ns);
+    jw_kv_bool(&l->w, "overloaded", h->provider->until_ns > l->now_ns);
     jw_kv_i64(&l->w, "running", h->n_running);
     jw_kv_f64(&l->w, "error_share", h->error_share);
     jw_kv_f64(&l->w, "first_token_ms", h->first_ms);
