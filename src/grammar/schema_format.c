@@ -3,10 +3,7 @@
  * Dates and times follow RFC 3339, durations its appendix A (ISO 8601 without mixing weeks), mail
  * addresses RFC 5321 without quoted names, host names RFC 1123, URIs RFC 3986, UUIDs RFC 9562,
  * addresses RFC 2673 and RFC 4291. */
-#include "grammar/schema_int.h"
-
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
+#include "grammar/schema_pattern.h"
 
 static bool is_digit(char c)
 {
@@ -399,13 +396,9 @@ static bool is_relative_json_pointer(struct str s)
 
 static bool is_regex(struct str s)
 {
-    int code;
-    PCRE2_SIZE at;
-    /* \Z is no escape of ECMA-262, and PCRE2 would take it. */
-    if (str_find(s, S("\\Z"), 0) != STR_NONE || str_find(s, S("\\a"), 0) != STR_NONE)
-        return false;
-    pcre2_code *re = pcre2_compile((PCRE2_SPTR)s.p, s.n,
-                                   PCRE2_UTF | PCRE2_MATCH_UNSET_BACKREF | PCRE2_ALT_BSUX, &code, &at, NULL);
+    char why[200];
+    pcre2_code *re = NULL;
+    schema_pattern_compile(&re, s, why, sizeof why);
     pcre2_code_free(re);
     return re != NULL;
 }
