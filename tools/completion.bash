@@ -2,7 +2,7 @@
 _sluice() {
   local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]}
   if [ "$COMP_CWORD" = 1 ]; then
-    COMPREPLY=($(compgen -W "serve run bench inspect quantize convert key usage check config help" -- "$word"))
+    COMPREPLY=($(compgen -W "serve run pull bench inspect quantize convert key usage check config help" -- "$word"))
     return
   fi
   case "$command" in

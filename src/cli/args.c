@@ -3,8 +3,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cli/cli.h"
 #include "server/local.h"
+
+#define PROGRESS_PAUSE_NS (100 * NS_PER_MS)
 
 bool args_next(struct args *a)
 {
@@ -132,6 +135,49 @@ bool progress_step(void *progress, uint64_t done, uint64_t total)
     return true;
 }
 
+void cli_print_bytes(char *out, size_t cap, uint64_t bytes)
+{
+    double v = (double)bytes;
+    const char *unit = "B";
+    for (const char *const *u = (const char *const[]){"kB", "MB", "GB", "TB", NULL}; *u && v >= 1000; u++) {
+        v /= 1000;
+        unit = *u;
+    }
+    snprintf(out, cap, v < 10 && bytes >= 1000 ? "%.2f %s" : "%.0f %s", v, unit);
+}
+
+void progress_bytes(struct progress *p, uint64_t done, uint64_t total)
+{
+    int64_t now = clock_now_ns();
+    if (!p->began_ns) {
+        p->began_ns = now;
+        p->began_at = done;
+    }
+    if (!p->is_terminal && total) {
+        progress_step(p, done, total);
+        return;
+    }
+    if (!p->is_terminal || (done != total && now - p->shown_ns < PROGRESS_PAUSE_NS))
+        return;
+    p->shown_ns = now;
+    p->last = 0;
+    double seconds = (double)(now - p->began_ns) / 1e9;
+    double speed = seconds > 0.2 ? (double)(done - p->began_at) / seconds : 0;
+    char have[32], all[32], rate[32];
+    cli_print_bytes(have, sizeof have, done);
+    cli_print_bytes(all, sizeof all, total);
+    cli_print_bytes(rate, sizeof rate, (uint64_t)speed);
+    fprintf(stderr, "\r\033[K%s  %s", p->what, have);
+    if (total)
+        fprintf(stderr, " of %s  %d%%", all, (int)((double)done * 100 / (double)total));
+    if (speed > 0)
+        fprintf(stderr, "  %s/s", rate);
+    if (speed > 0 && total > done) {
+        uint64_t left = (uint64_t)((double)(total - done) / speed);
+        fprintf(stderr, "  %llu:%02llu left", (unsigned long long)(left / 60), (unsigned long long)(left % 60));
+    }
+}
+
 void progress_end(struct progress *p)
 {
     if (p->is_terminal && p->last >= 0)
@@ -142,11 +188,18 @@ int cli_open_model(const char *name, struct sluice_model_options *o, struct slui
 {
     struct sluice_error err = {0};
     struct str demo = local_demo_gguf();
-    int rc;
+    struct buf path;
+    buf_init(&path, 8192);
+    int rc = cli_find_model(name, false, &path);
+    if (rc != EXIT_OK) {
+        buf_deinit(&path);
+        return rc;
+    }
     if (strcmp(name, "demo") == 0 && demo.n)
         rc = sluice_model_open_memory(demo.p, demo.n, o, model, &err);
     else
-        rc = sluice_model_open(name, o, model, &err);
+        rc = sluice_model_open(buf_z(&path), o, model, &err);
+    buf_deinit(&path);
     return rc == SLUICE_OK ? EXIT_OK : cli_fail(EXIT_FAIL, "%s", err.text);
 }
 

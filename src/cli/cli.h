@@ -59,20 +59,32 @@ int cmd_check(struct args *a);
 int cmd_config(struct args *a);
 int cmd_key(struct args *a);
 int cmd_usage(struct args *a);
+int cmd_pull(struct args *a);
 
 /* Progress of long work: a bar on a terminal, a line every ten per cent elsewhere. */
 struct progress {
     const char *what;
     int last;
     bool is_terminal;
+    /* of progress_bytes */
+    int64_t began_ns, shown_ns;
+    uint64_t began_at;
 };
 void progress_begin(struct progress *p, const char *what);
 bool progress_step(void *progress, uint64_t done, uint64_t total); /* sluice_progress_fn */
+/* The same for a download, with amount, speed and time left.  total 0: not known. */
+void progress_bytes(struct progress *p, uint64_t done, uint64_t total);
 void progress_end(struct progress *p);
+/* "1.23 GB" */
+void cli_print_bytes(char *out, size_t cap, uint64_t bytes);
 
 /* Opens a model named on the command line: "demo" or a GGUF file.  On failure says why and
  * returns EXIT_FAIL. */
 int cli_open_model(const char *name, struct sluice_model_options *o, struct sluice_model **model);
+
+/* hf:OWNER/REPO[:FILE] becomes the path of a pulled file (which is pulled first if it is missing and
+ * may_pull); any other name stays as it is.  On failure says why and returns an exit status. */
+int cli_find_model(const char *name, bool may_pull, struct buf *path);
 
 /* Options of the engine that several commands share: --threads, --isa, --context, --kv-type.
  * True if the current flag is one of them (then *status says how it went). */

@@ -113,10 +113,14 @@ int cmd_inspect(struct args *a)
     char *json = NULL;
     struct sluice_error err = {0};
     int rc = EXIT_OK;
+    struct buf path;
+    buf_init(&path, 8192);
     if (strcmp(model, "demo") == 0 && local_demo_gguf().n)
         rc = describe_demo(&json);
-    else if (sluice_inspect(model, tensors, &json, &err) != SLUICE_OK)
+    else if ((rc = cli_find_model(model, false, &path)) == EXIT_OK &&
+             sluice_inspect(buf_z(&path), tensors, &json, &err) != SLUICE_OK)
         rc = cli_fail(EXIT_FAIL, "%s", err.text);
+    buf_deinit(&path);
     if (rc == EXIT_OK && as_json)
         puts(json);
     else if (rc == EXIT_OK)

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "server/hub.h"
 #include "server/options.h"
 #include "server/server.h"
 
@@ -15,6 +16,7 @@ struct serve {
     struct config_flag flags[FLAGS_MAX];
     int n_flags;
     struct config_pair models[MODELS_MAX];
+    struct buf pulled[MODELS_MAX]; /* the files of those given as hf:... */
     int n_models;
     bool preload;
 };
@@ -29,6 +31,14 @@ static int add_model(struct serve *s, const char *value)
     /* A '/' before the '=' means that the '=' belongs to a path. */
     if (eq != STR_NONE && eq > 0 && str_find_char(str_sub(v, 0, eq), '/', 0) == STR_NONE)
         pair = (struct config_pair){str_sub(v, 0, eq), str_sub(v, eq + 1, v.n)};
+    if (hub_is_name(pair.value)) {
+        struct buf *path = &s->pulled[s->n_models];
+        buf_init(path, 8192);
+        int rc = cli_find_model(pair.value.p, false, path);
+        if (rc != EXIT_OK)
+            return rc;
+        pair.value = str_c(buf_z(path));
+    }
     if (access(pair.value.p, R_OK) != 0)
         return cli_fail(EXIT_FAIL, "the model file '%.*s' cannot be read", STR(pair.value));
     s->models[s->n_models++] = pair;

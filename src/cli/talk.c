@@ -20,7 +20,11 @@ static int open_local(struct talk *t, const char *name)
 {
     struct sluice_model_options mo = t->o->model;
     struct sluice_error err = {0};
-    int rc = cli_open_model(name, &mo, &t->model);
+    struct buf path;
+    buf_init(&path, 8192);
+    int rc = cli_find_model(name, true, &path);
+    rc = rc ? rc : cli_open_model(buf_z(&path), &mo, &t->model);
+    buf_deinit(&path);
     if (rc == EXIT_OK && sluice_context_create(t->model, NULL, &t->ctx, &err) != SLUICE_OK)
         rc = cli_fail(EXIT_FAIL, "%s", err.text);
     return rc;

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "base/err.h"
 #include "base/str.h"
 #include "gateway/config.h"
 
@@ -52,5 +53,9 @@ bool config_is_loopback(struct str listen);
 /* Folders after the XDG rules, made with `env`; false if they do not fit. */
 bool config_state_folder(const char *(*env)(const char *), struct buf *out);
 bool config_models_folder(const char *(*env)(const char *), struct buf *out);
+
+/* HTTPS_PROXY, HTTP_PROXY, NO_PROXY (or in small letters).  *rules is NULL where none is set. */
+struct proxy_rules;
+int config_proxies(const char *(*env)(const char *), struct proxy_rules **rules, struct err *err);
 
 #endif

@@ -1,6 +1,7 @@
 /* config_values.c - Durations, sizes, money and addresses as people write them. */
 #include <limits.h>
 
+#include "net/proxy.h"
 #include "server/config_load.h"
 
 /* Digits with at most `decimals_max` decimals as an integer scaled by 10^decimals_max; what is left goes to
@@ -157,4 +158,17 @@ bool config_state_folder(const char *(*env)(const char *), struct buf *out)
 bool config_models_folder(const char *(*env)(const char *), struct buf *out)
 {
     return xdg_folder(env, "XDG_DATA_HOME", ".local/share", "/models", out);
+}
+
+int config_proxies(const char *(*env)(const char *), struct proxy_rules **rules, struct err *err)
+{
+    const char *https = env("HTTPS_PROXY"), *http = env("HTTP_PROXY"), *no = env("NO_PROXY");
+    https = https ? https : env("https_proxy");
+    http = http ? http : env("http_proxy");
+    no = no ? no : env("no_proxy");
+    *rules = NULL;
+    if (!https && !http)
+        return OK;
+    *rules = proxy_rules_create(str_c(https), str_c(http), str_c(no), err);
+    return *rules ? OK : err->code;
 }

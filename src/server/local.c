@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "server/hub.h"
 #include "server/local_int.h"
 
 #define QUEUE_CAP       4096
@@ -264,13 +265,20 @@ static struct str stem(struct str path)
     return str_ends(path, S(".gguf")) ? str_sub(path, 0, path.n - 5) : path;
 }
 
-/* A target's file: as it is written, or below the folder of models. */
+/* A target's file: pulled from a hub, or as it is written, or below the folder of models. */
 static int add_file(struct local *l, const struct config *c, struct str model, struct err *err)
 {
     struct buf path;
     buf_init(&path, 8192);
     buf_str_add(&path, model);
-    if (access(buf_z(&path), R_OK) != 0 && model.n && model.p[0] != '/') {
+    if (hub_is_name(model)) {
+        buf_clear(&path);
+        int found = hub_find_pulled(c->models_dir, model, &path, err);
+        if (found != OK) {
+            buf_deinit(&path);
+            return found;
+        }
+    } else if (access(buf_z(&path), R_OK) != 0 && model.n && model.p[0] != '/') {
         struct buf other;
         buf_init(&other, 8192);
         buf_printf(&other, "%.*s/%.*s", STR(c->models_dir), STR(model));

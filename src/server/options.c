@@ -139,7 +139,7 @@ static const struct option target_options[] = {
     {"provider", OPT_TEXT, AT(config_target, provider), .is_required = true, .sample = "local",
      .doc = "a provider's name, or local"},
     {"model", OPT_TEXT, AT(config_target, model), .is_required = true, .sample = "demo",
-     .doc = "as the provider calls it; for local: a served name or a GGUF file"},
+     .doc = "as the provider calls it; for local: a served name, a GGUF file or hf:OWNER/REPO[:FILE]"},
     {"weight", OPT_INT, AT(config_target, weight), "1", .max = 1000000,
      .doc = "share with strategy weighted; 0: never a first choice, only a fallback"},
     {"price", OPT_SECTION, .section = price_options, .doc = "US dollars per million tokens"},

@@ -72,19 +72,6 @@ static int listen_at(struct server *s, struct str at, struct err *err)
     return OK;
 }
 
-static int read_proxies(struct server *s, struct err *err)
-{
-    const char *(*env)(const char *) = s->options->source->env;
-    const char *https = env("HTTPS_PROXY"), *http = env("HTTP_PROXY"), *no = env("NO_PROXY");
-    https = https ? https : env("https_proxy");
-    http = http ? http : env("http_proxy");
-    no = no ? no : env("no_proxy");
-    if (!https && !http)
-        return OK;
-    s->proxies = proxy_rules_create(str_c(https), str_c(http), str_c(no), err);
-    return s->proxies ? OK : err->code;
-}
-
 static int start_tls(struct server *s, struct err *err)
 {
     if (s->config->tls_cert.n == 0)
@@ -107,7 +94,7 @@ static int start(struct server *s, struct err *err)
     }
     s->n_threads = n > LISTEN_MAX ? LISTEN_MAX : n;
     sys_raise_nofile();
-    int rc = read_proxies(s, err);
+    int rc = config_proxies(s->options->source->env, &s->proxies, err);
     rc = rc ? rc : start_tls(s, err);
     if (rc != OK)
         return rc;
