@@ -1,0 +1,199 @@
+/* dfa_net.c - An automaton over characters becomes nodes of the net over bytes.
+ *
+ * For each state the characters with a way are a list of ranges with a target each.  It is split by the
+ * first byte of their UTF-8, then by the second, and so on: a small trie whose leaves are the
+ * nodes of the target states.  Where all characters behind some bytes have the same target, the
+ * nodes for them are made once per target. */
+#include <stdlib.h>
+
+#include "grammar/dfa.h"
+
+struct way {
+    uint32_t lo, hi; /* characters */
+    uint32_t to;     /* node */
+};
+
+struct lower {
+    struct net *net;
+    const struct dfa *d;
+    uint32_t *state_node; /* a jump for each state */
+    uint32_t *any[3];     /* [state]: any 1, 2 or 3 continuation bytes, then the state; 0: not made yet */
+    uint32_t *state_of;   /* parallel to ways: the target's state */
+    struct way *ways;
+    uint32_t n_ways;
+};
+
+static uint32_t any_tail(struct lower *l, int n_bytes, uint32_t state)
+{
+    uint32_t node = l->state_node[state];
+    for (int i = 0; i < n_bytes; i++) {
+        if (!l->any[i][state])
+            l->any[i][state] = net_byte(l->net, 0x80, 0xbf, node);
+        node = l->any[i][state];
+    }
+    return node;
+}
+
+/* The ways from index *from on that meet [lo, hi], clipped; *from moves to the last that may also
+ * meet what is behind hi. */
+struct span {
+    uint32_t begin, end; /* ways */
+    uint32_t lo, hi;
+};
+
+static struct span narrow(const struct lower *l, struct span s, uint32_t lo, uint32_t hi)
+{
+    while (s.begin < s.end && l->ways[s.begin].hi < lo)
+        s.begin++;
+    uint32_t end = s.begin;
+    while (end < s.end && l->ways[end].lo <= hi)
+        end++;
+    return (struct span){s.begin, end, lo, hi};
+}
+
+/* The node for the last n_bytes bytes of the characters in span (a whole block of 64^n_bytes). */
+static uint32_t tail(struct lower *l, struct span s, int n_bytes)
+{
+    if (s.begin == s.end)
+        return NET_NOTHING;
+    const struct way *w = &l->ways[s.begin];
+    if (w->lo <= s.lo && w->hi >= s.hi)
+        return any_tail(l, n_bytes, l->state_of[s.begin]);
+    struct net_edge edges[64];
+    uint32_t size = 1u << (6 * (n_bytes - 1));
+    for (uint32_t i = 0; i < 64; i++) {
+        struct span sub = narrow(l, s, s.lo + i * size, s.lo + (i + 1) * size - 1);
+        uint32_t to = NET_NOTHING;
+        if (n_bytes == 1)
+            to = sub.begin < sub.end ? l->ways[sub.begin].to : NET_NOTHING;
+        else
+            to = tail(l, sub, n_bytes - 1); /* at most three deep */
+        edges[i] = (struct net_edge){(uint8_t)(0x80 + i), (uint8_t)(0x80 + i), to};
+        s.begin = sub.begin;
+    }
+    return net_bytes(l->net, edges, 64);
+}
+
+/* The node behind a backslash: \b \t \n \f \r \" \\ and \u00xx for the other control characters. */
+static uint32_t escapes(struct lower *l, const uint32_t *ascii)
+{
+    static const struct {
+        uint8_t letter, c;
+    } shorts[7] = {{'"', '"'}, {'\\', '\\'}, {'b', 8}, {'f', 12}, {'n', 10}, {'r', 13}, {'t', 9}};
+    struct net_edge edges[8], hex[2][16], tens[2];
+    uint32_t n = 0, n_hex[2] = {0};
+
+    for (uint32_t c = 0; c < 0x20; c++) {
+        bool is_short = c == 8 || c == 9 || c == 10 || c == 12 || c == 13;
+        uint8_t digit = (uint8_t) "0123456789abcdef"[c % 16];
+        if (!is_short && ascii[c] != NET_NOTHING)
+            hex[c / 16][n_hex[c / 16]++] = (struct net_edge){digit, digit, ascii[c]};
+    }
+    for (uint8_t i = 0; i < 2; i++)
+        tens[i] =
+            (struct net_edge){(uint8_t)('0' + i), (uint8_t)('0' + i), net_bytes(l->net, hex[i], n_hex[i])};
+    uint32_t u = net_text(l->net, S("00"), net_bytes(l->net, tens, 2));
+    for (int i = 0; i < 7; i++)
+        edges[n++] = (struct net_edge){shorts[i].letter, shorts[i].letter, ascii[shorts[i].c]};
+    edges[n++] = (struct net_edge){'u', 'u', u};
+    return net_bytes(l->net, edges, n);
+}
+
+static uint32_t state_bytes(struct lower *l, enum dfa_spelling spelling)
+{
+    struct span all = {0, l->n_ways, 0, DFA_CHAR_MAX};
+    struct net_edge edges[256];
+    uint32_t ascii[0x80], n = 0;
+
+    for (uint32_t c = 0; c < 0x80; c++) {
+        struct span s = narrow(l, all, c, c);
+        ascii[c] = s.begin < s.end ? l->ways[s.begin].to : NET_NOTHING;
+        all.begin = s.begin;
+    }
+    uint32_t escaped = spelling == DFA_JSON ? escapes(l, ascii) : NET_NOTHING;
+    for (uint32_t c = 0; c < 0x80; c++) {
+        uint32_t to = ascii[c];
+        if (spelling == DFA_JSON && !net_byte_is_plain((uint8_t)c))
+            to = c == '\\' ? escaped : NET_NOTHING;
+        edges[n++] = (struct net_edge){(uint8_t)c, (uint8_t)c, to};
+    }
+    for (uint32_t b = 0xc2; b <= 0xf4; b++) {
+        int n_bytes = b >= 0xf0 ? 3 : b >= 0xe0 ? 2 : 1;
+        if (b == 0xe0 || b == 0xf0) /* leave behind what fewer bytes say, which is no reading of these */
+            all = narrow(l, all, b == 0xe0 ? 0x800 : 0x10000, DFA_CHAR_MAX);
+        uint32_t size = 1u << (6 * n_bytes), lead = b & (0x3fu >> n_bytes);
+        struct span s = narrow(l, all, lead * size, lead * size + size - 1);
+        edges[n++] = (struct net_edge){(uint8_t)b, (uint8_t)b, tail(l, s, n_bytes)};
+        all.begin = s.begin;
+    }
+    return net_bytes(l->net, edges, n);
+}
+
+static void add_way(struct lower *l, uint32_t lo, uint32_t hi, uint32_t state, bool may_join)
+{
+    struct way *last = l->n_ways > 0 ? &l->ways[l->n_ways - 1] : NULL;
+    if (lo > hi)
+        return;
+    if (may_join && last && last->hi + 1 == lo && l->state_of[l->n_ways - 1] == state) {
+        last->hi = hi;
+        return;
+    }
+    l->state_of[l->n_ways] = state;
+    l->ways[l->n_ways++] = (struct way){lo, hi, l->state_node[state]};
+}
+
+/* The ranges that UTF-8 can say: no surrogates, and split where the number of bytes changes, so
+ * that overlong forms do not appear. */
+static void find_ways(struct lower *l, uint32_t s)
+{
+    static const struct range parts[5] = {
+        {0, 0x7f}, {0x80, 0x7ff}, {0x800, 0xd7ff}, {0xe000, 0xffff}, {0x10000, DFA_CHAR_MAX}};
+    const struct dfa *d = l->d;
+    l->n_ways = 0;
+    for (uint32_t c = 0; c < d->n_symbols; c++) {
+        uint32_t to = d->next[(size_t)s * d->n_symbols + c];
+        uint32_t lo = d->first[c], hi = c + 1 < d->n_symbols ? d->first[c + 1] - 1 : DFA_CHAR_MAX;
+        for (int p = 0; to != DFA_NONE && p < 5; p++)
+            add_way(l, lo > parts[p].lo ? lo : parts[p].lo, hi < parts[p].hi ? hi : parts[p].hi, to,
+                    lo > parts[p].lo);
+    }
+}
+
+static uint32_t lower_states(struct lower *l, enum dfa_spelling spelling, uint32_t next)
+{
+    for (uint32_t s = 0; s < l->d->n_states; s++)
+        l->state_node[s] = net_jump(l->net);
+    for (uint32_t s = 0; s < l->d->n_states && net_is_good(l->net); s++) {
+        find_ways(l, s);
+        uint32_t node = state_bytes(l, spelling);
+        net_set_jump(l->net, l->state_node[s], l->d->accepts[s] ? net_either(l->net, next, node) : node);
+    }
+    return l->net->is_bad ? NET_NOTHING : l->state_node[0];
+}
+
+uint32_t dfa_to_net(struct dfa_room *room, const struct dfa *d, enum dfa_spelling spelling, uint32_t next)
+{
+    if (!d || dfa_is_nothing(d) || next == NET_NOTHING)
+        return NET_NOTHING;
+    size_t n = d->n_states, n_ways = (size_t)d->n_symbols * 2 + 8;
+    struct lower l = {.net = room->net, .d = d};
+    uint32_t start = NET_NOTHING;
+    l.state_node = calloc(n, sizeof *l.state_node);
+    l.ways = calloc(n_ways, sizeof *l.ways);
+    l.state_of = calloc(n_ways, sizeof *l.state_of);
+    bool ok = l.state_node && l.ways && l.state_of;
+    for (int i = 0; i < 3; i++) {
+        l.any[i] = calloc(n, sizeof *l.any[i]);
+        ok = ok && l.any[i];
+    }
+    if (ok)
+        start = lower_states(&l, spelling, next);
+    else
+        room->code = ERR_NOMEM;
+    free(l.state_node);
+    free(l.ways);
+    free(l.state_of);
+    for (int i = 0; i < 3; i++)
+        free(l.any[i]);
+    return start;
+}

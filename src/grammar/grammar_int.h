@@ -1,0 +1,140 @@
+/* grammar_int.h - A compiled grammar, and the machine that follows it.
+ *
+ * A position in a text is a set of readings.  A reading is a node of the net and a stack of calls
+ * and loops under way.  Stacks are lists from the top down that share their tails; equal ones are one
+ * and have one number, and so have equal sets of readings ("places").  What a place becomes by a
+ * byte is found once and kept in a row of its own, and so is its mask.
+ *
+ * All this lies in pools of a fixed size.  When one is full, run_collect forgets every place that
+ * no state is at.  Owner of the pools: the thread that works with the grammar's states. */
+#ifndef GRAMMAR_GRAMMAR_INT_H
+#define GRAMMAR_GRAMMAR_INT_H
+
+#include <stdatomic.h>
+
+#include "grammar/grammar.h"
+#include "grammar/net.h"
+#include "grammar/vocab_int.h"
+
+#define PLACE_DEAD    0u /* no reading: the text cannot go on */
+#define PLACE_UNKNOWN UINT32_MAX
+
+#define PLAIN_ALL UINT32_MAX
+
+/* A call (node: where to go on) or a loop (node: the loop, count > 0) under way. */
+struct frame {
+    uint32_t below; /* 0: bottom */
+    uint32_t node;
+    uint32_t count;
+    uint32_t weight; /* of all frames down to the bottom */
+};
+
+struct reading {
+    uint32_t node; /* BYTES or ACCEPT */
+    uint32_t stack;
+};
+
+struct place {
+    uint32_t first, n; /* readings */
+    uint32_t row;      /* 0: none yet */
+    uint32_t mask;     /* slot + 1; 0: none */
+    uint32_t hash;
+    uint32_t n_plain; /* so many characters of net_byte_is_plain may follow, at least */
+    bool may_end;
+};
+
+/* Open addressing; 0: empty, else index + 1. */
+struct table {
+    uint32_t *slots;
+    uint32_t n_slots; /* a power of two */
+};
+
+struct mask_slot {
+    uint32_t place; /* PLACE_DEAD: free */
+    int32_t n_allowed;
+    int32_t only; /* the token, if n_allowed is 1 */
+};
+
+struct visit {
+    uint32_t node, stack, stamp;
+};
+
+struct todo {
+    uint32_t node, stack, n_fresh;
+};
+
+struct run {
+    const struct net *net;
+    const struct grammar_vocab *vocab; /* or NULL */
+    struct grammar_state *states;      /* those that have begun */
+
+    struct frame *frames;
+    uint32_t n_frames, frames_cap;
+    struct table frame_table;
+    struct reading *readings;
+    uint32_t n_readings, readings_cap;
+    struct place *places;
+    uint32_t n_places, places_cap;
+    struct table place_table;
+    uint32_t *rows; /* n_classes places each */
+    uint32_t n_rows, rows_cap;
+    uint32_t *masks;
+    struct mask_slot *mask_slots;
+    uint32_t n_masks, next_mask;
+
+    uint32_t start; /* place, or PLACE_UNKNOWN */
+    bool is_full;   /* something found no room */
+
+    /* Work memory. */
+    struct visit *visits;
+    uint32_t stamp;
+    struct todo *todo;
+    struct reading *found;
+    uint32_t n_found, found_plain;
+    bool found_end;
+    uint32_t *path; /* places along a token */
+    uint32_t *remap;
+    size_t bytes; /* of all of this */
+};
+
+struct grammar {
+    _Atomic int n_holds;
+    struct net net;
+    const struct grammar_vocab *vocab;
+    struct run run;
+};
+
+struct grammar_state {
+    struct grammar *grammar;
+    struct grammar_state *prev, *next; /* among run.states, once it has begun */
+    uint32_t place;                    /* PLACE_UNKNOWN: not begun */
+    bool has_ended;                    /* an end token was accepted */
+};
+
+int run_init(struct run *run, const struct net *net, const struct grammar_vocab *vocab); /* ERR_NOMEM */
+void run_deinit(struct run *run);
+
+/* The place at the beginning of a text. */
+uint32_t run_start(struct run *run);
+/* The place behind one more byte; PLACE_DEAD if it cannot follow. */
+uint32_t run_find_next(struct run *run, uint32_t place, uint8_t class);
+static inline uint32_t run_step(struct run *run, uint32_t place, uint8_t byte)
+{
+    uint8_t class = run->net->class_of[byte];
+    uint32_t row = run->places[place].row;
+    if (row) {
+        uint32_t to = run->rows[(size_t)row * run->net->n_classes + class];
+        if (to != PLACE_UNKNOWN)
+            return to;
+    }
+    return run_find_next(run, place, class);
+}
+
+/* Forget all places but those of states and `keep`; returns the new number of `keep`. */
+uint32_t run_collect(struct run *run, uint32_t keep);
+
+/* mask.c: the slot with the mask of a place (computed if it is not there); its bits are at
+ * run->masks + slot * n_words. */
+uint32_t mask_of_place(struct run *run, uint32_t *place);
+
+#endif

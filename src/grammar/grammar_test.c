@@ -1,0 +1,198 @@
+/* grammar_test.c - Grammars from their spec to masks. */
+#include "grammar/grammar.h"
+
+#include <stdlib.h>
+
+#include "base/rand.h"
+#include "base/test.h"
+#include "grammar/grammar_testkit.h"
+
+TEST(a_choice_accepts_its_texts_only)
+{
+    static const struct str words[] = {S("yes"), S("no"), S("not at all"), S("Grüße")};
+    struct grammar_spec spec = {.kind = GRAMMAR_CHOICE, .choices = words, .n_choices = 4};
+    CHECK(kit_accepts(&spec, S("yes")));
+    CHECK(kit_accepts(&spec, S("no")));
+    CHECK(kit_accepts(&spec, S("not at all")));
+    CHECK(kit_accepts(&spec, S("Grüße")));
+    CHECK(!kit_accepts(&spec, S("not")));
+    CHECK(!kit_accepts(&spec, S("yess")));
+    CHECK(!kit_accepts(&spec, S("")));
+}
+
+static bool regex_takes(const char *pattern, const char *text)
+{
+    struct grammar_spec spec = {.kind = GRAMMAR_REGEX, .text = str_c(pattern)};
+    return kit_accepts(&spec, str_c(text));
+}
+
+TEST(a_regex_matches_the_whole_text)
+{
+    CHECK(regex_takes("[a-z]+", "abc"));
+    CHECK(!regex_takes("[a-z]+", ""));
+    CHECK(!regex_takes("[a-z]+", "abc1"));
+    CHECK(regex_takes("^a(b|c)*d?$", "abcbcd"));
+    CHECK(regex_takes("(?:\\d{3}-){2}\\d{4}", "555-123-4567"));
+    CHECK(!regex_takes("(?:\\d{3}-){2}\\d{4}", "555-123-456"));
+    CHECK(regex_takes("\\u00e9\\x41.[^a]", "éA€b"));
+    CHECK(!regex_takes(".", "\n"));
+    CHECK(regex_takes("[^a]{2,}?", "𝄞ßx"));
+    CHECK(regex_takes("[\\ud834\\udd1e]", "𝄞"));
+    CHECK(regex_takes("a||b", ""));
+    CHECK(regex_takes("(a*)*b", "aaab"));
+}
+
+TEST(what_no_text_can_fulfil_is_refused)
+{
+    struct grammar_spec spec = {.kind = GRAMMAR_REGEX, .text = S("a[]")};
+    struct grammar_error e;
+    struct grammar *g;
+    CHECK_INT(grammar_compile(&g, &spec, NULL, NULL, &e), ERR_ARG);
+    CHECK_STR(str_c(e.err.text), S("no text can fulfil the grammar"));
+}
+
+TEST(a_regex_that_cannot_be_held_says_where)
+{
+    static const struct {
+        const char *pattern, *where;
+        int code;
+    } bad[] = {{"ab(?=c)", "offset 2", ERR_UNSUPPORTED}, {"(a)\\1", "offset 3", ERR_UNSUPPORTED},
+               {"a\\b", "offset 1", ERR_UNSUPPORTED},    {"a(b", "offset 1", ERR_FORMAT},
+               {"a)", "offset 1", ERR_FORMAT},           {"[b-a]", "offset 1", ERR_FORMAT},
+               {"a**", "offset 2", ERR_FORMAT},          {"x{3,2}", "offset 1", ERR_FORMAT},
+               {"x{99999}", "offset 1", ERR_LIMIT}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct grammar_spec spec = {.kind = GRAMMAR_REGEX, .text = str_c(bad[i].pattern)};
+        struct grammar_error e;
+        struct grammar *g;
+        CHECK_INT(grammar_compile(&g, &spec, NULL, NULL, &e), bad[i].code);
+        CHECK(g == NULL);
+        CHECK_STR(str_c(e.where), str_c(bad[i].where));
+    }
+}
+
+TEST(a_pattern_that_explodes_is_refused_in_time)
+{
+    struct grammar_spec spec = {.kind = GRAMMAR_REGEX, .text = S("(a|b)*a(a|b){200}")};
+    struct grammar_error e;
+    struct grammar *g;
+    CHECK_INT(grammar_compile(&g, &spec, NULL, NULL, &e), ERR_LIMIT);
+}
+
+TEST(any_json_object_is_followed)
+{
+    struct grammar_spec spec = {.kind = GRAMMAR_JSON_OBJECT};
+    static const char *good[] = {
+        "{}", "{\"a\":1}",
+        "{ \"a\": [1, -2.5e10, \"x\\n\\u00e9\\ud834\\udd1e\", {}, [], null, true, false] }",
+        "{\n    \"é\": {\n        \"b\": 0.25\n    }\n}", "{\"a\":1e-7,\"b\":1e+300}"};
+    static const char *bad[] = {"",
+                                "[]",
+                                "{\"a\":01}",
+                                "{\"a\"}",
+                                "{\"a\":1,}",
+                                "{a:1}",
+                                "{\"a\":}",
+                                "{\"a\":1}}",
+                                "{\"a\":\"\x01\"}",
+                                "{\"a\":\"\\ud834\"}",
+                                "{\"a\":1e999}",
+                                " {}"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        if (!kit_accepts(&spec, str_c(good[i])))
+            test_fail(__FILE__, __LINE__, "refuses %s", good[i]);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (kit_accepts(&spec, str_c(bad[i])))
+            test_fail(__FILE__, __LINE__, "takes %s", bad[i]);
+}
+
+TEST(nesting_ends_where_readers_would_refuse)
+{
+    struct grammar_spec spec = {.kind = GRAMMAR_JSON_VALUE};
+    char text[400];
+    for (int deep = 100; deep <= 180; deep += 80) {
+        memset(text, '[', (size_t)deep);
+        memset(text + deep, ']', (size_t)deep);
+        CHECK_INT(kit_accepts(&spec, str_of(text, (size_t)deep * 2)), deep == 100);
+    }
+}
+
+TEST(masks_lead_to_valid_texts_whatever_is_chosen)
+{
+    static const struct str choices[] = {S("red"), S("green")};
+    const struct grammar_spec specs[] = {
+        {.kind = GRAMMAR_JSON_OBJECT},
+        {.kind = GRAMMAR_JSON_VALUE, .space = GRAMMAR_SPACE_NONE},
+        {.kind = GRAMMAR_CHOICE, .choices = choices, .n_choices = 2},
+        {.kind = GRAMMAR_REGEX, .text = S("(?:[a-f0-9]{2}:){5}[a-f0-9]{2}|é+ß{2,}")},
+    };
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++)
+        kit_wander(&specs[i], 40);
+}
+
+TEST(a_tool_grammar_lets_text_pass_and_holds_calls)
+{
+    static const struct str mark[] = {S("<call>")};
+    const struct grammar_spec call[] = {{.kind = GRAMMAR_MARK, .text = S("<call>")},
+                                        {.kind = GRAMMAR_JSON_OBJECT, .space = GRAMMAR_SPACE_NONE},
+                                        {.kind = GRAMMAR_LITERAL, .text = S("</call>")},
+                                        {.kind = GRAMMAR_FREE, .choices = mark, .n_choices = 1}};
+    const struct grammar_spec one = {.kind = GRAMMAR_SEQUENCE, .parts = call, .n_parts = 4};
+    const struct grammar_spec all[] = {
+        {.kind = GRAMMAR_FREE, .choices = mark, .n_choices = 1},
+        {.kind = GRAMMAR_REPEAT, .parts = &one, .n_parts = 1, .max = GRAMMAR_NO_MAX}};
+    const struct grammar_spec spec = {.kind = GRAMMAR_SEQUENCE, .parts = all, .n_parts = 2};
+    CHECK(kit_accepts(&spec, S("")));
+    CHECK(kit_accepts(&spec, S("a < b <cal and <<call more")));
+    CHECK(kit_accepts(&spec, S("so <<call>{\"a\":1}</call> and <call>{}</call>")));
+    CHECK(!kit_accepts(&spec, S("so <call>{\"a\":1</call>")));
+    CHECK(!kit_accepts(&spec, S("so <call>x")));
+    kit_wander(&spec, 10);
+}
+
+TEST(a_mark_is_the_control_token_where_there_is_one)
+{
+    const struct grammar_token tokens[] = {{S("<c>"), GRAMMAR_TOKEN_CONTROL}, {S("<"), GRAMMAR_TOKEN_TEXT},
+                                           {S("c"), GRAMMAR_TOKEN_TEXT},      {S(">"), GRAMMAR_TOKEN_TEXT},
+                                           {S("\n"), GRAMMAR_TOKEN_TEXT},     {S("</s>"), GRAMMAR_TOKEN_END}};
+    struct grammar_spec spec = {.kind = GRAMMAR_MARK, .text = S("<c>\n")};
+    struct grammar_vocab *v;
+    struct grammar *g;
+    struct grammar_state *s;
+    REQUIRE(grammar_vocab_create(&v, tokens, 6, NULL) == OK);
+    REQUIRE(grammar_compile(&g, &spec, v, NULL, NULL) == OK);
+    REQUIRE(grammar_state_create(&s, g, NULL) == OK);
+    CHECK_INT(grammar_state_only_token(s), 0);
+    CHECK(grammar_state_accept_token(s, 0));
+    CHECK_INT(grammar_state_only_token(s), 4);
+    CHECK(!grammar_state_accept_token(s, 5));
+    CHECK(grammar_state_accept_token(s, 4));
+    CHECK(grammar_state_is_done(s));
+    CHECK_INT(grammar_state_only_token(s), 5);
+    CHECK(grammar_state_accept_token(s, 5));
+    CHECK_INT(grammar_state_only_token(s), -1);
+    grammar_state_free(s);
+    grammar_release(g);
+    grammar_vocab_free(v);
+}
+
+TEST(clones_go_their_own_ways)
+{
+    static const struct str words[] = {S("ab"), S("ac")};
+    struct grammar_spec spec = {.kind = GRAMMAR_CHOICE, .choices = words, .n_choices = 2};
+    struct grammar *g;
+    struct grammar_state *a, *b;
+    REQUIRE(grammar_compile(&g, &spec, NULL, NULL, NULL) == OK);
+    REQUIRE(grammar_state_create(&a, g, NULL) == OK);
+    CHECK(grammar_state_accept(a, S("a")));
+    b = grammar_state_clone(a);
+    grammar_release(g); /* its states hold it */
+    CHECK(grammar_state_accept(a, S("b")));
+    CHECK(!grammar_state_accept(b, S("a")));
+    CHECK(grammar_state_accept(b, S("c")));
+    CHECK(grammar_state_is_done(a) && grammar_state_is_done(b));
+    grammar_state_copy(a, b);
+    grammar_state_free(b);
+    CHECK(grammar_state_may_end(a));
+    grammar_state_free(a);
+}
