@@ -198,6 +198,66 @@ SLUICE_API int64_t sluice_chat_tokenize(const struct sluice_model *model, const 
 SLUICE_API int sluice_chat_render(const struct sluice_model *model, const struct sluice_chat *chat,
                                   char **text, struct sluice_error *err);
 
+/* ---- grammars ------------------------------------------------------------------------------ */
+
+/* What an answer may be.  The model can then say nothing else: before every token, all those that
+ * cannot follow are taken out. */
+enum sluice_grammar_kind {
+    SLUICE_GRAMMAR_SCHEMA, /* text: a JSON Schema (2020-12).  What cannot be held is refused, never left out
+                            */
+    SLUICE_GRAMMAR_JSON_OBJECT, /* any JSON object */
+    SLUICE_GRAMMAR_JSON_VALUE,  /* any JSON value */
+    SLUICE_GRAMMAR_REGEX,       /* text: a regular expression (ECMA-262) that the whole answer matches */
+    SLUICE_GRAMMAR_CHOICE,      /* choices: one of these texts */
+    SLUICE_GRAMMAR_GBNF,        /* text: a grammar in llama.cpp's GBNF */
+    SLUICE_GRAMMAR_LITERAL,     /* text: just this */
+    SLUICE_GRAMMAR_MARK,     /* text: markup of the model's family: just this, its control tokens as such */
+    SLUICE_GRAMMAR_FREE,     /* any text, in which none of choices occurs (none given: any text) */
+    SLUICE_GRAMMAR_SEQUENCE, /* parts, one after the other */
+    SLUICE_GRAMMAR_ANY_OF,   /* one of parts */
+    SLUICE_GRAMMAR_REPEAT    /* the one part, min to max times */
+};
+
+#define SLUICE_GRAMMAR_NO_MAX UINT32_MAX
+
+enum sluice_grammar_space {
+    SLUICE_GRAMMAR_SPACE_FREE, /* a little white space where JSON allows some: what models like to write */
+    SLUICE_GRAMMAR_SPACE_NONE, /* compact, as JSON.stringify writes */
+    SLUICE_GRAMMAR_SPACE_ONE   /* one space behind ':' and ',', as Python's json.dumps writes */
+};
+
+/* Zero what you do not use.  Tool calls in <call>...</call> inside free text, for example:
+ *     SEQUENCE[ FREE{"<call>"}, REPEAT{0..}( SEQUENCE[ MARK "<call>", ANY_OF[ SCHEMA... ], MARK "</call>",
+ *                                                      FREE{"<call>"} ] ) ] */
+struct sluice_grammar_spec {
+    enum sluice_grammar_kind kind;
+    const char *text;
+    size_t text_bytes;          /* or SLUICE_Z */
+    const char *const *choices; /* NUL-terminated */
+    size_t n_choices;
+    const struct sluice_grammar_spec *parts;
+    size_t n_parts;
+    uint32_t min, max;
+    enum sluice_grammar_space space; /* SCHEMA, JSON_OBJECT, JSON_VALUE */
+    bool any_order; /* SCHEMA: properties in any order (at most 8 of one object) instead of the schema's */
+    uint64_t reserved[4];
+};
+
+struct sluice_grammar;
+
+/* Compile for this model, which must stay open as long as the grammar.  A grammar is constant and may be
+ * used by any number of requests at a time.  Errors: SLUICE_ERR_FORMAT (no schema, pattern or grammar),
+ * SLUICE_ERR_UNSUPPORTED (it is one, but says what cannot be held), SLUICE_ERR_LIMIT (too large),
+ * SLUICE_ERR_ARG (nothing can fulfil it); `where` (may be NULL) gets the place, NUL-terminated and cut
+ * at where_cap: a JSON pointer into the schema, or "offset 12". */
+SLUICE_API int sluice_grammar_compile(struct sluice_model *model, const struct sluice_grammar_spec *spec,
+                                      struct sluice_grammar **grammar, char *where, size_t where_cap,
+                                      struct sluice_error *err);
+/* Let go: requests that use it keep what they need.  NULL is fine. */
+SLUICE_API void sluice_grammar_free(struct sluice_grammar *grammar);
+/* The most memory it may take, for a cache of grammars. */
+SLUICE_API size_t sluice_grammar_bytes(const struct sluice_grammar *grammar);
+
 /* ---- contexts ------------------------------------------------------------------------------ */
 
 struct sluice_context;
@@ -316,15 +376,18 @@ struct sluice_request {
     const struct sluice_chat *chat;
     struct sluice_sampling sampling; /* set up by sluice_request_init */
     enum sluice_priority priority;
-    bool show_special;         /* control tokens in the answer appear in its text (needed by
-                                * sluice_chat_parser); the end token never does */
-    bool prompt_logprobs;      /* SLUICE_EVENT_PROMPT tells the log-probability of every prompt token;
-                                * the prompt is then computed in full */
-    sluice_event_fn *on_event; /* NULL: the stream is polled with sluice_stream_next */
-    sluice_ready_fn *on_ready; /* polled streams: may be NULL */
-    void *user;                /* for both */
-    int notify_fd;             /* polled streams: an eventfd of yours, told 1 whenever on_ready would be
-                                * called (many streams may share one); -1: none (default) */
+    bool show_special;              /* control tokens in the answer appear in its text (needed by
+                                     * sluice_chat_parser); the end token never does */
+    bool prompt_logprobs;           /* SLUICE_EVENT_PROMPT tells the log-probability of every prompt token;
+                                     * the prompt is then computed in full */
+    sluice_event_fn *on_event;      /* NULL: the stream is polled with sluice_stream_next */
+    sluice_ready_fn *on_ready;      /* polled streams: may be NULL */
+    void *user;                     /* for both */
+    int notify_fd;                  /* polled streams: an eventfd of yours, told 1 whenever on_ready would be
+                                     * called (many streams may share one); -1: none (default) */
+    struct sluice_grammar *grammar; /* what the answer may be; of this context's model; NULL: anything.  The
+                                     * end of the answer comes with the end of what the grammar describes,
+                                     * whatever min_tokens and ignore_eos say. */
 };
 SLUICE_API void sluice_request_init(struct sluice_request *rq, size_t struct_bytes);
 

@@ -730,8 +730,8 @@ static bool split_path(struct str path, struct str *model, struct str *action)
     struct str rest = str_sub(path, at + 8, path.n);
     size_t colon = STR_NONE;
     for (size_t i = 0; i < rest.n; i++)
-        if (rest.p[i] == ':') /* NOLINT: rest.n > 0 */
-            colon = i;        /* the last: local model names may hold one */
+        if (rest.p[i] == ':')
+            colon = i; /* the last: local model names may hold one */
     if (colon == STR_NONE || colon == 0)
         return false;
     *model = str_sub(rest, 0, colon);

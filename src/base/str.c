@@ -167,7 +167,7 @@ int str_distance(struct str a, struct str b)
         int diagonal = row[0];
         row[0] = (int)i;
         for (size_t j = 1; j <= b.n; j++) {
-            int change = diagonal + (a.p[i - 1] != b.p[j - 1]); /* NOLINT: a.n > 0 */
+            int change = diagonal + (a.p[i - 1] != b.p[j - 1]);
             diagonal = row[j];
             int drop = row[j] + 1, insert = row[j - 1] + 1;
             int best = drop < insert ? drop : insert;

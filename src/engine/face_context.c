@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "engine/face_context.h"
+#include "engine/grammar_constraint.h"
 
 #define QUEUE_DEFAULT  512
 #define QUEUE_MAX      65536
@@ -168,7 +169,7 @@ SLUICE_API int sluice_submit(struct sluice_context *ctx, const struct sluice_req
 {
     struct err *err = face_err(error);
     struct sluice_request rq;
-    struct token_list list = {0};
+    struct token_list list;
     int rc;
 
     sluice_request_init(&rq, sizeof rq);
@@ -176,6 +177,10 @@ SLUICE_API int sluice_submit(struct sluice_context *ctx, const struct sluice_req
         (rc = face_copy_options(&rq, sizeof rq, given, given->struct_bytes, "sluice_request", err)) != OK ||
         (rc = encode_prompt(ctx->model, &rq, &list, err)) != OK)
         return rc;
+    if (rq.grammar && rq.grammar->model != ctx->model) {
+        token_list_deinit(&list);
+        return fail(err, ERR_ARG, "the grammar was compiled for another model");
+    }
     rc = engine_submit(ctx->engine, &rq, list.ids, list.n, stream, err);
     token_list_deinit(&list);
     return rc;

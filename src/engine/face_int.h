@@ -2,6 +2,7 @@
 #ifndef ENGINE_FACE_INT_H
 #define ENGINE_FACE_INT_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 #include "base/str.h"
 #include "base/team.h"
 #include "engine/engine.h"
+#include "grammar/grammar.h"
 #include "model/gguf.h"
 #include "model/model.h"
 #include "sluice.h"
@@ -45,6 +47,8 @@ struct sluice_model {
     int32_t max_batch;
     pid_t pid;
     _Atomic bool has_context;
+    pthread_mutex_t vocab_lock;          /* for making: */
+    struct grammar_vocab *grammar_vocab; /* NULL until a grammar is wanted */
 };
 
 #define FACE_OUT_OF_MEMORY(err) fail((err), ERR_NOMEM, "no memory")

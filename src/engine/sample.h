@@ -40,7 +40,7 @@ struct sampler {
     const struct sluice_logit_bias *bias;
     size_t n_bias;
     int32_t n_logprobs;                   /* negative: none */
-    struct engine_constraint *constraint; /* or NULL; borrowed */
+    struct engine_constraint *constraint; /* or NULL; the sequence's own */
 };
 
 /* `bias` is copied into the arena.  ERR_ARG for a value out of its range (sluice.h) or a biased

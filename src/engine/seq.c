@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/rand.h"
+#include "engine/grammar_constraint.h"
 
 #define SEQ_BYTES_MAX       ((size_t)256 << 20)
 #define SEQ_STOP_TOKENS_MAX 1024
@@ -124,6 +125,8 @@ static int fill(struct seq *s, const struct seq_limits *l, const struct sluice_r
     if ((rc = copy_tokens(s, l, rq, tokens, n_tokens, err)) != OK ||
         (rc = copy_stops(s, &sampling, err)) != OK || (rc = copy_ends(s, l, &sampling, err)) != OK ||
         (rc = sampler_init(&s->sampler, &s->arena, &sampling, l->n_vocab, s->tokens_max, err)) != OK)
+        return rc;
+    if (rq->grammar && (rc = grammar_constraint_create(&s->sampler.constraint, rq->grammar, err)) != OK)
         return rc;
     if (s->wants_prompt_logprobs &&
         !(s->prompt_logprobs = arena_new_array(&s->arena, struct sampled, SEQ_PROMPT_EVENT_TOKENS)))

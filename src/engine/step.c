@@ -225,8 +225,15 @@ static void make_drafts(struct engine *e)
         if (s->is_running && s->n_tokens - s->n_ctx == 1 && stream_has_room(s->stream))
             decoding[n++] = s;
     }
-    if (n > 0)
-        spec_draft(e->draft, &e->cost, decoding, n, e->options.draft_max);
+    if (n == 0)
+        return;
+    spec_draft(e->draft, &e->cost, decoding, n, e->options.draft_max);
+    for (int32_t i = 0; i < n; i++) { /* what the grammar refuses need not be computed */
+        struct seq *s = decoding[i];
+        struct engine_constraint *c = s->sampler.constraint;
+        if (c && s->n_draft > 0)
+            s->n_draft = c->ops->follow(c, s->draft, s->n_draft);
+    }
 }
 
 /* ---- carrying the plan out ---- */
@@ -352,9 +359,14 @@ static void tell_prompt(struct engine *e, struct seq *s, int32_t n_rows, uint32_
 static bool take_token(struct engine *e, struct seq *s, const struct sampled *sampled)
 {
     int32_t token = sampled->token;
+    struct engine_constraint *c = s->sampler.constraint;
 
-    if (s->sampler.constraint)
-        s->sampler.constraint->ops->accept(s->sampler.constraint, token);
+    if (c && !c->ops->accept(c, token)) {
+        engine_finish(e, s,
+                      (struct engine_end){SLUICE_FINISH_ERROR, -1, -1, ERR_LIMIT,
+                                          "the grammar has too many readings to be followed"});
+        return false;
+    }
     seq_add(s, token);
     s->last_ns = clock_now_ns();
     if (s->first_ns == 0)
@@ -365,7 +377,7 @@ static bool take_token(struct engine *e, struct seq *s, const struct sampled *sa
         engine_finish(e, s, (struct engine_end){SLUICE_FINISH_STOP, -1, token, 0, NULL});
         return false;
     }
-    if (seq_is_end(s, e->options.tokenizer, token)) {
+    if (seq_is_end(s, e->options.tokenizer, token) || (c && tokenizer_is_eog(e->options.tokenizer, token))) {
         engine_finish(e, s, (struct engine_end){SLUICE_FINISH_END, -1, token, 0, NULL});
         return false;
     }
@@ -378,6 +390,28 @@ static bool take_token(struct engine *e, struct seq *s, const struct sampled *sa
     if (s->n_tokens == s->tokens_max) {
         engine_finish(e, s, (struct engine_end){SLUICE_FINISH_LENGTH, -1, -1, 0, NULL});
         return false;
+    }
+    if (c && c->ops->is_done(c)) { /* the end token would say nothing more */
+        engine_finish(e, s, (struct engine_end){SLUICE_FINISH_END, -1, -1, 0, NULL});
+        return false;
+    }
+    return true;
+}
+
+/* Take tokens that are the only ones possible, without asking the model: the next step computes
+ * them together.  False: the sequence is gone. */
+static bool take_forced(struct engine *e, struct seq *s, int32_t n_max)
+{
+    struct engine_constraint *c = s->sampler.constraint;
+    if (!c || s->sampler.n_logprobs >= 0 || s->sampler.n_bias > 0)
+        return true;
+    for (int32_t i = 0; i < n_max; i++) {
+        int32_t token = c->ops->only(c);
+        if (token < 0 || token >= e->limits.n_vocab)
+            return true;
+        struct sampled sampled = {.token = token, .logprob = NAN};
+        if (!take_token(e, s, &sampled))
+            return false;
     }
     return true;
 }
@@ -411,8 +445,12 @@ static void sample_tokens(struct engine *e, struct seq *s, int32_t n_draft, uint
             s->usage.draft_accepted++;
             atomic_fetch_add_explicit(&e->counts.draft_accepted, 1, memory_order_relaxed);
         }
-        if (!take_token(e, s, &sampled) || !is_guessed)
+        if (!take_token(e, s, &sampled))
             return;
+        if (!is_guessed) {
+            take_forced(e, s, SEQ_DRAFT_MAX - j);
+            return;
+        }
         s->n_ctx++;
     }
 }
@@ -445,14 +483,13 @@ static void take_results(struct engine *e)
 {
     struct seq *seqs[SCHED_BATCH_MAX];
     uint32_t outs[SCHED_BATCH_MAX], out = 0;
-    const int32_t n = e->plan.n_items;
 
-    for (int32_t i = 0; i < n; i++) {
+    for (int32_t i = 0; i < e->plan.n_items; i++) {
         seqs[i] = item_seq(e, i);
         outs[i] = out;
         out += n_outputs(seqs[i], &e->plan.items[i]);
     }
-    for (int32_t i = 0; i < n; i++)
+    for (int32_t i = 0; i < e->plan.n_items; i++)
         take_result(e, seqs[i], &e->plan.items[i], outs[i]);
 }
 
@@ -460,10 +497,9 @@ static void take_results(struct engine *e)
 static void fail_batch(struct engine *e, const struct err *err)
 {
     struct seq *seqs[SCHED_BATCH_MAX];
-    const int32_t n = e->plan.n_items;
-    for (int32_t i = 0; i < n; i++)
+    for (int32_t i = 0; i < e->plan.n_items; i++)
         seqs[i] = item_seq(e, i);
-    for (int32_t i = 0; i < n; i++)
+    for (int32_t i = 0; i < e->plan.n_items; i++)
         engine_finish(e, seqs[i], (struct engine_end){SLUICE_FINISH_ERROR, -1, -1, err->code, err->text});
 }
 

@@ -315,7 +315,7 @@ static int write_body(struct hosted *h, const struct config_target *t, struct di
                                     .is_auto_cache = r->model->prompt_cache_auto != 0};
     bool with_deployment = h->kind->has_deployments && h->provider->api_version.n;
     target.quirks |= with_deployment ? QUIRK_NO_MODEL_FIELD : 0;
-    bool same = h->dialect->id == r->client->id /* NOLINT: set with the target */ && h->dialect->pass_request;
+    bool same = h->dialect->id == r->client->id && h->dialect->pass_request;
     int rc = same ? h->dialect->pass_request(r->req, &target, &h->arena, out)
                   : h->dialect->write_request(r->req, &target, &h->arena, out);
     if (rc != OK || !buf_ok(&h->request))

@@ -67,7 +67,7 @@ static struct str raw_scalar(const yaml_node_t *n)
 static bool is_name(struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i]; /* NOLINT: s.n > 0 */
+        char c = s.p[i];
         if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' ||
               (i > 0 && c >= '0' && c <= '9')))
             return false;
