@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "gateway/account.h"
+#include "gateway/validate.h"
 
 #define BACKOFF_FIRST_MS    200
 #define BACKOFF_MAX_MS      8000
@@ -53,6 +54,9 @@ static void prepare(struct gw_request *r, const struct config_target *t)
 {
     r->target = t;
     r->has_error = false;
+    r->is_invalid = false;
+    r->is_held = validate_begin(r);
+    r->has_lost_collection = false;
     r->has_start = false;
     r->is_raw = false;
     r->n_finished = 0;
@@ -321,6 +325,18 @@ static bool try_next_key(struct gw_request *r)
     return true;
 }
 
+/* It answered, and not what was asked for: a matter of the model, not of the target's health. */
+static void after_invalid(struct gw_request *r)
+{
+    r->n_failed++;
+    switch (validate_next(r)) {
+    case VALIDATE_ASK_AGAIN: r->n_tried--; break; /* not a retry of this target */
+    case VALIDATE_NEXT_TARGET: next_target(r); break;
+    case VALIDATE_GIVE_UP: r->at_route = r->n_route; break;
+    }
+    gw_advance(r);
+}
+
 /* The attempt failed before the client saw anything: what now? */
 static void after_failure(struct gw_request *r)
 {
@@ -371,18 +387,21 @@ static void after_failure(struct gw_request *r)
 void attempt_ended(struct gw_request *r)
 {
     bool failed = r->has_error;
-    bool their_fault = failed && is_targets_fault(r->error.kind) && !r->is_out_of_time;
+    bool their_fault = failed && is_targets_fault(r->error.kind) && !r->is_out_of_time && !r->is_invalid;
     if (!failed)
         learn(r);
     struct health *h = r->health;
-    health_end(h, &provider_of(r, r->target)->breaker, r->is_probe, !failed, their_fault, clock_now_ns());
-    count(r, !failed ? "ok" : r->has_content ? "broken" : "failed");
+    health_end(h, &provider_of(r, r->target)->breaker, r->is_probe, !failed || r->is_invalid, their_fault,
+               clock_now_ns());
+    count(r, !failed ? "ok" : r->is_invalid ? "invalid" : r->has_content ? "broken" : "failed");
     account_attempt(r,
                     !failed          ? OUTCOME_OK
                     : r->has_content ? OUTCOME_INTERRUPTED
                                      : OUTCOME_FAILED,
                     failed ? r->error.status : 200);
-    if (failed && !r->has_content)
+    if (failed && !r->has_content && r->is_invalid)
+        after_invalid(r);
+    else if (failed && !r->has_content)
         after_failure(r);
     else
         r->health = NULL;

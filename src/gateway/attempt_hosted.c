@@ -195,7 +195,7 @@ static void read_events(struct hosted *h, struct str data)
         on_sse_event(h, &ev);
     if (got < 0 && !r->has_error)
         set_error(h, CHAT_ERR_BAD_ANSWER, "an event of the stream is larger than %zu bytes", EVENT_MAX);
-    if (r->is_raw && r->has_content && answer_raw(r) != OK && !r->has_error)
+    if (r->is_raw && r->has_content && !r->is_held && answer_raw(r) != OK && !r->has_error)
         set_error(h, CHAT_ERR_SERVER, "the answer is too large to pass on");
 }
 
@@ -316,8 +316,8 @@ static int write_body(struct hosted *h, const struct config_target *t, struct di
     bool with_deployment = h->kind->has_deployments && h->provider->api_version.n;
     target.quirks |= with_deployment ? QUIRK_NO_MODEL_FIELD : 0;
     bool same = h->dialect->id == r->client->id && h->dialect->pass_request;
-    int rc = same ? h->dialect->pass_request(r->req, &target, &h->arena, out)
-                  : h->dialect->write_request(r->req, &target, &h->arena, out);
+    int rc = same ? h->dialect->pass_request(r->asked, &target, &h->arena, out)
+                  : h->dialect->write_request(r->asked, &target, &h->arena, out);
     if (rc != OK || !buf_ok(&h->request))
         return chat_error_set(e, CHAT_ERR_TOO_LARGE, NULL,
                               "the request needs more memory than one request may have");

@@ -23,7 +23,7 @@ static enum local_priority priority_of(const struct gw_request *r)
 static int start(struct gw_request *r, const struct config_target *t, struct chat_error *e)
 {
     struct local_ask ask = {
-        .req = r->req,
+        .req = r->asked,
         .model = t->model,
         .max_tokens_cap = account_output_cap(r),
         .priority = priority_of(r),

@@ -17,6 +17,7 @@
 #include "gateway/account.h"
 #include "gateway/auth.h"
 #include "gateway/cache_phase.h"
+#include "gateway/validate.h"
 
 #define REQUEST_ARENA_FACTOR 6 /* parsed forms are larger than the body they came from */
 #define REQUEST_ARENA_MIN    ((size_t)1 << 20)
@@ -30,17 +31,18 @@ static const struct {
     const char *name;
     enum gw_step (*run)(struct gw_request *r);
 } phases[] = {
-    {"auth", phase_auth},       /* the key, and who holds it */
-    {"read", phase_read},       /* body -> chat_request */
-    {"model", phase_model},     /* name -> configured model, and may this key use it */
-    {"admit", phase_admit},     /* rates, concurrency, budgets: reserved as a whole or refused */
-    {"cache", phase_cache},     /* an equal request may have been answered, or be under way */
-    {"route", phase_route},     /* its targets in the order in which they are tried */
-    {"open", phase_open},       /* the journal knows of it before anybody upstream does */
-    {"attempt", phase_attempt}, /* ask them, one after the other */
-    {"settle", phase_settle},   /* what it used is in the journal before the last byte is out */
-    {"deliver", phase_deliver}, /* the end of the answer, or the error */
-    {"finish", phase_finish},   /* log, free */
+    {"auth", phase_auth},         /* the key, and who holds it */
+    {"read", phase_read},         /* body -> chat_request */
+    {"model", phase_model},       /* name -> configured model, and may this key use it */
+    {"validate", phase_validate}, /* what its answer must follow, where answers are checked */
+    {"admit", phase_admit},       /* rates, concurrency, budgets: reserved as a whole or refused */
+    {"cache", phase_cache},       /* an equal request may have been answered, or be under way */
+    {"route", phase_route},       /* its targets in the order in which they are tried */
+    {"open", phase_open},         /* the journal knows of it before anybody upstream does */
+    {"attempt", phase_attempt},   /* ask them, one after the other */
+    {"settle", phase_settle},     /* what it used is in the journal before the last byte is out */
+    {"deliver", phase_deliver},   /* the end of the answer, or the error */
+    {"finish", phase_finish},     /* log, free */
 };
 enum {
     PHASE_FINISH = sizeof phases / sizeof *phases - 1,
@@ -268,6 +270,7 @@ static void free_request(struct gw_request *r)
     if (r->writer)
         r->client->writer_free(r->writer);
     chat_collector_free(r->collector);
+    validate_free(r->validation);
     buf_deinit(&r->out);
     buf_deinit(&r->dropped);
     buf_deinit(&r->raw);
@@ -328,13 +331,14 @@ static enum gw_step phase_read(struct gw_request *r)
     for (int i = 0; i < head->n_fields; i++)
         headers[i] = (struct chat_header){arena_str(&r->arena, head->fields[i].name),
                                           arena_str(&r->arena, head->fields[i].value)};
-    struct dialect_in in = {
+    r->in = (struct dialect_in){
         .path = path, .query = query, .headers = headers, .n_headers = (size_t)head->n_fields, .body = body};
     struct chat_error e = {0};
-    if (r->client->read_request(&in, &r->arena, &r->req, &e) != OK) {
+    if (r->client->read_request(&r->in, &r->arena, &r->req, &e) != OK) {
         answer_error(r, &e);
         return GW_END;
     }
+    r->asked = r->req;
     r->reply = (struct dialect_reply){
         .request_id = str_c(r->id), .model = r->req->model, .created_s = clock_wall_ns() / NS_PER_S};
     if (r->req->is_stream)
@@ -358,12 +362,18 @@ static bool is_content(enum chat_event_type t)
            t == CHAT_EV_TOOL_CALL || t == CHAT_EV_LOGPROBS || t == CHAT_EV_MEDIA || t == CHAT_EV_FINISH;
 }
 
-/* The first content: from here on the client sees this attempt. */
+/* The client gets it event by event, or as bytes, and it is gathered beside that all the same. */
+static bool is_kept(const struct gw_request *r)
+{
+    return (r->is_leader || r->validation) && (r->is_raw || (r->req->is_stream && !r->is_held));
+}
+
+/* The first content: from here on the client sees this attempt, unless it is held. */
 static int commit(struct gw_request *r)
 {
     r->has_content = true;
     r->first_content_ms = loop_now_ms(r->thread->loop);
-    if (r->is_leader && (r->is_raw || r->req->is_stream))
+    if (is_kept(r))
         r->collector = chat_collector_new(ANSWER_BYTES_MAX);
     if (r->is_raw)
         return OK;
@@ -373,18 +383,17 @@ static int commit(struct gw_request *r)
         start.model = str_c(r->start_model);
         start.created_s = r->start_created_s;
     }
-    if (!r->req->is_stream) {
+    if (!r->req->is_stream || r->is_held) {
         r->collector = chat_collector_new(ANSWER_BYTES_MAX);
         return r->collector ? chat_collect(r->collector, &start) : ERR_NOMEM;
     }
     return answer_event(r, &start);
 }
 
-/* Beside showing it: for the cache. */
+/* Beside showing it: for the cache, and to be checked. */
 static void keep(struct gw_request *r, const struct chat_event *ev)
 {
-    if (r->is_leader && (r->is_raw || r->req->is_stream) &&
-        (!r->collector || chat_collect(r->collector, ev) != OK))
+    if (is_kept(r) && (!r->collector || chat_collect(r->collector, ev) != OK))
         r->has_lost_collection = true;
 }
 
@@ -393,7 +402,7 @@ static int show(struct gw_request *r, const struct chat_event *ev)
     keep(r, ev);
     if (r->is_raw)
         return OK;
-    return r->req->is_stream ? answer_event(r, ev) : chat_collect(r->collector, ev);
+    return r->req->is_stream && !r->is_held ? answer_event(r, ev) : chat_collect(r->collector, ev);
 }
 
 /* Usage that came before the first content (Anthropic's message_start) is told after the start. */
@@ -404,6 +413,11 @@ static int show_first(struct gw_request *r, const struct chat_event *ev)
         return rc;
     struct chat_event usage = {.type = CHAT_EV_USAGE, .usage = r->usage};
     return show(r, &usage);
+}
+
+static bool is_checked_as_it_goes(const struct gw_request *r)
+{
+    return r->validation && r->upstream && r->req->is_stream && !r->is_held;
 }
 
 int gw_on_event(void *request, const struct chat_event *ev)
@@ -418,27 +432,37 @@ int gw_on_event(void *request, const struct chat_event *ev)
         r->error = *ev->error;
         return OK;
     }
+    if (r->is_invalid)
+        return ERR_FORMAT; /* it is over */
     r->produced_bytes += (int64_t)ev->text.n;
     if (ev->type == CHAT_EV_USAGE)
         r->usage = ev->usage;
     if (ev->type == CHAT_EV_FINISH)
         r->n_finished++;
-    if (!r->has_content) {
-        if (!is_content(ev->type))
-            return OK;
-        int rc = show_first(r, ev);
-        if (rc != OK)
-            return rc;
-    }
-    return show(r, ev);
+    if (!r->has_content && !is_content(ev->type))
+        return OK;
+    size_t n_good = ev->text.n;
+    bool is_good = !is_checked_as_it_goes(r) || validate_event(r, ev, &n_good);
+    if (!is_good && (n_good == 0 || !r->has_content || r->is_raw))
+        return ERR_FORMAT;
+    int rc = r->has_content ? OK : show_first(r, ev);
+    if (rc != OK)
+        return rc;
+    struct chat_event shown = *ev;
+    shown.text.n = n_good; /* what is good of a wrong piece is shown, then comes the error */
+    rc = show(r, &shown);
+    return is_good ? rc : ERR_FORMAT;
 }
 
 void gw_on_done(struct gw_request *r)
 {
     r->upstream = NULL;
     r->call = NULL;
-    if (r->has_error && !r->req->is_stream)
-        r->has_content = false;                     /* of a whole answer the client has seen nothing yet */
+    bool is_unseen = !r->req->is_stream || r->is_held; /* the client has seen nothing of it yet */
+    if (r->validation && is_unseen && !r->has_error)
+        validate_whole(r);
+    if (r->has_error && is_unseen)
+        r->has_content = false;
     bool goes_on = r->has_error && !r->has_content; /* attempt.c decides what follows, perhaps the end of r */
     attempt_ended(r);
     if (goes_on)
@@ -454,6 +478,24 @@ void gw_on_done(struct gw_request *r)
 
 /* ---- phase deliver ---- */
 
+static int on_held_event(void *request, const struct chat_event *ev)
+{
+    return answer_event(request, ev);
+}
+
+static void deliver_stream(struct gw_request *r)
+{
+    struct chat_sink sink = {on_held_event, r};
+    const struct chat_answer *answer = r->is_held && !r->is_raw ? chat_collected(r->collector) : NULL;
+    if (answer && r->http && chat_replay(answer, &sink) != OK) {
+        struct chat_error e;
+        chat_error_set(&e, CHAT_ERR_SERVER, NULL, "the server is out of memory");
+        answer_error(r, &e);
+        return;
+    }
+    answer_stream_end(r);
+}
+
 static enum gw_step phase_deliver(struct gw_request *r)
 {
     if (r->has_failure)
@@ -461,7 +503,7 @@ static enum gw_step phase_deliver(struct gw_request *r)
     else if (r->outcome == GW_CANCELLED)
         return GW_NEXT;
     else if (r->req->is_stream)
-        answer_stream_end(r);
+        deliver_stream(r);
     else
         answer_whole(r);
     return GW_NEXT;

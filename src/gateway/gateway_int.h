@@ -64,6 +64,7 @@ enum gw_cache_state { GW_CACHE_OFF, GW_CACHE_MISS, GW_CACHE_HIT };
 enum gw_outcome { GW_OK, GW_FAILED, GW_CANCELLED, GW_INTERRUPTED, GW_CACHED };
 
 struct gw_request;
+struct validation; /* validate.c */
 
 /* How one kind of target is asked; a row for hosted providers and one for the engine. */
 struct upstream {
@@ -86,7 +87,9 @@ struct gw_request {
     uint64_t began_ms; /* loop time */
 
     const struct dialect *client;
+    struct dialect_in in; /* what req was read from; in the arena */
     struct chat_request *req;
+    const struct chat_request *asked; /* what targets are asked: req, or req with a fault quoted */
     struct dialect_reply reply;
 
     struct gw_request *next_running, **prev_running;
@@ -113,19 +116,22 @@ struct gw_request {
     struct health *health;           /* of the target; held from health_begin to health_end */
     bool is_probe;                   /* of its breaker */
     int n_attempts;
-    int tries_left;               /* on this target */
-    int n_tried;                  /* on this target, without those that only changed the API key */
-    int n_keys_tried;             /* on this target */
-    uint64_t keys_refused;        /* of this target, by their places */
-    struct timer wait;            /* until the next try */
-    struct timer budget;          /* the model's time for all attempts together */
-    bool is_out_of_time;          /* it is over */
-    uint64_t queued_ms;           /* loop time when every target was found busy; 0: not */
-    int n_failed, n_rate_limited; /* attempts */
-    int64_t retry_after_ms;       /* the smallest that was said; -1 */
-    struct chat_error lack;       /* why a target was passed over; kind NONE: none was */
-    uint64_t attempt_ms;          /* loop time at which this attempt began */
-    bool has_content;             /* the client may see it: no other target can take over silently */
+    int tries_left;                /* on this target */
+    int n_tried;                   /* on this target, without those that only changed the API key */
+    int n_keys_tried;              /* on this target */
+    uint64_t keys_refused;         /* of this target, by their places */
+    struct timer wait;             /* until the next try */
+    struct timer budget;           /* the model's time for all attempts together */
+    bool is_out_of_time;           /* it is over */
+    uint64_t queued_ms;            /* loop time when every target was found busy; 0: not */
+    int n_failed, n_rate_limited;  /* attempts */
+    int64_t retry_after_ms;        /* the smallest that was said; -1 */
+    struct chat_error lack;        /* why a target was passed over; kind NONE: none was */
+    uint64_t attempt_ms;           /* loop time at which this attempt began */
+    bool has_content;              /* the client may see it: no other target can take over silently */
+    bool is_held;                  /* a stream that the client sees when it is known to be valid */
+    bool is_invalid;               /* the attempt's error: its answer is not what was asked for */
+    struct validation *validation; /* NULL: nothing is checked */
     bool has_error;
     struct chat_error error; /* of the last attempt, or the one that is answered */
     int n_finished;          /* choices with a FINISH event */

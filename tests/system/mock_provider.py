@@ -17,6 +17,9 @@ does: words behind "--" are faults, "plain--500" or "plain--cut-3--crlf":
   big          five megabytes of text;  keyK: 401 unless the API key ends in K;  nousage
   redirect     302 to another address
 
+What a model says can be written down: script["name"] is a list of answers, the last of which is repeated; an
+answer is a text, a list of pieces, a list of calls (name, arguments as a value or as text), or {"text", "citations"}.
+
 A model with "think" in its name reasons first; a request with tools gets two parallel calls until
 it brings results.  Use Mock() in a test, or run this file with a port."""
 import json, re, socket, sys, threading, time
@@ -39,6 +42,10 @@ def faults_of(model):
     return found
 
 
+def args_text(a):
+    return a if isinstance(a, str) else json.dumps(a)
+
+
 # ---- OpenAI ----
 
 def openai_usage(think):
@@ -52,7 +59,7 @@ def openai_whole(model, text, think, calls):
     if think:
         message["reasoning_content"] = "".join(THOUGHT)
     if calls:
-        message["tool_calls"] = [{"id": "call_%d" % i, "type": "function", "function": {"name": n, "arguments": json.dumps(a)}}
+        message["tool_calls"] = [{"id": "call_%d" % i, "type": "function", "function": {"name": n, "arguments": args_text(a)}}
                                  for i, (n, a) in enumerate(calls)]
     return {"id": "chatcmpl-mock", "object": "chat.completion", "created": 1700000000, "model": model,
             "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "tool_calls" if calls else "stop"}],
@@ -71,7 +78,7 @@ def openai_events(model, pieces, think, calls, with_usage):
     if calls:
         for i, (n, a) in enumerate(calls):
             yield chunk({"tool_calls": [{"index": i, "id": "call_%d" % i, "type": "function", "function": {"name": n, "arguments": ""}}]})
-            text = json.dumps(a)
+            text = args_text(a)
             for at in range(0, len(text), 7):
                 yield chunk({"tool_calls": [{"index": i, "function": {"arguments": text[at:at + 7]}}]})
     else:
@@ -91,32 +98,32 @@ def anthropic_usage(output):
             "output_tokens": output, "service_tier": "standard"}
 
 
-def anthropic_blocks(pieces, think, calls):
+def anthropic_blocks(pieces, think, calls, citations=None):
     if think:
         yield {"type": "thinking", "thinking": THOUGHT, "signature": SIGNATURE}
     if calls:
         for i, (n, a) in enumerate(calls):
             yield {"type": "tool_use", "id": "toolu_%d" % i, "name": n, "input": a}
     else:
-        yield {"type": "text", "text": pieces}
+        yield {"type": "text", "text": pieces, **({"citations": citations} if citations else {})}
 
 
-def anthropic_whole(model, pieces, think, calls):
+def anthropic_whole(model, pieces, think, calls, citations=None):
     content = []
-    for b in anthropic_blocks(pieces, think, calls):
-        content.append({k: "".join(v) if isinstance(v, list) else v for k, v in b.items()})
+    for b in anthropic_blocks(pieces, think, calls, citations):
+        content.append({k: "".join(v) if isinstance(v, list) and k != "citations" else v for k, v in b.items()})
     return {"id": "msg_mock", "type": "message", "role": "assistant", "model": model, "content": content,
             "stop_reason": "tool_use" if calls else "end_turn", "stop_sequence": None, "usage": anthropic_usage(OUTPUT),
             "x_unknown": {"kept": 1}}
 
 
-def anthropic_events(model, pieces, think, calls):
+def anthropic_events(model, pieces, think, calls, citations=None):
     def event(kind, **members):
         return (kind, {"type": kind, **members})
     yield event("message_start", message={"id": "msg_mock", "type": "message", "role": "assistant", "model": model, "content": [],
                                           "stop_reason": None, "stop_sequence": None, "usage": anthropic_usage(1)})
     yield event("ping")
-    for i, b in enumerate(anthropic_blocks(pieces, think, calls)):
+    for i, b in enumerate(anthropic_blocks(pieces, think, calls, citations)):
         if b["type"] == "thinking":
             yield event("content_block_start", index=i, content_block={"type": "thinking", "thinking": "", "signature": ""})
             for t in b["thinking"]:
@@ -126,6 +133,8 @@ def anthropic_events(model, pieces, think, calls):
             yield event("content_block_start", index=i, content_block={"type": "text", "text": ""})
             for t in b["text"]:
                 yield event("content_block_delta", index=i, delta={"type": "text_delta", "text": t})
+            for c in b.get("citations", []):
+                yield event("content_block_delta", index=i, delta={"type": "citations_delta", "citation": c})
         else:
             yield event("content_block_start", index=i, content_block={**b, "input": {}})
             yield event("content_block_delta", index=i, delta={"type": "input_json_delta", "partial_json": ""})
@@ -346,6 +355,13 @@ class Handler(BaseHTTPRequestHandler):
         calls = CALLS if request.get("tools") and not has_results else []
         think = "think" in model
         pieces = ["x" * 50000] * 100 if "big" in self.faults else TEXT
+        citations = None
+        said = self.server.mock.says(model)
+        if said is not None:
+            calls = said if isinstance(said, list) and isinstance(said[0], tuple) else []
+            citations = said["citations"] if isinstance(said, dict) else None
+            text = said["text"] if citations else said
+            pieces = TEXT if calls else text if isinstance(text, list) else [text[at:at + 6] for at in range(0, len(text), 6)] or [""]
         if self.dialect == "gemini":
             if action == "streamGenerateContent":
                 self.stream(gemini_events(model, pieces, think, calls))
@@ -353,9 +369,9 @@ class Handler(BaseHTTPRequestHandler):
                 self.whole(200, gemini_whole(model, pieces, think, calls))
         elif self.dialect == "anthropic":
             if request.get("stream"):
-                self.stream(anthropic_events(model, pieces, think, calls))
+                self.stream(anthropic_events(model, pieces, think, calls, citations))
             else:
-                self.whole(200, anthropic_whole(model, pieces, think, calls))
+                self.whole(200, anthropic_whole(model, pieces, think, calls, citations))
         elif request.get("stream"):
             with_usage = (request.get("stream_options") or {}).get("include_usage") and "nousage" not in self.faults
             self.stream(openai_events(model, pieces, think, calls, with_usage))
@@ -383,7 +399,12 @@ class Mock:
 
     def reset(self):
         with self.lock:
-            self.requests, self.counts, self.hung_up = [], {}, []
+            self.requests, self.counts, self.hung_up, self.script = [], {}, [], {}
+
+    def says(self, model):
+        with self.lock:
+            answers = self.script.get(model.split("--")[0])
+            return None if not answers else answers.pop(0) if len(answers) > 1 else answers[0]
 
     def saw(self, request):
         with self.lock:
