@@ -140,10 +140,10 @@ static const struct {
 
 bool jj_find_global(struct str name, struct jj_value *out)
 {
-    for (uint16_t i = 0; i < sizeof globals / sizeof *globals; i++) {
+    for (size_t i = 0; i < sizeof globals / sizeof *globals; i++) {
         if (!str_eq(name, str_c(globals[i].name)))
             continue;
-        *out = (struct jj_value){.type = JJ_FUNCTION, .aux = i};
+        *out = (struct jj_value){.type = JJ_FUNCTION, .aux = (uint16_t)i};
         return true;
     }
     return false;
