@@ -60,12 +60,11 @@ static void write_floats(struct buf *out, const float *v, size_t n)
     char text[32];
     buf_putc(out, '[');
     for (size_t i = 0; i < n; i++) {
-        float back = 0;
         int precision = 6;
         /* The shortest text that reads back as the same float. */
         do
             snprintf(text, sizeof(text), "%.*g", precision, isfinite(v[i]) ? (double)v[i] : 0.0);
-        while (precision++ < 9 && ((back = strtof(text, NULL)) != v[i]));
+        while (precision++ < 9 && strtof(text, NULL) != v[i]);
         if (i)
             buf_putc(out, ',');
         buf_puts(out, text);

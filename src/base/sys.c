@@ -244,7 +244,8 @@ uint64_t sys_rss_bytes(void)
     if (!read_text("/proc/self/statm", text))
         return 0;
     rest = str_c(text);
-    if (str_split(&rest, ' ', &part) && str_split(&rest, ' ', &part) && str_to_u64(part, &pages))
+    if (str_split(&rest, ' ', &part) && str_split(&rest, ' ', &part) && /* NOLINT: the second word */
+        str_to_u64(part, &pages))
         return pages * (uint64_t)sysconf(_SC_PAGESIZE);
     return 0;
 }

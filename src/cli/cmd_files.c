@@ -142,7 +142,7 @@ static int two_or_three_words(struct args *a, const char **words, int n, const c
 
 int cmd_quantize(struct args *a)
 {
-    const char *w[3];
+    const char *w[3] = {0};
     int rc = two_or_three_words(a, w, 3, "usage: sluice quantize IN OUT TYPE");
     if (rc != EXIT_OK)
         return rc;
@@ -162,7 +162,7 @@ int cmd_quantize(struct args *a)
 
 int cmd_convert(struct args *a)
 {
-    const char *w[2];
+    const char *w[2] = {0};
     int rc = two_or_three_words(a, w, 2, "usage: sluice convert HF_DIR OUT");
     if (rc != EXIT_OK)
         return rc;

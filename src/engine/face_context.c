@@ -169,7 +169,7 @@ SLUICE_API int sluice_submit(struct sluice_context *ctx, const struct sluice_req
 {
     struct err *err = face_err(error);
     struct sluice_request rq;
-    struct token_list list;
+    struct token_list list = {0};
     int rc;
 
     sluice_request_init(&rq, sizeof rq);

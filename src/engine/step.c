@@ -483,13 +483,14 @@ static void take_results(struct engine *e)
 {
     struct seq *seqs[SCHED_BATCH_MAX];
     uint32_t outs[SCHED_BATCH_MAX], out = 0;
+    const int32_t n = e->plan.n_items;
 
-    for (int32_t i = 0; i < e->plan.n_items; i++) {
+    for (int32_t i = 0; i < n; i++) {
         seqs[i] = item_seq(e, i);
         outs[i] = out;
         out += n_outputs(seqs[i], &e->plan.items[i]);
     }
-    for (int32_t i = 0; i < e->plan.n_items; i++)
+    for (int32_t i = 0; i < n; i++)
         take_result(e, seqs[i], &e->plan.items[i], outs[i]);
 }
 
@@ -497,9 +498,10 @@ static void take_results(struct engine *e)
 static void fail_batch(struct engine *e, const struct err *err)
 {
     struct seq *seqs[SCHED_BATCH_MAX];
-    for (int32_t i = 0; i < e->plan.n_items; i++)
+    const int32_t n = e->plan.n_items;
+    for (int32_t i = 0; i < n; i++)
         seqs[i] = item_seq(e, i);
-    for (int32_t i = 0; i < e->plan.n_items; i++)
+    for (int32_t i = 0; i < n; i++)
         engine_finish(e, seqs[i], (struct engine_end){SLUICE_FINISH_ERROR, -1, -1, err->code, err->text});
 }
 

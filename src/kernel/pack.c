@@ -403,7 +403,7 @@ static void row_block32(enum quant_type type, const uint8_t *half, const uint8_t
 
 static void row_scales(enum quant_type type, const uint8_t *lines, int r, struct quant_super *u)
 {
-    uint8_t b[32];
+    uint8_t b[32] = {0};
     for (int j = 0; j < shapes[type].scales; j++)
         memcpy(b + 4 * j, lines + LINE * j + 4 * r, 4);
     if (type == QUANT_Q4_K || type == QUANT_Q5_K) {

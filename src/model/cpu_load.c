@@ -187,7 +187,7 @@ static int read_matrices(struct load *ld, struct err *err)
         return fail(err, ERR_LIMIT, "the model has too many rows");
     ld->buffers = calloc((size_t)workers, sizeof *ld->buffers);
     for (int i = 0; ld->buffers && i < workers; i++)
-        if (!(ld->buffers[i] = malloc(ld->buffer_bytes)))
+        if (!(ld->buffers[i] = malloc(ld->buffer_bytes ? ld->buffer_bytes : 1)))
             rc = ERR_NOMEM;
     if (!ld->buffers || rc != OK) {
         rc = fail(err, ERR_NOMEM, "no memory to read weights");
