@@ -271,6 +271,10 @@ struct sluice_context_options {
                                  * It must stay open as long as the context. */
     int32_t draft_max;          /* tokens guessed at once, by `draft` or from the text so far; 0: default,
                                  * negative: never guess.  Guessing never changes an answer. */
+    const char *kv_cache_dir;   /* folder in which computed prompts outlive the process, made if it is missing;
+                                 * NULL: none.  It may be shared by models and processes; equal tokens stay
+                                 * equal.  What is in it tells what people wrote. */
+    uint64_t kv_cache_bytes;    /* its size at most; 0: 4 GiB */
 };
 SLUICE_API void sluice_context_options_init(struct sluice_context_options *o, size_t struct_bytes);
 
@@ -302,6 +306,11 @@ struct sluice_stats {
     uint64_t draft_accepted; /* guessed right */
     uint64_t n_preempted;    /* times a sequence had to give its pages away for a while */
     uint64_t busy_us;        /* time spent in steps */
+    uint64_t kv_disk_bytes;   /* in the folder of kv_cache_dir, as far as known */
+    uint64_t kv_disk_loaded;  /* pages of it that were used */
+    uint64_t kv_disk_saved;   /* pages that were written to it */
+    uint64_t kv_disk_damaged; /* files that were found damaged, and removed */
+    uint64_t kv_disk_failed;  /* pages that could not be written */
 };
 SLUICE_API int sluice_context_get_stats(struct sluice_context *ctx, struct sluice_stats *stats,
                                         size_t struct_bytes);

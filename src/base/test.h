@@ -27,6 +27,8 @@ void test_fail(const char *file, int line, const char *fmt, ...) __attribute__((
 void test_skip(const char *why) __attribute__((noreturn));
 void test_stop(void) __attribute__((noreturn)); /* end this test as it stands */
 bool test_check_str(const char *file, int line, struct str got, struct str want);
+/* Remove a folder of /tmp with all that is in it. */
+void test_remove_folder(const char *path);
 /* A file of the source tree ("tests/golden/x.txt") as the caller's memory; fails the test if absent. */
 char *test_read_file(const char *path, size_t *n);
 

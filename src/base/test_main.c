@@ -5,8 +5,10 @@
  *
  * The last line is "N passed, N failed, N skipped", and the exit status is 1 if any failed. */
 #include <errno.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -75,6 +77,18 @@ char *test_read_file(const char *path, size_t *n)
         buf_add(&b, part, got);
     fclose(f);
     return buf_take(&b, n);
+}
+
+static int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *at)
+{
+    (void)st, (void)flag, (void)at;
+    return remove(path);
+}
+
+void test_remove_folder(const char *path)
+{
+    if (!strncmp(path, "/tmp/", 5))
+        nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static const char *short_file(const char *file)

@@ -49,6 +49,8 @@ static int read_flag(struct args *a, struct run *r)
         ok = args_i64(a, 0, INT64_MAX, &o->seed);
     else if (args_is(a, "stop") && o->n_stops < 16)
         ok = (o->stops[o->n_stops++] = args_value(a)) != NULL;
+    else if (args_is(a, "kv-cache-dir"))
+        ok = (o->context.kv_cache_dir = args_value(a)) != NULL;
     else if (args_is(a, "raw"))
         o->is_raw = true;
     else if (args_is(a, "stats"))
@@ -134,6 +136,7 @@ int cmd_run(struct args *a)
                           .max_tokens = -1,
                           .seed = -1}};
     sluice_model_options_init(&r.o.model, sizeof r.o.model);
+    sluice_context_options_init(&r.o.context, sizeof r.o.context);
     buf_init(&r.prompt, PROMPT_MAX);
     int rc = read_args(a, &r);
     bool is_chat = rc == EXIT_OK && !r.has_prompt && isatty(STDIN_FILENO);

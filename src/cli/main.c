@@ -25,6 +25,7 @@ const struct command commands[] = {
      "  -n, --max-tokens N at most so many tokens\n"
      "      --temperature X, --top-p X, --top-k N, --min-p X, --repeat-penalty X, --seed N\n"
      "      --stop TEXT    end the answer here (may be repeated)\n"
+     "      --kv-cache-dir DIR  keep computed prompts there for the next time\n"
      "      --raw          no chat template: continue the text as it stands\n"
      "      --stats        tokens per second to stderr\n" ENGINE_HELP},
     {"bench", cmd_bench, "MODEL [-p N] [-n N] [-b N] [-t N] [--json]", "Measure prompt and generation speed.",

@@ -19,13 +19,14 @@ static bool is_url(const char *name)
 static int open_local(struct talk *t, const char *name)
 {
     struct sluice_model_options mo = t->o->model;
+    struct sluice_context_options co = t->o->context;
     struct sluice_error err = {0};
     struct buf path;
     buf_init(&path, 8192);
     int rc = cli_find_model(name, true, &path);
     rc = rc ? rc : cli_open_model(buf_z(&path), &mo, &t->model);
     buf_deinit(&path);
-    if (rc == EXIT_OK && sluice_context_create(t->model, NULL, &t->ctx, &err) != SLUICE_OK)
+    if (rc == EXIT_OK && sluice_context_create(t->model, &co, &t->ctx, &err) != SLUICE_OK)
         rc = cli_fail(EXIT_FAIL, "%s", err.text);
     return rc;
 }

@@ -15,6 +15,7 @@ struct talk_options {
     int n_stops;
     bool is_raw; /* continue the text, no chat template */
     struct sluice_model_options model;
+    struct sluice_context_options context;
 };
 
 struct talk_stats {

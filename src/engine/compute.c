@@ -12,6 +12,22 @@ static float *logits(void *self, uint32_t i)
     return model_logits(self, i);
 }
 
+static void kv_export(void *self, uint32_t page, void *bytes)
+{
+    model_kv_export(self, page, bytes);
+}
+
+static void kv_import(void *self, uint32_t page, const void *bytes)
+{
+    model_kv_import(self, page, bytes);
+}
+
+static void kv_identity(void *self, uint64_t id[2])
+{
+    id[0] = model_fingerprint(self);
+    id[1] = model_weights_sum(self);
+}
+
 struct compute compute_of_model(struct model *m)
 {
     return (struct compute){
@@ -25,5 +41,9 @@ struct compute compute_of_model(struct model *m)
         .n_pages = (int32_t)model_n_pages(m),
         .rows_max = (int32_t)model_rows_max(m),
         .outputs_max = (int32_t)model_outputs_max(m),
+        .kv_export = kv_export,
+        .kv_import = kv_import,
+        .kv_identity = kv_identity,
+        .kv_page_bytes = model_kv_page_bytes(m),
     };
 }

@@ -20,6 +20,13 @@ struct compute {
     int32_t n_ctx; /* largest position + 1 */
     int32_t page_tokens, n_pages;
     int32_t rows_max, outputs_max; /* of one step */
+
+    /* For pages on disk; kv_import also beside a step, as model_kv_import says.  The bytes of a page mean the
+     * same wherever `isa` and identity (of weights, arithmetic and layout) are the same. */
+    void (*kv_export)(void *self, uint32_t page, void *bytes);
+    void (*kv_import)(void *self, uint32_t page, const void *bytes);
+    void (*kv_identity)(void *self, uint64_t id[2]);
+    uint64_t kv_page_bytes;
 };
 
 struct compute compute_of_model(struct model *m);

@@ -99,6 +99,8 @@ static bool turn(struct engine *e)
     if (atomic_load(&e->is_poisoned))
         end_all(e, (struct engine_end){SLUICE_FINISH_ERROR, -1, -1, ERR_STATE,
                                        "the engine has stopped because of a fault of its own"});
+    if (!atomic_load(&e->is_poisoned))
+        any |= disk_turn(e->disk);
     any |= engine_step(e);
     engine_count_seqs(e);
     return any;
@@ -129,6 +131,8 @@ static void last_turn(struct engine *e)
     ensure_catch(atomic_load(&e->is_poisoned) ? NULL : &here);
     take_inbox(e);
     end_all(e, (struct engine_end){SLUICE_FINISH_CANCELLED, -1, -1, 0, NULL});
+    if (!atomic_load(&e->is_poisoned))
+        disk_flush(e->disk);
     ensure_catch(NULL);
 }
 
@@ -179,6 +183,10 @@ static int take_memory(struct engine *e, struct err *err)
     e->home = stream_home_create();
     if (!e->seqs || !e->view || !e->plan.preempt || !e->plan.items || !e->batch_seqs || !e->rows || !e->home)
         return fail(err, ERR_NOMEM, "no memory for the engine's tables");
+    if (e->options.kv_cache_dir && e->options.use_prefix &&
+        (rc = disk_create(&e->disk, c, &e->prefix, e->options.kv_cache_dir, e->options.kv_cache_bytes,
+                          &e->home->work, err)) != OK)
+        return rc;
     if (e->options.draft && e->options.draft_max > 0)
         return spec_model_create(&e->draft, e->options.draft, e->options.max_batch, err);
     return OK;
@@ -227,6 +235,7 @@ void engine_free(struct engine *e)
         else
             engine_main(e);
     }
+    disk_free(e->disk);
     spec_model_free(e->draft);
     sample_work_deinit(&e->work);
     prefix_deinit(&e->prefix);
@@ -274,6 +283,7 @@ void engine_get_stats(struct engine *e, struct sluice_stats *s)
     s->draft_accepted = c->draft_accepted;
     s->n_preempted = c->n_preempted;
     s->busy_us = c->busy_us;
+    disk_get_stats(e->disk, s);
 }
 
 bool engine_pages_are_whole(const struct engine *e)

@@ -20,6 +20,8 @@ struct engine_options {
     bool use_prefix;
     const struct compute *draft; /* a model that guesses, or NULL; copied */
     int32_t draft_max;           /* guesses of one sequence and step; 0: never guess */
+    const char *kv_cache_dir;    /* folder of KV pages (disk.h), or NULL; used by engine_create only */
+    uint64_t kv_cache_bytes;     /* its size at most */
     bool hold;                   /* for tests: do not start the thread; engine_turn does what it would do */
 };
 

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "engine/cost.h"
+#include "engine/disk.h"
 #include "engine/engine.h"
 #include "engine/kv.h"
 #include "engine/prefix.h"
@@ -32,6 +33,7 @@ struct engine {
 
     struct kv kv;
     struct prefix prefix;
+    struct disk *disk; /* NULL: off */
     struct cost cost;
     struct sample_work work;
     struct spec_model *draft; /* NULL: guesses come from the text itself */

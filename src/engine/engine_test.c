@@ -177,7 +177,16 @@ TEST(equal_prompts_that_arrive_together_are_computed_once)
 struct fuzz_of {
     int32_t n_pages, max_batch, draft_max, copy_distance;
     bool has_draft_model;
+    const char *disk; /* folder of KV pages, or NULL */
 };
+
+static bool all_done(const struct asked *a, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (a[i].heard.n_done == 0)
+            return false;
+    return true;
+}
 
 static void fuzz(uint64_t seed, struct fuzz_of f)
 {
@@ -205,8 +214,9 @@ static void fuzz(uint64_t seed, struct fuzz_of f)
     fake_model_init(&m);
     fake_model_init(&draft);
     struct engine *e =
-        fake_engine_drafted(&m, f.has_draft_model ? &draft : NULL, t, f.max_batch, 5000, f.draft_max);
-    for (int turn = 0; turn < 5000; turn++) {
+        f.disk ? fake_engine_on_disk(&m, t, f.max_batch, f.draft_max, f.disk, 40000)
+               : fake_engine_drafted(&m, f.has_draft_model ? &draft : NULL, t, f.max_batch, 5000, f.draft_max);
+    for (int turn = 0; turn < (f.disk ? 50000 : 5000); turn++) {
         if (n_asked < N && rng_below(&r, 3) == 0) {
             ask_init(&a[n_asked], &r, 60, 80);
             submit(e, &a[n_asked++]);
@@ -216,8 +226,12 @@ static void fuzz(uint64_t seed, struct fuzz_of f)
             cancelled[k] |= a[k].heard.n_done == 0;
             sluice_stream_cancel(a[k].heard.stream);
         }
-        if (!engine_turn(e) && n_asked == N)
+        if (engine_turn(e) || n_asked < N)
+            continue;
+        if (all_done(a, N) && (!f.disk || engine_pages_are_whole(e)))
             break;
+        REQUIRE(f.disk);
+        usleep(100); /* for the threads that load and save */
     }
     CHECK(!m.is_corrupt && !draft.is_corrupt);
     CHECK(engine_pages_are_whole(e));
@@ -271,6 +285,21 @@ TEST(guesses_of_a_draft_model_change_nothing)
         fuzz(seed,
              (struct fuzz_of){
                  .n_pages = seed % 2 ? 600 : 60, .max_batch = 6, .draft_max = 5, .has_draft_model = true});
+}
+
+TEST(pages_on_disk_change_nothing)
+{
+    for (uint64_t seed = 400; seed < 403; seed++) {
+        char dir[] = "/tmp/sluice-test-XXXXXX";
+        REQUIRE(mkdtemp(dir) != NULL);
+        for (int again = 0; again < 2; again++)
+            fuzz(seed, (struct fuzz_of){.n_pages = seed % 2 ? 600 : 40,
+                                        .max_batch = 6,
+                                        .draft_max = seed % 4 == 0 ? 5 : 0,
+                                        .copy_distance = seed % 4 == 0 ? 7 : 0,
+                                        .disk = dir});
+        test_remove_folder(dir);
+    }
 }
 
 /* Steps for one answer of 200 tokens. */

@@ -10,6 +10,7 @@
 #define QUEUE_MAX      65536
 #define BUDGET_DEFAULT 50000
 #define DRAFT_DEFAULT  5
+#define CACHE_DEFAULT  (UINT64_C(4) << 30)
 
 int face_check_alive(const struct sluice_context *ctx, struct err *err)
 {
@@ -29,6 +30,8 @@ static int check_options(const struct sluice_context_options *o, struct err *err
                     BUDGET_DEFAULT);
     if (o->draft_max > SEQ_DRAFT_MAX)
         return fail(err, ERR_ARG, "draft_max is %d; at most %d are possible", o->draft_max, SEQ_DRAFT_MAX);
+    if (o->kv_cache_dir && o->no_prefix_cache)
+        return fail(err, ERR_ARG, "kv_cache_dir keeps prompts, no_prefix_cache forgets them: one of both");
     return OK;
 }
 
@@ -71,6 +74,8 @@ static int create(struct sluice_context *ctx, const struct sluice_context_option
         .max_queue = o->max_queue ? o->max_queue : QUEUE_DEFAULT,
         .step_budget_us = o->step_budget_us ? o->step_budget_us : BUDGET_DEFAULT,
         .use_prefix = !o->no_prefix_cache,
+        .kv_cache_dir = o->kv_cache_dir,
+        .kv_cache_bytes = o->kv_cache_bytes ? o->kv_cache_bytes : CACHE_DEFAULT,
         .draft_max = o->draft_max < 0 ? 0
                      : o->draft_max   ? o->draft_max
                                       : DRAFT_DEFAULT,

@@ -85,6 +85,27 @@ static int fake_step(void *self, const struct model_batch *b, struct err *err)
     return OK;
 }
 
+static void fake_export(void *self, uint32_t page, void *bytes)
+{
+    struct fake_model *m = self;
+    memcpy(bytes, m->cells + (size_t)page * (size_t)m->page_tokens,
+           (size_t)m->page_tokens * sizeof *m->cells);
+}
+
+static void fake_import(void *self, uint32_t page, const void *bytes)
+{
+    struct fake_model *m = self;
+    memcpy(m->cells + (size_t)page * (size_t)m->page_tokens, bytes,
+           (size_t)m->page_tokens * sizeof *m->cells);
+}
+
+static void fake_identity(void *self, uint64_t id[2])
+{
+    const struct fake_model *m = self;
+    id[0] = m->weights;
+    id[1] = 0;
+}
+
 static float *fake_row(void *self, uint32_t i)
 {
     struct fake_model *m = self;
@@ -102,7 +123,11 @@ struct compute fake_compute(struct fake_model *m)
                             .page_tokens = m->page_tokens,
                             .n_pages = m->n_pages,
                             .rows_max = m->rows_max,
-                            .outputs_max = m->outputs_max};
+                            .outputs_max = m->outputs_max,
+                            .kv_export = fake_export,
+                            .kv_import = fake_import,
+                            .kv_identity = fake_identity,
+                            .kv_page_bytes = (uint64_t)m->page_tokens * sizeof *m->cells};
 }
 
 struct tokenizer *fake_tokenizer(void)
@@ -181,6 +206,19 @@ struct engine *fake_engine_drafted(struct fake_model *m, struct fake_model *draf
                                                .step_budget_us = budget_us,
                                                .draft_max = draft_max,
                                                .draft = draft ? &c : NULL,
+                                               .hold = true});
+}
+
+struct engine *fake_engine_on_disk(struct fake_model *m, struct tokenizer *t, int32_t max_batch,
+                                   int32_t draft_max, const char *dir, uint64_t dir_bytes)
+{
+    return make_engine((struct engine_options){.compute = fake_compute(m),
+                                               .tokenizer = t,
+                                               .max_batch = max_batch,
+                                               .step_budget_us = 5000,
+                                               .draft_max = draft_max,
+                                               .kv_cache_dir = dir,
+                                               .kv_cache_bytes = dir_bytes,
                                                .hold = true});
 }
 

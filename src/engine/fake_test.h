@@ -12,6 +12,7 @@ struct fake_model {
     int32_t copy_distance;   /* > 0: the token that stood so far back is nearly certain */
     double end_pull;         /* added to the logit of the end token */
     int64_t step_ns, row_ns; /* > 0: how far a step moves the fake clock */
+    uint64_t weights;        /* what tells it from another model, for pages on disk */
     int fail_step;           /* this step fails (counted from 1); 0: none */
     /* What it saw. */
     int n_steps;
@@ -40,6 +41,10 @@ struct engine *fake_engine(struct fake_model *m, struct tokenizer *t, int32_t ma
 /* The same with a model that guesses (NULL: the text itself). */
 struct engine *fake_engine_drafted(struct fake_model *m, struct fake_model *draft, struct tokenizer *t,
                                    int32_t max_batch, double budget_us, int32_t draft_max);
+
+/* The same with a folder of KV pages. */
+struct engine *fake_engine_on_disk(struct fake_model *m, struct tokenizer *t, int32_t max_batch,
+                                   int32_t draft_max, const char *dir, uint64_t dir_bytes);
 
 /* All that a stream said. */
 struct heard {

@@ -144,12 +144,13 @@ int prefix_init(struct prefix *p, struct kv *kv, struct err *err)
     p->parent = calloc(n, sizeof *p->parent);
     p->n_children = calloc(n, sizeof *p->n_children);
     p->used = calloc(n, sizeof *p->used);
+    p->born = calloc(n, sizeof *p->born);
     p->hash_next = calloc(n, sizeof *p->hash_next);
     p->heap = calloc(n, sizeof *p->heap);
     p->heap_at = calloc(n, sizeof *p->heap_at);
     p->is_node = calloc(n, sizeof *p->is_node);
     p->buckets = calloc((size_t)p->n_buckets, sizeof *p->buckets);
-    if (!p->tokens || !p->parent || !p->n_children || !p->used || !p->hash_next || !p->heap || !p->heap_at ||
+    if (!p->tokens || !p->parent || !p->n_children || !p->used || !p->born || !p->hash_next || !p->heap || !p->heap_at ||
         !p->is_node || !p->buckets) {
         prefix_deinit(p);
         return fail(err, ERR_NOMEM, "no memory for the prefix tree of %d KV pages", kv->n_pages);
@@ -165,6 +166,7 @@ void prefix_deinit(struct prefix *p)
     free(p->parent);
     free(p->n_children);
     free(p->used);
+    free(p->born);
     free(p->hash_next);
     free(p->heap);
     free(p->heap_at);
@@ -230,6 +232,7 @@ int32_t prefix_insert(struct prefix *p, int32_t parent, const int32_t *tokens, i
     p->parent[page] = parent;
     p->n_children[page] = 0;
     p->is_node[page] = true;
+    p->born[page] = ++p->clock;
     p->n_nodes++;
     uint32_t bucket = bucket_of(p, parent, tokens);
     p->hash_next[page] = p->buckets[bucket];

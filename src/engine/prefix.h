@@ -23,6 +23,7 @@ struct prefix {
     int32_t *parent; /* page, or KV_NONE below the root */
     int32_t *n_children;
     uint64_t *used;     /* when it was last let go, by `clock` */
+    uint64_t *born;     /* when it became a node, by `clock`: tells it from what the page was before */
     int32_t *hash_next; /* chain of a hash bucket */
     int32_t *buckets;
     int32_t *heap;    /* idle leaves, least recently used on top */

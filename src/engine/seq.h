@@ -19,6 +19,9 @@
 
 #define SEQ_DRAFT_MAX 16
 
+/* Has the KV cache on disk been asked for the sequence's pages? */
+enum seq_disk { SEQ_DISK_UNASKED, SEQ_DISK_ASKED, SEQ_DISK_DONE };
+
 struct seq {
     struct arena arena;
     struct sluice_stream *stream; /* one owner is this */
@@ -34,6 +37,7 @@ struct seq {
     int32_t n_pages;
     int32_t n_kept; /* pages that the prefix tree knows */
     bool is_running, has_started;
+    enum seq_disk disk; /* while it waits */
 
     int32_t draft[SEQ_DRAFT_MAX]; /* guesses behind tokens[n_tokens - 1] */
     int32_t n_draft;

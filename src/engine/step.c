@@ -71,9 +71,11 @@ static void keep_full_pages(struct engine *e, struct seq *s)
         return;
     int32_t page_tokens = e->kv.page_tokens, n_full = (int32_t)(s->n_ctx / page_tokens);
     for (; s->n_kept < n_full; s->n_kept++) {
-        int32_t i = s->n_kept;
+        int32_t i = s->n_kept, n_nodes = e->prefix.n_nodes;
         s->pages[i] = prefix_insert(&e->prefix, i > 0 ? s->pages[i - 1] : KV_NONE,
                                     s->tokens + (int64_t)i * page_tokens, s->pages[i]);
+        if (e->prefix.n_nodes > n_nodes)
+            disk_note(e->disk, s->pages[i]);
     }
 }
 
@@ -86,6 +88,7 @@ static void release_pages(struct engine *e, struct seq *s)
     s->n_ctx = 0;
     s->n_draft = 0;
     s->is_running = false;
+    s->disk = SEQ_DISK_UNASKED;
     if (e->draft)
         spec_model_forget(e->draft, s);
 }
@@ -111,6 +114,7 @@ void engine_finish(struct engine *e, struct seq *s, struct engine_end end)
         keep_full_pages(e, s);
         release_pages(e, s);
     }
+    disk_forget(e->disk, s);
     int32_t at = 0;
     while (e->seqs[at] != s)
         at++;
@@ -163,7 +167,7 @@ static struct sched_seq view_waiting(const struct engine *e, int32_t idx, bool i
     int32_t n_match = 0, n_idle = 0;
     if (s->use_prefix) /* at least one token is left to compute: its logits are wanted */
         n_match = prefix_find(&e->prefix, s->tokens, s->n_tokens - 1, s->pages, &n_idle);
-    v.must_wait = is_computed_elsewhere(e, idx, n_match);
+    v.must_wait = is_computed_elsewhere(e, idx, n_match) || disk_must_wait(e->disk, s, n_match);
     v.n_pages = n_match;
     v.n_given = n_idle;
     v.n_ctx = (int64_t)n_match * e->kv.page_tokens;

@@ -40,6 +40,7 @@ struct backend_ops {
     void (*kv_export)(const struct backend *b, uint32_t page, void *bytes);
     void (*kv_import)(struct backend *b, uint32_t page, const void *bytes);
     uint64_t (*kv_page_bytes)(const struct backend *b);
+    uint64_t (*weights_sum)(struct backend *b); /* on the leased team */
     void (*memory)(const struct backend *b, struct model_memory *m);
     const char *(*isa)(const struct backend *b);
 };

@@ -428,6 +428,7 @@ const struct backend_ops backend_cpu = {
     .kv_export = cpu_kv_export,
     .kv_import = cpu_kv_import,
     .kv_page_bytes = cpu_kv_page_bytes,
+    .weights_sum = cpu_weights_sum,
     .memory = cpu_memory,
     .isa = cpu_isa,
 };

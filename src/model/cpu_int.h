@@ -128,6 +128,8 @@ void cpu_prefault_stop(struct cpu_prefault *f); /* before the memory is freed; a
 
 int cpu_load(struct backend *b, const struct gguf *g, struct err *err);
 void cpu_unload(struct backend *b);
+/* A checksum of all that was loaded, the same for any number of threads. */
+uint64_t cpu_weights_sum(struct backend *b);
 
 /* --- cpu_matmul.c ---------------------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checksum.h"
 #include "base/sys.h"
 #include "kernel/pack.h"
 #include "model/cpu_int.h"
@@ -294,4 +295,38 @@ void cpu_unload(struct backend *b)
     sys_free_pages(b->weights, b->weights_bytes);
     sys_free_pages(b->floats, b->floats_bytes);
     free(b->layers);
+}
+
+/* --- checksum -------------------------------------------------------------------------------- */
+
+enum { SUM_PIECE = 1 << 20 };
+
+struct sum {
+    const uint8_t *p;
+    size_t n;
+    atomic_uint_fast64_t total;
+};
+
+/* Pieces are added, so that it does not matter who sums which and when. */
+static void sum_pieces(void *arg, int begin, int end, int worker)
+{
+    struct sum *s = arg;
+    (void)worker;
+    for (int i = begin; i < end; i++) {
+        size_t at = (size_t)i * SUM_PIECE, n = s->n - at < SUM_PIECE ? s->n - at : SUM_PIECE;
+        atomic_fetch_add(&s->total, checksum(s->p + at, n, (uint64_t)i));
+    }
+}
+
+static uint64_t sum_of(struct backend *b, const void *p, size_t n)
+{
+    struct sum s = {.p = p, .n = n};
+    team_run(b->team, sum_pieces, &s, (int)((n + SUM_PIECE - 1) / SUM_PIECE), 4);
+    return s.total;
+}
+
+uint64_t cpu_weights_sum(struct backend *b)
+{
+    uint64_t sums[] = {sum_of(b, b->weights, b->weights_bytes), sum_of(b, b->floats, b->floats_bytes)};
+    return checksum(sums, sizeof sums, 0);
 }

@@ -153,8 +153,13 @@ static int check_options(struct model_options *o, const struct plan *p, struct e
 /* Everything that the numbers in a KV page depend on. */
 static uint64_t fingerprint(const struct model *m, const struct gguf *g)
 {
+    const struct plan *p = &m->plan;
     uint64_t h = str_hash_seeded(str_c(m->ops->isa(m->backend)), NUMERICS_VERSION);
-    uint32_t layout[] = {(uint32_t)m->kv_type, m->page_tokens};
+    uint32_t layout[] = {(uint32_t)m->kv_type, m->page_tokens, p->n_heads,   p->n_kv_heads,
+                         p->head_dim,          p->n_rot,       p->n_experts, p->n_experts_used};
+    float scales[] = {p->rms_eps, p->expert_scale, p->rope_magnitude};
+    h = str_hash_seeded(str_c(p->arch->name), h);
+    h = str_hash_seeded(str_of((const char *)scales, sizeof scales), h);
     h = str_hash_seeded(str_of((const char *)layout, sizeof layout), h);
     for (uint32_t i = 0; i < gguf_n_tensors(g); i++) {
         const struct gguf_tensor *t = gguf_tensor_at(g, i);
@@ -333,6 +338,14 @@ float *model_logits(struct model *m, uint32_t i)
 const float *model_hidden(struct model *m, uint32_t i)
 {
     return m->ops->hidden(m->backend, i);
+}
+
+uint64_t model_weights_sum(struct model *m)
+{
+    team_lease(m->team);
+    uint64_t sum = m->ops->weights_sum(m->backend);
+    team_release(m->team);
+    return sum;
 }
 
 void model_kv_copy(struct model *m, uint32_t dst, uint32_t src, uint32_t n_tokens)

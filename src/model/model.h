@@ -19,7 +19,7 @@
  * rows and logits for outputs_max rows.  A step allocates nothing.  Of a large KV pool only the first part is
  * in memory when model_open returns; a thread of lowest priority brings the rest, low pages first.
  *
- * Threads: model_open, model_step_* and model_kv_* of one model are called by one thread at a
+ * Threads: model_open, model_step_* and model_kv_copy of one model are called by one thread at a
  * time; the facts (model_facts) may be read by all. */
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
@@ -101,6 +101,9 @@ uint64_t model_kv_page_bytes(const struct model *m);
  * the weights' description, numerics version, level, KV type and page layout (keys of KV kept
  * on disk). */
 uint64_t model_fingerprint(const struct model *m);
+/* A checksum of every packed weight, norm and bias, for the same keys: the fingerprint looks at samples
+ * only, since it is made at every start.  Reads the weights once, on the team. */
+uint64_t model_weights_sum(struct model *m);
 
 /* --- one step ------------------------------------------------------------------------------ */
 
@@ -151,7 +154,9 @@ const float *model_hidden(struct model *m, uint32_t i);
 void model_kv_copy(struct model *m, uint32_t dst, uint32_t src, uint32_t n_tokens);
 
 /* The bytes of a page, model_kv_page_bytes of them, as one record for snapshots.  Bytes put back
- * by model_kv_import into any page of a model with the same fingerprint mean the same. */
+ * by model_kv_import into any page of a model with the same fingerprint and weights mean the same.
+ * Both may be called by another thread than the one that computes, at any time, for a page that no step
+ * uses meanwhile (export: that no step writes). */
 void model_kv_export(const struct model *m, uint32_t page, void *bytes);
 void model_kv_import(struct model *m, uint32_t page, const void *bytes);
 

@@ -37,6 +37,16 @@ static struct metric draft_tokens =
     METRIC_GAUGE("sluice_engine_draft_tokens_total", "Tokens guessed ahead.", "model");
 static struct metric draft_accepted =
     METRIC_GAUGE("sluice_engine_draft_accepted_total", "Tokens guessed right.", "model");
+static struct metric disk_bytes =
+    METRIC_GAUGE("sluice_engine_kv_disk_bytes", "Bytes of the folder of kept prompts.", "model");
+static struct metric disk_loaded =
+    METRIC_GAUGE("sluice_engine_kv_disk_loaded_total", "KV blocks loaded from disk.", "model");
+static struct metric disk_saved =
+    METRIC_GAUGE("sluice_engine_kv_disk_saved_total", "KV blocks saved to disk.", "model");
+static struct metric disk_damaged =
+    METRIC_GAUGE("sluice_engine_kv_disk_damaged_total", "Damaged files found and removed.", "model");
+static struct metric disk_failed =
+    METRIC_GAUGE("sluice_engine_kv_disk_failed_total", "KV blocks that could not be saved.", "model");
 static struct metric preempted =
     METRIC_GAUGE("sluice_engine_preemptions_total", "Sequences that had to step aside.", "model");
 
@@ -64,6 +74,8 @@ static void context_options(const struct local *l, struct sluice_context_options
 {
     sluice_context_options_init(o, sizeof *o);
     o->step_budget_us = (int32_t)(l->engine.step_budget_ns / NS_PER_US);
+    o->kv_cache_dir = l->kv_cache_dir;
+    o->kv_cache_bytes = (uint64_t)l->engine.kv_cache_max_bytes;
 }
 
 static int open_model(const struct local *l, struct served *s, struct sluice_model **model,
@@ -389,6 +401,13 @@ void local_observe(struct local *l)
         metric_set(metric_cell(&draft_tokens, s->name), (double)st.draft_tokens);
         metric_set(metric_cell(&draft_accepted, s->name), (double)st.draft_accepted);
         metric_set(metric_cell(&preempted, s->name), (double)st.n_preempted);
+        if (!l->kv_cache_dir)
+            continue;
+        metric_set(metric_cell(&disk_bytes, s->name), (double)st.kv_disk_bytes);
+        metric_set(metric_cell(&disk_loaded, s->name), (double)st.kv_disk_loaded);
+        metric_set(metric_cell(&disk_saved, s->name), (double)st.kv_disk_saved);
+        metric_set(metric_cell(&disk_damaged, s->name), (double)st.kv_disk_damaged);
+        metric_set(metric_cell(&disk_failed, s->name), (double)st.kv_disk_failed);
     }
 }
 
@@ -417,6 +436,7 @@ struct local *local_create(const struct config *c, struct err *err)
     l->engine = c->engine;
     l->isa = c->engine.isa.n ? str_dup_z(c->engine.isa) : NULL;
     l->kv_type = str_dup_z(c->engine.kv_type);
+    l->kv_cache_dir = c->engine.kv_cache_dir.n ? str_dup_z(c->engine.kv_cache_dir) : NULL;
     l->face = (struct local_engine){
         l,     local_call_start, local_call_cancel, local_call_pause, local_call_resume, has_model, get_model,
         n_busy};
@@ -452,6 +472,7 @@ void local_free(struct local *l)
     queue_deinit(&l->prepares);
     pthread_mutex_destroy(&l->lock);
     free(l->isa);
+    free(l->kv_cache_dir);
     free(l->kv_type);
     free(l);
 }

@@ -39,7 +39,7 @@ struct local {
     pthread_mutex_t lock;
     struct served *models;
     struct config_engine engine; /* texts are copies below */
-    char *isa, *kv_type;
+    char *isa, *kv_type, *kv_cache_dir; /* kv_cache_dir NULL: off */
     pthread_t loader, preparer;
     bool has_loader, has_preparer;
     struct queue loads;    /* of struct served */

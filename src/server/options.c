@@ -41,8 +41,10 @@ static const struct option log_options[] = {
 };
 
 static const struct option kv_cache_options[] = {
-    {"dir", OPT_TEXT, AT(config, engine.kv_cache_dir), .doc = "folder of the prefix store; empty: off"},
-    {"max_bytes", OPT_BYTES, AT(config, engine.kv_cache_max_bytes), "4GB", .doc = "its size at most"},
+    {"dir", OPT_TEXT, AT(config, engine.kv_cache_dir), .flag = "kv-cache-dir",
+     .doc = "folder in which computed prompts outlive the process; models and instances may share it; empty: off"},
+    {"max_bytes", OPT_BYTES, AT(config, engine.kv_cache_max_bytes), "4GB", .min = 1, .max = INT64_C(1) << 50,
+     .flag = "kv-cache-max-bytes", .doc = "its size at most: what was used longest ago goes first"},
     {0},
 };
 
@@ -64,7 +66,7 @@ static const struct option engine_options[] = {
      .doc = "time that prompts may add to one step, so that running streams do not stall"},
     {"idle_unload", OPT_DURATION, AT(config, engine.idle_unload_ns), "0", .max = 365 * DAYS,
      .flag = "idle-unload", .doc = "unload a model that nobody used for so long; 0: never"},
-    {"kv_cache", OPT_SECTION, .section = kv_cache_options, .is_later = true, .doc = "KV cache on disk"},
+    {"kv_cache", OPT_SECTION, .section = kv_cache_options, .doc = "prompts kept on disk"},
     {0},
 };
 
