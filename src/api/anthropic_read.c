@@ -163,6 +163,7 @@ static int begin_block(struct reader *r, struct json block)
     struct str type = text_of(r, block, "type");
     int rc = OK;
     r->type = BLOCK_NONE;
+    r->base.is_between_blocks = false;
     if (str_eq(type, S("text"))) {
         r->type = BLOCK_TEXT;
         r->n_blocks++;
@@ -197,6 +198,7 @@ static int end_block(struct reader *r)
     if (is_call && !r->has_args)
         rc = send_args(r, r->start_args.n ? buf_str(&r->start_args) : S("{}"));
     r->type = BLOCK_NONE;
+    r->base.is_between_blocks = true;
     return rc;
 }
 

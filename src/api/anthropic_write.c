@@ -807,10 +807,22 @@ int anthropic_write_request(const struct chat_request *req, const struct dialect
     return buf_ok(out->body) ? OK : ERR_LIMIT;
 }
 
+static struct str begun_answer(const struct chat_request *req, struct arena *a)
+{
+    struct buf b;
+    buf_init(&b, (size_t)64 << 20);
+    buf_puts(&b, "{\"role\":\"assistant\",\"content\":");
+    json_quote(&b, req->messages[req->n_messages - 1].parts[0].text);
+    buf_putc(&b, '}');
+    struct str item = buf_ok(&b) ? arena_str(a, buf_str(&b)) : (struct str){0};
+    buf_deinit(&b);
+    return item;
+}
+
 int anthropic_pass_request(const struct chat_request *req, const struct dialect_target *target,
                            struct arena *a, struct dialect_out *out)
 {
-    struct splice edits[4];
+    struct splice edits[SPLICES_MAX];
     size_t n = 0;
     struct buf model;
     set_path(out, req);
@@ -823,7 +835,15 @@ int anthropic_pass_request(const struct chat_request *req, const struct dialect_
     edits[n++] =
         (struct splice){"model", NULL, target->quirks & QUIRK_NO_MODEL_FIELD ? (struct str){0} : quoted};
     int64_t cap = capped_max_tokens(req, target);
-    if (req->op == CHAT_OP_GENERATE && cap > 0 && cap < req->max_tokens.v) {
+    if (req->is_continued) {
+        struct str item = begun_answer(req, a);
+        struct str list =
+            item.p ? json_list_plus(a, json_get(json_root(req->doc), "messages"), item) : (struct str){0};
+        if (!list.p)
+            return ERR_NOMEM;
+        edits[n++] = (struct splice){"messages", NULL, list};
+    }
+    if (req->op == CHAT_OP_GENERATE && cap > 0 && (cap < req->max_tokens.v || req->is_continued)) {
         struct str v = arena_printf(a, "%lld", (long long)cap);
         if (!v.p)
             return ERR_NOMEM;

@@ -263,6 +263,7 @@ struct chat_request {
 
     struct chat_message *messages; /* system and developer messages stand where they came */
     size_t n_messages;
+    bool is_continued; /* the last message is the beginning of the answer; it is not in `body` */
 
     struct chat_tool *tools;
     size_t n_tools;

@@ -48,7 +48,11 @@ enum dialect_quirk {
     QUIRK_NO_N = 1 << 11,              /* one answer only */
     QUIRK_NO_EFFORT = 1 << 12,         /* OpenAI: refuses reasoning_effort */
     QUIRK_ADAPTIVE_THINKING = 1 << 13, /* Anthropic: thinking adaptive + effort, no budgets */
-    QUIRK_SHORT_IDS = 1 << 14          /* OpenAI: ids of calls are 9 letters or digits (Mistral) */
+    QUIRK_SHORT_IDS = 1 << 14,         /* OpenAI: ids of calls are 9 letters or digits (Mistral) */
+    /* OpenAI: how a begun answer is continued; without one of these by a last message of the assistant */
+    QUIRK_CONTINUE_FINAL = 1 << 15,  /* continue_final_message, no generation prompt (vLLM) */
+    QUIRK_CONTINUE_PREFIX = 1 << 16, /* "prefix": true on that message (Mistral, DeepSeek) */
+    QUIRK_CONTINUE_PARTIAL = 1 << 17 /* "partial": true on it (Qwen) */
 };
 
 struct dialect_target {
@@ -96,10 +100,11 @@ struct dialect_reply {
 
 /* Facts of a stream being read, first member of every reader. */
 struct dialect_reader {
-    bool is_done;       /* the dialect's own end was seen ([DONE], message_stop, finishReason) */
-    bool has_content;   /* real content was seen: text, reasoning, a call, a refusal, media */
-    bool is_usage_only; /* the last event held nothing but usage: pass-through drops it unless
-                           the client asked for it */
+    bool is_done;           /* the dialect's own end was seen ([DONE], message_stop, finishReason) */
+    bool has_content;       /* real content was seen: text, reasoning, a call, a refusal, media */
+    bool is_between_blocks; /* the content block that ran was closed, none is open (Anthropic) */
+    bool is_usage_only;     /* the last event held nothing but usage: pass-through drops it unless
+                               the client asked for it */
 };
 struct dialect_writer; /* a stream being written */
 
@@ -176,9 +181,9 @@ struct dialect {
      * `a` holds what out points at. */
     int (*write_request)(const struct chat_request *req, const struct dialect_target *target, struct arena *a,
                          struct dialect_out *out);
-    /* Same dialect: req->body with the model replaced, the output cap lowered and usage asked
-     * for; everything else byte for byte.  Where the target's quirks touch what the request
-     * uses, it is written anew instead, with lacks as from write_request. */
+    /* Same dialect: req->body with the model replaced, the output cap lowered, usage asked for
+     * and the begun answer of a continued request added; everything else byte for byte.  Where the target's
+     * quirks touch what the request uses, it is written anew instead, with lacks as from write_request. */
     int (*pass_request)(const struct chat_request *req, const struct dialect_target *target, struct arena *a,
                         struct dialect_out *out);
     /* A whole 200 body as events.  A body that is an error, empty or malformed gives one error

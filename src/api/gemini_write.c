@@ -762,10 +762,22 @@ int gemini_write_request(const struct chat_request *req, const struct dialect_ta
     return buf_ok(out->body) ? OK : ERR_LIMIT;
 }
 
+static struct str begun_answer(const struct chat_request *req, struct arena *a)
+{
+    struct buf b;
+    buf_init(&b, (size_t)64 << 20);
+    buf_puts(&b, "{\"role\":\"model\",\"parts\":[{\"text\":");
+    json_quote(&b, req->messages[req->n_messages - 1].parts[0].text);
+    buf_puts(&b, "}]}");
+    struct str item = buf_ok(&b) ? arena_str(a, buf_str(&b)) : (struct str){0};
+    buf_deinit(&b);
+    return item;
+}
+
 int gemini_pass_request(const struct chat_request *req, const struct dialect_target *target, struct arena *a,
                         struct dialect_out *out)
 {
-    struct splice edits[1];
+    struct splice edits[2];
     size_t n = 0;
     struct json root = json_root(req->doc);
     if (!write_path(out->path, sizeof(out->path), target->model, action_of(req)))
@@ -774,10 +786,19 @@ int gemini_pass_request(const struct chat_request *req, const struct dialect_tar
     bool has_inner_model = json_exists(json_get(root, "requests")) ||
                            json_exists(json_get(root, "generateContentRequest")) ||
                            json_exists(json_get(root, "generate_content_request"));
-    if (has_inner_model)
+    bool is_one_content = req->is_continued && !json_is(json_get(root, "contents"), JSON_ARRAY);
+    if (has_inner_model || is_one_content)
         return gemini_write_request(req, target, a, out);
+    if (req->is_continued) {
+        struct str item = begun_answer(req, a);
+        struct str list = item.p ? json_list_plus(a, json_get(root, "contents"), item) : (struct str){0};
+        if (!list.p)
+            return ERR_NOMEM;
+        edits[n++] = (struct splice){"contents", NULL, list};
+    }
     int64_t cap = capped_max_tokens(req, target);
-    if (req->op == CHAT_OP_GENERATE && cap > 0 && (!req->max_tokens.is_set || cap < req->max_tokens.v)) {
+    if (req->op == CHAT_OP_GENERATE && cap > 0 &&
+        (!req->max_tokens.is_set || cap < req->max_tokens.v || req->is_continued)) {
         struct str v = arena_printf(a, "%lld", (long long)cap);
         if (!v.p)
             return ERR_NOMEM;

@@ -415,6 +415,15 @@ static void write_result_media(struct wr *x, const struct chat_message *m)
     jw_end_object(&x->w);
 }
 
+/* The mark of a last message that begins the answer. */
+static void write_begun(const struct dialect_target *t, struct json_writer *w)
+{
+    if (t->quirks & QUIRK_CONTINUE_PREFIX)
+        jw_kv_bool(w, "prefix", true);
+    if (t->quirks & QUIRK_CONTINUE_PARTIAL)
+        jw_kv_bool(w, "partial", true);
+}
+
 static void write_messages(struct wr *x)
 {
     const struct chat_request *req = x->req;
@@ -439,6 +448,8 @@ static void write_messages(struct wr *x)
             write_assistant(x, m);
         else
             write_content(x, m);
+        if (req->is_continued && i + 1 == req->n_messages)
+            write_begun(x->t, &x->w);
         jw_end_object(&x->w);
     }
     jw_end_array(&x->w);
@@ -795,6 +806,10 @@ int openai_write_request(const struct chat_request *req, const struct dialect_ta
         write_kept(&x);
     else
         lack_fields(&out->lacks, req);
+    if (req->is_continued && has_quirk(&x, QUIRK_CONTINUE_FINAL)) {
+        jw_kv_bool(&x.w, "continue_final_message", true);
+        jw_kv_bool(&x.w, "add_generation_prompt", false);
+    }
     openai_write_stream_fields(&x.w, req, target);
     jw_end_object(&x.w);
     return buf_ok(out->body) ? OK : ERR_LIMIT;
@@ -833,10 +848,37 @@ bool openai_needs_rewrite(const struct chat_request *req, uint32_t quirks)
             history_needs_rewrite(req, quirks));
 }
 
+/* The begun answer behind the client's messages, and what says that it is one. */
+static size_t continue_edits(const struct chat_request *req, const struct dialect_target *target,
+                             struct arena *a, struct splice *edits)
+{
+    struct buf item;
+    size_t n = 0;
+    buf_init(&item, (size_t)64 << 20);
+    struct json_writer w = json_writer(&item);
+    jw_begin_object(&w);
+    jw_kv_z(&w, "role", "assistant");
+    jw_kv_str(&w, "content", req->messages[req->n_messages - 1].parts[0].text);
+    write_begun(target, &w);
+    jw_end_object(&w);
+    struct str list = buf_ok(&item)
+                          ? json_list_plus(a, json_get(json_root(req->doc), "messages"), buf_str(&item))
+                          : (struct str){0};
+    buf_deinit(&item);
+    if (!list.p)
+        return 0;
+    edits[n++] = (struct splice){"messages", NULL, list};
+    if (target->quirks & QUIRK_CONTINUE_FINAL) {
+        edits[n++] = (struct splice){"continue_final_message", NULL, S("true")};
+        edits[n++] = (struct splice){"add_generation_prompt", NULL, S("false")};
+    }
+    return n;
+}
+
 int openai_pass_body(const struct chat_request *req, const struct dialect_target *target, const char *cap_key,
                      struct arena *a, struct dialect_out *out)
 {
-    struct splice edits[4];
+    struct splice edits[SPLICES_MAX];
     size_t n = 0;
     struct buf model;
     struct json root = json_root(req->doc);
@@ -848,8 +890,14 @@ int openai_pass_body(const struct chat_request *req, const struct dialect_target
         return ERR_NOMEM;
     if (!(target->quirks & QUIRK_NO_MODEL_FIELD))
         edits[n++] = (struct splice){"model", NULL, quoted};
+    if (req->is_continued) {
+        size_t more = continue_edits(req, target, a, edits + n);
+        if (more == 0)
+            return ERR_NOMEM;
+        n += more;
+    }
     int64_t cap = req->op == CHAT_OP_EMBED ? 0 : capped_max_tokens(req, target);
-    if (cap > 0 && (!req->max_tokens.is_set || cap < req->max_tokens.v)) {
+    if (cap > 0 && (!req->max_tokens.is_set || cap < req->max_tokens.v || req->is_continued)) {
         struct str v = arena_printf(a, "%lld", (long long)cap);
         if (!v.p)
             return ERR_NOMEM;

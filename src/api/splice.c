@@ -93,6 +93,15 @@ static void write_cut(const struct cut *c, bool comma, struct buf *out)
         buf_putc(out, '}');
 }
 
+struct str json_list_plus(struct arena *a, struct json list, struct str item)
+{
+    struct str span = json_span(list);
+    if (!json_is(list, JSON_ARRAY))
+        return (struct str){0};
+    return arena_printf(a, "%.*s%s%.*s]", STR(str_sub(span, 0, span.n - 1)), json_count(list) ? "," : "",
+                        STR(item));
+}
+
 void splice_write(const struct json_doc *doc, const struct splice *edits, size_t n, struct buf *out)
 {
     assert(n <= SPLICES_MAX);

@@ -36,6 +36,9 @@ struct splice {
 enum { SPLICES_MAX = 8 };
 void splice_write(const struct json_doc *doc, const struct splice *edits, size_t n, struct buf *out);
 
+/* The list as JSON text with one more item at its end; p == NULL without memory or if it is no list. */
+struct str json_list_plus(struct arena *a, struct json list, struct str item);
+
 /* A signature of provider dialect `from` as text that survives a client of another dialect:
  * "sluice.gemini." + signature.  Unchanged when from == shown_in. */
 void signature_wrap(struct buf *out, struct str signature, enum dialect_id from, bool is_redacted,

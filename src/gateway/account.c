@@ -254,10 +254,16 @@ void account_attempt(struct gw_request *r, enum record_outcome outcome, int stat
         r->n_recorded--; /* the last place shows the latest one */
     uint64_t now = loop_now_ms(r->thread->loop);
     struct token_account u = r->usage;
-    /* Cut off before the provider counted: what was produced is counted here. */
-    if (!u.is_known && r->produced_bytes > 0) {
-        u.input_fresh = account_estimate_input(r->req);
-        u.output = r->produced_bytes / BYTES_PER_TOKEN + 1;
+    /* Cut off before the provider counted, or after it had counted the beginning only (Anthropic tells of the
+     * input and one token first): what was produced is counted here. */
+    int64_t produced = r->produced_bytes > 0 ? r->produced_bytes / BYTES_PER_TOKEN + 1 : 0;
+    bool is_cut = outcome == OUTCOME_INTERRUPTED || outcome == OUTCOME_CANCELLED;
+    if (!u.is_known && produced > 0) {
+        u.input_fresh = account_estimate_input(r->asked);
+        u.output = produced;
+        u.is_estimated = true;
+    } else if (is_cut && r->n_finished == 0 && produced > u.output) {
+        u.output = produced;
         u.is_estimated = true;
     }
     struct config_price price = account_price(r, r->target);

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "gateway/account.h"
+#include "gateway/resume.h"
 #include "gateway/validate.h"
 
 #define BACKOFF_FIRST_MS    200
@@ -56,7 +57,7 @@ static void prepare(struct gw_request *r, const struct config_target *t)
     r->has_error = false;
     r->is_invalid = false;
     r->is_held = validate_begin(r);
-    r->has_lost_collection = false;
+    r->has_lost_collection = r->is_resumed; /* not what one target would have said: never kept */
     r->has_start = false;
     r->is_raw = false;
     r->n_finished = 0;
@@ -139,7 +140,8 @@ static enum gw_step give_up(struct gw_request *r)
     final_error(r, &r->failure);
     r->failure.is_final = r->failure.kind != CHAT_ERR_UNAVAILABLE; /* nobody was asked: a later try may do */
     r->has_failure = true;
-    r->outcome = GW_FAILED;
+    r->outcome = r->is_resumed ? GW_INTERRUPTED : GW_FAILED;
+    resume_end(r);
     return GW_END;
 }
 
@@ -349,6 +351,13 @@ static void after_failure(struct gw_request *r)
         r->retry_after_ms = r->error.retry_after_ms;
     log_info("attempt", "%s %.*s/%.*s failed (%d): %s", r->id, STR(r->target->provider),
              STR(r->target->model), r->error.status, r->error.message);
+    bool is_ours = r->is_resumed && (kind == CHAT_ERR_INVALID || kind == CHAT_ERR_TOO_LARGE ||
+                                     kind == CHAT_ERR_CONTENT_FILTER || kind == CHAT_ERR_CONTEXT_LENGTH);
+    if (is_ours) { /* what it refuses is the begun answer, which the client did not send */
+        next_target(r);
+        gw_advance(r);
+        return;
+    }
     switch (kind) {
     case CHAT_ERR_INVALID:
     case CHAT_ERR_TOO_LARGE:

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/account.h"
+#include "gateway/resume.h"
 #include "net/addr.h"
 #include "net/sse.h"
 
@@ -90,6 +91,8 @@ static void finish(struct hosted *h)
     struct gw_request *r = h->r;
     if (r->has_error)
         hide_secrets(h, r->error.message);
+    if (r->is_raw && h->reader && h->reader->is_between_blocks)
+        resume_forbid(r); /* its bytes have closed the text */
     free_hosted(h);
     gw_on_done(r);
 }
@@ -327,7 +330,7 @@ static int write_body(struct hosted *h, const struct config_target *t, struct di
                               STR(h->provider->name));
     }
     lacks_write_dropped(&out->lacks, &r->dropped);
-    r->is_raw = same && r->req->op == CHAT_OP_GENERATE && !r->req->is_array_stream;
+    r->is_raw = same && r->req->op == CHAT_OP_GENERATE && !r->req->is_array_stream && !r->is_resumed;
     return OK;
 }
 
@@ -379,7 +382,7 @@ static int call(struct hosted *h, const struct config_target *t, const struct di
     struct url url;
     struct err err = {0};
     buf_init(&address, 8192);
-    provider_url(h->kind, h->provider, t->model, str_c(out->path), &address);
+    provider_url(h->kind, h->provider, t->model, h->r->asked->is_continued, str_c(out->path), &address);
     if (!buf_ok(&address) || url_parse(buf_str(&address), &url, &err) != OK) {
         buf_deinit(&address);
         return chat_error_set(e, CHAT_ERR_UNAVAILABLE, NULL,

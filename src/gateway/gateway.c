@@ -17,6 +17,7 @@
 #include "gateway/account.h"
 #include "gateway/auth.h"
 #include "gateway/cache_phase.h"
+#include "gateway/resume.h"
 #include "gateway/validate.h"
 
 #define REQUEST_ARENA_FACTOR 6 /* parsed forms are larger than the body they came from */
@@ -271,6 +272,7 @@ static void free_request(struct gw_request *r)
         r->client->writer_free(r->writer);
     chat_collector_free(r->collector);
     validate_free(r->validation);
+    resume_free(r);
     buf_deinit(&r->out);
     buf_deinit(&r->dropped);
     buf_deinit(&r->raw);
@@ -375,7 +377,7 @@ static int commit(struct gw_request *r)
     r->first_content_ms = loop_now_ms(r->thread->loop);
     if (is_kept(r))
         r->collector = chat_collector_new(ANSWER_BYTES_MAX);
-    if (r->is_raw)
+    if (r->is_raw || r->is_resumed)
         return OK;
     struct chat_event start = {.type = CHAT_EV_START};
     if (r->has_start) {
@@ -409,7 +411,7 @@ static int show(struct gw_request *r, const struct chat_event *ev)
 static int show_first(struct gw_request *r, const struct chat_event *ev)
 {
     int rc = commit(r);
-    if (rc != OK || !r->usage.is_known || ev->type == CHAT_EV_USAGE)
+    if (rc != OK || !r->usage.is_known || r->is_resumed || ev->type == CHAT_EV_USAGE)
         return rc;
     struct chat_event usage = {.type = CHAT_EV_USAGE, .usage = r->usage};
     return show(r, &usage);
@@ -420,9 +422,8 @@ static bool is_checked_as_it_goes(const struct gw_request *r)
     return r->validation && r->upstream && r->req->is_stream && !r->is_held;
 }
 
-int gw_on_event(void *request, const struct chat_event *ev)
+static int on_event(struct gw_request *r, const struct chat_event *ev)
 {
-    struct gw_request *r = request;
     if (ev->type == CHAT_EV_START) {
         hold_start(r, ev);
         return OK;
@@ -434,9 +435,6 @@ int gw_on_event(void *request, const struct chat_event *ev)
     }
     if (r->is_invalid)
         return ERR_FORMAT; /* it is over */
-    r->produced_bytes += (int64_t)ev->text.n;
-    if (ev->type == CHAT_EV_USAGE)
-        r->usage = ev->usage;
     if (ev->type == CHAT_EV_FINISH)
         r->n_finished++;
     if (!r->has_content && !is_content(ev->type))
@@ -454,6 +452,18 @@ int gw_on_event(void *request, const struct chat_event *ev)
     return is_good ? rc : ERR_FORMAT;
 }
 
+int gw_on_event(void *request, const struct chat_event *ev)
+{
+    struct gw_request *r = request;
+    r->produced_bytes += (int64_t)ev->text.n;
+    if (ev->type == CHAT_EV_USAGE)
+        r->usage = ev->usage;
+    if (!r->resume)
+        return on_event(r, ev);
+    struct chat_event seen = *ev;
+    return resume_on_event(r, &seen) ? on_event(r, &seen) : OK;
+}
+
 void gw_on_done(struct gw_request *r)
 {
     r->upstream = NULL;
@@ -467,6 +477,11 @@ void gw_on_done(struct gw_request *r)
     attempt_ended(r);
     if (goes_on)
         return;
+    if (r->has_error && resume_begin(r)) {
+        gw_advance(r);
+        return;
+    }
+    resume_end(r);
     r->phase = PHASE_SETTLE;
     r->outcome = r->has_error ? GW_INTERRUPTED : GW_OK;
     if (r->has_error) {
@@ -537,11 +552,12 @@ static void log_access(struct gw_request *r, uint64_t now_ms)
     struct str provider = r->target ? r->target->provider : S("-");
     uint64_t first = r->first_content_ms ? r->first_content_ms - r->began_ms : 0;
     log_write(LOG_INFO, "request",
-              "%s status=%d dialect=%s model=%.*s provider=%.*s attempts=%d in=%lld cached=%lld out=%lld "
+              "%s status=%d dialect=%s model=%.*s provider=%.*s attempts=%d%s in=%lld cached=%lld out=%lld "
               "first_ms=%llu total_ms=%llu",
               r->id, r->status, r->client->name, STR(model), STR(provider), r->n_attempts,
-              (long long)tokens_input(&r->usage), (long long)r->usage.cache_read, (long long)r->usage.output,
-              (unsigned long long)first, (unsigned long long)(now_ms - r->began_ms));
+              r->is_resumed ? " resumed=1" : "", (long long)tokens_input(&r->usage),
+              (long long)r->usage.cache_read, (long long)r->usage.output, (unsigned long long)first,
+              (unsigned long long)(now_ms - r->began_ms));
 }
 
 static enum gw_step phase_finish(struct gw_request *r)

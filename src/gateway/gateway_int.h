@@ -89,7 +89,7 @@ struct gw_request {
     const struct dialect *client;
     struct dialect_in in; /* what req was read from; in the arena */
     struct chat_request *req;
-    const struct chat_request *asked; /* what targets are asked: req, or req with a fault quoted */
+    const struct chat_request *asked; /* what targets are asked: req, with a fault quoted, or continued */
     struct dialect_reply reply;
 
     struct gw_request *next_running, **prev_running;
@@ -176,6 +176,7 @@ struct gw_request {
     int64_t cost_nano, billed_tokens;
     bool is_open, is_settled, is_synced; /* in the journal */
     bool is_flushing, is_journalled;
+    struct resume *resume; /* NULL: a broken stream ends in an error */
     bool is_resumed;
     struct gw_request *next_flushing;
     uint64_t first_content_ms; /* 0: none yet */

@@ -33,25 +33,27 @@ const struct provider_kind provider_kinds[] = {
      .dialect = DIALECT_OPENAI_CHAT,
      .base_url = "https://api.mistral.ai/v1",
      .base_path = "/v1",
-     .quirks = COMPATIBLE | QUIRK_NO_LOGPROBS | QUIRK_SHORT_IDS,
+     .quirks = COMPATIBLE | QUIRK_NO_LOGPROBS | QUIRK_SHORT_IDS | QUIRK_CONTINUE_PREFIX,
      .otel_name = "mistral_ai"},
     {.name = "deepseek",
      .dialect = DIALECT_OPENAI_CHAT,
      .base_url = "https://api.deepseek.com/v1",
      .base_path = "/v1",
-     .quirks = COMPATIBLE | QUIRK_NO_SCHEMA | QUIRK_NO_IMAGES | QUIRK_NO_N | QUIRK_REASONING_BACK,
+     .continue_url = "https://api.deepseek.com/beta",
+     .quirks = COMPATIBLE | QUIRK_NO_SCHEMA | QUIRK_NO_IMAGES | QUIRK_NO_N | QUIRK_REASONING_BACK |
+               QUIRK_CONTINUE_PREFIX,
      .otel_name = "deepseek"},
     {.name = "qwen",
      .dialect = DIALECT_OPENAI_CHAT,
      .base_url = "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
      .base_path = "/compatible-mode/v1",
-     .quirks = COMPATIBLE,
+     .quirks = COMPATIBLE | QUIRK_CONTINUE_PARTIAL,
      .otel_name = "alibaba.qwen"},
     {.name = "dashscope",
      .dialect = DIALECT_OPENAI_CHAT,
      .base_url = "https://dashscope.aliyuncs.com/compatible-mode/v1",
      .base_path = "/compatible-mode/v1",
-     .quirks = COMPATIBLE,
+     .quirks = COMPATIBLE | QUIRK_CONTINUE_PARTIAL,
      .otel_name = "alibaba.qwen"},
     {.name = "xai",
      .dialect = DIALECT_OPENAI_CHAT,
@@ -100,7 +102,7 @@ const struct provider_kind provider_kinds[] = {
      .dialect = DIALECT_OPENAI_CHAT,
      .base_url = "http://127.0.0.1:8000/v1",
      .base_path = "/v1",
-     .quirks = COMPATIBLE | QUIRK_ENGINE_FIELDS,
+     .quirks = COMPATIBLE | QUIRK_ENGINE_FIELDS | QUIRK_CONTINUE_FINAL,
      .needs_no_key = true,
      .otel_name = "vllm"},
     {.name = "llama-server",
@@ -149,9 +151,12 @@ const struct dialect *provider_dialect(const struct provider_kind *kind, enum ch
 }
 
 void provider_url(const struct provider_kind *kind, const struct config_provider *p, struct str model,
-                  struct str path, struct buf *out)
+                  bool is_continued, struct str path, struct buf *out)
 {
-    struct str base = p->base_url.n ? p->base_url : str_c(kind->base_url);
+    bool is_own = p->base_url.n && !str_eq(p->base_url, str_c(kind->base_url));
+    struct str base = is_own ? p->base_url : str_c(kind->base_url);
+    if (is_continued && kind->continue_url && !is_own)
+        base = str_c(kind->continue_url);
     struct url url;
     while (base.n && base.p[base.n - 1] == '/')
         base = str_sub(base, 0, base.n - 1);

@@ -15,10 +15,11 @@ struct provider_kind {
     const char *base_path;   /* added where a configured base_url has no path: /v1, /v1beta or "" */
     const char *auth_header; /* NULL: the dialect's */
     const char *auth_prefix;
-    uint32_t quirks;       /* enum dialect_quirk */
-    bool needs_no_key;     /* a server of one's own */
-    bool has_deployments;  /* Azure: with api_version, the model is part of the address */
-    const char *otel_name; /* gen_ai.provider.name */
+    const char *continue_url; /* instead of base_url for continuing a begun answer; NULL: the same */
+    uint32_t quirks;          /* enum dialect_quirk */
+    bool needs_no_key;        /* a server of one's own */
+    bool has_deployments;     /* Azure: with api_version, the model is part of the address */
+    const char *otel_name;    /* gen_ai.provider.name */
 };
 
 extern const struct provider_kind provider_kinds[]; /* ended by a row without a name */
@@ -28,8 +29,9 @@ void provider_kinds_list(struct buf *out);
 
 /* The dialect that a kind speaks for an operation; NULL if it has none. */
 const struct dialect *provider_dialect(const struct provider_kind *kind, enum chat_op op);
-/* The full address of a request: base, then `path` as the dialect wrote it. */
+/* The full address of a request: base, then `path` as the dialect wrote it.  is_continued: it begins the
+ * answer itself. */
 void provider_url(const struct provider_kind *kind, const struct config_provider *p, struct str model,
-                  struct str path, struct buf *out);
+                  bool is_continued, struct str path, struct buf *out);
 
 #endif

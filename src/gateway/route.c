@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "gateway/account.h"
+#include "gateway/resume.h"
 #include "gateway/strategy.h"
 
 #define PREFIX_BYTES_MAX 4096
@@ -179,8 +180,10 @@ enum gw_step phase_route(struct gw_request *r)
             r->route[r->n_route++] = &r->model->targets[i];
     if (r->n_route > 1 && r->model->strategy != STRATEGY_ORDERED)
         order_route(r);
-    if (r->n_route)
+    if (r->n_route) {
+        resume_prepare(r);
         return GW_NEXT;
+    }
     struct chat_error e;
     chat_error_set(&e, CHAT_ERR_PERMISSION, "model", "'%.*s' has no target in the regions of this key (%.*s)",
                    STR(r->model->name), STR(r->key ? r->key->def.regions : S("")));

@@ -97,11 +97,17 @@ static void check_models(struct loader *ld)
                 fault_name(ld, m->line, "models", m->name);
         if (m->n_targets == 0)
             config_fault(ld->faults, ld->file, m->line, "model '%.*s' has no targets", STR(m->name));
-        int64_t weights = 0;
+        int64_t weights = 0, n_prefill = 0;
         for (int t = 0; t < m->n_targets; t++) {
             check_target(ld, &m->targets[t]);
             weights += m->targets[t].weight;
+            n_prefill += m->targets[t].prefill;
         }
+        if (m->resume && (n_prefill == 0 || m->n_targets < 2))
+            config_fault(ld->faults, ld->file, m->line,
+                         "model '%.*s' has 'resume', which needs at least two targets, one of them with "
+                         "'prefill: true'",
+                         STR(m->name));
         if (m->strategy == STRATEGY_WEIGHTED && weights == 0 && m->n_targets)
             config_fault(ld->faults, ld->file, m->line, "model '%.*s' is weighted, but all weights are 0",
                          STR(m->name));

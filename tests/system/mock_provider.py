@@ -205,6 +205,24 @@ def error_body(dialect, status, text, code=None):
     return {"error": {"message": text, "type": code or OPENAI_TYPE.get(status, "server_error"), "param": None, "code": code}}
 
 
+def continued(request):
+    """What is left to say of a request that begins the answer itself."""
+    last = (request.get("messages") or request.get("contents") or [{}])[-1]
+    if last.get("role") not in ("assistant", "model"):
+        return None
+    said = last.get("content", last.get("parts"))
+    said = said if isinstance(said, str) else "".join(p.get("text", "") for p in said or [])
+    pieces = list(TEXT)
+    while said:
+        n = min(len(said), len(pieces[0]))
+        if said[:n] != pieces[0][:n]:
+            return [" <not my words: %s>" % said]
+        said, pieces[0] = said[n:], pieces[0][n:]
+        if not pieces[0]:
+            pieces.pop(0)
+    return pieces or [""]
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -354,7 +372,7 @@ class Handler(BaseHTTPRequestHandler):
         has_results = '"tool"' in text and '"role": "tool"' in text or "tool_result" in text or "functionResponse" in text
         calls = CALLS if request.get("tools") and not has_results else []
         think = "think" in model
-        pieces = ["x" * 50000] * 100 if "big" in self.faults else TEXT
+        pieces = continued(request) or (["x" * 50000] * 100 if "big" in self.faults else TEXT)
         citations = None
         said = self.server.mock.says(model)
         if said is not None:
