@@ -313,6 +313,8 @@ void account_checkpoint(struct timer *timer)
         r->cost_nano = cost;
         r->billed_tokens = billed;
     }
+    if (t->idx == 0)
+        drift_tick(t->gw->drift, clock_now_ns());
     timer_start(&t->checkpoint, 1000);
 }
 

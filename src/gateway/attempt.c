@@ -393,6 +393,25 @@ static void after_failure(struct gw_request *r)
         gw_advance(r);
 }
 
+/* For the regression watch: only what is the model's own doing, not the client's or a limit's. */
+static void watch(struct gw_request *r, bool failed, bool their_fault)
+{
+    bool is_text = r->req->op == CHAT_OP_GENERATE || r->req->op == CHAT_OP_COMPLETE;
+    const struct record_attempt *a = &r->recorded[r->n_recorded - 1];
+    struct drift_sample s = {{-1, -1, failed, -1}};
+    struct str target = arena_printf(&r->arena, "%.*s/%.*s", STR(a->provider), STR(a->model));
+    if ((failed && !their_fault) || !target.p)
+        return;
+    if (!failed && is_text) {
+        s.values[DRIFT_OUTPUT_TOKENS] = (double)r->usage.output;
+        s.values[DRIFT_FIRST_TOKEN] = r->req->is_stream && !r->is_held ? (double)a->first_ms / 1000 : -1;
+    }
+    struct config_price price = account_price(r, r->target);
+    if (!failed && config_price_is_known(&price))
+        s.values[DRIFT_COST] = (double)a->cost_nano / 1e9;
+    drift_add(r->gw->drift, r->model->name, target, &s, clock_now_ns());
+}
+
 void attempt_ended(struct gw_request *r)
 {
     bool failed = r->has_error;
@@ -408,6 +427,7 @@ void attempt_ended(struct gw_request *r)
                     : r->has_content ? OUTCOME_INTERRUPTED
                                      : OUTCOME_FAILED,
                     failed ? r->error.status : 200);
+    watch(r, failed, their_fault || r->is_invalid);
     if (failed && !r->has_content && r->is_invalid)
         after_invalid(r);
     else if (failed && !r->has_content)

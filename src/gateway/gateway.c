@@ -90,8 +90,9 @@ struct gateway *gateway_create(const struct gateway_options *options, struct err
     gw->health = health_table_create();
     gw->tls = tls_client_create(NULL, err);
     gw->cache = cache_create();
-    bool ok = gw->health && gw->tls && gw->cache;
-    if (!gw->health || !gw->cache)
+    gw->drift = drift_table_create();
+    bool ok = gw->health && gw->tls && gw->cache && gw->drift;
+    if (!gw->health || !gw->cache || !gw->drift)
         fail(err, ERR_NOMEM, "no memory for the gateway");
     if (ok && options->config->prices_file.n) {
         char *path = str_dup_z(options->config->prices_file);
@@ -111,6 +112,7 @@ void gateway_free(struct gateway *gw)
         return;
     ledger_free(gw->ledger);
     cache_free(gw->cache);
+    drift_table_free(gw->drift);
     price_table_free(gw->prices);
     config_drop(gw->config);
     health_table_free(gw->health);

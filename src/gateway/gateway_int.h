@@ -14,6 +14,7 @@
 #include "base/rand.h"
 #include "gateway/breaker.h"
 #include "gateway/cache.h"
+#include "gateway/drift.h"
 #include "gateway/gateway.h"
 #include "gateway/ledger.h"
 #include "gateway/price.h"
@@ -29,6 +30,7 @@ struct gateway {
     struct health_table *health;
     struct ledger *ledger;
     struct cache *cache;
+    struct drift_table *drift;
     struct price_table *prices; /* NULL: none configured; replaced only at start */
     struct tls_client *tls;
     const struct local_engine *local;

@@ -427,6 +427,13 @@ def test_five_megabytes():
             equal(len(a.got.text), 5000000, what)
 
 
+def test_the_regression_watch_is_exported():
+    ask("openai", "to-openai", True)
+    rows = lambda: [l for l in server.get("/metrics").text.decode().splitlines() if l.startswith("sluice_drift{") and 'model="to-openai"' in l]
+    equal(sorted(re.search(r'what="(\w+)"', l).group(1) for l in rows()), ["cost", "errors", "first_token", "output_tokens"])
+    check(all('target="openai/plain"' in l and l.endswith(" 0") for l in rows()), rows())
+
+
 # ---- failures before the client saw anything ----
 
 
