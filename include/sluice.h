@@ -311,6 +311,7 @@ struct sluice_stats {
     uint64_t kv_disk_saved;   /* pages that were written to it */
     uint64_t kv_disk_damaged; /* files that were found damaged, and removed */
     uint64_t kv_disk_failed;  /* pages that could not be written */
+    int64_t draft_saved_us;   /* time that guessing saved, estimated; negative: lost */
 };
 SLUICE_API int sluice_context_get_stats(struct sluice_context *ctx, struct sluice_stats *stats,
                                         size_t struct_bytes);
@@ -549,13 +550,18 @@ struct sluice_bench_options {
     int32_t depth;           /* tokens already in the KV cache before measuring; 0 */
     int32_t n_streams;       /* sequences generating together; 1 */
     int32_t repetitions;     /* 5 */
+    bool draft;              /* also compare generation with and without guesses, one after the other */
+    const char *prompt;      /* of that comparison; NULL: a list to be copied */
+    size_t prompt_bytes;     /* default SLUICE_Z */
 };
 SLUICE_API void sluice_bench_options_init(struct sluice_bench_options *o, size_t struct_bytes);
 
 /* Measure the model of this context, which must be idle, together with this machine's limits.
  * JSON: {"model", "isa", "threads", "kv_type", "prompt": {"tokens", "tokens_per_second": {"median", "min",
  * "max", "stddev"}, "share_of_int8_peak"}, "generate": {..., "share_of_bandwidth"}, "machine":
- * {"read_bytes_per_second", "int8_ops_per_second"}, "repetitions"}. */
+ * {"read_bytes_per_second", "int8_ops_per_second"}, "repetitions"}; with `draft` also "draft": {"kind"
+ * ("model" or "ngram"), "tokens", "guessed", "accepted", "acceptance", "gain": {"median", "min", "max"} of the
+ * pairs, "with" and "without": tokens per second}. */
 SLUICE_API int sluice_bench(struct sluice_context *ctx, const struct sluice_bench_options *o, char **json,
                             struct sluice_error *err);
 

@@ -7,7 +7,7 @@ _sluice() {
   fi
   case "$command" in
     key) [ "$COMP_CWORD" = 2 ] && COMPREPLY=($(compgen -W "create list revoke" -- "$word")) ;;
-    run) COMPREPLY=($(compgen -W "demo --system --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --raw --stats --kv-cache-dir --threads --isa" -- "$word") $(compgen -f -X '!*.gguf' -- "$word")) ;;
+    run) COMPREPLY=($(compgen -W "demo --system --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --raw --stats --draft --kv-cache-dir --threads --isa" -- "$word") $(compgen -f -X '!*.gguf' -- "$word")) ;;
     *) COMPREPLY=($(compgen -f -- "$word")) ;;
   esac
 }

@@ -203,6 +203,25 @@ int cli_open_model(const char *name, struct sluice_model_options *o, struct slui
     return rc == SLUICE_OK ? EXIT_OK : cli_fail(EXIT_FAIL, "%s", err.text);
 }
 
+int cli_open_draft(const char *what, const struct sluice_model_options *o, struct sluice_context_options *co,
+                   struct sluice_model **draft)
+{
+    struct sluice_model_options mo = *o;
+    struct buf path;
+
+    if (!what || strcmp(what, "ngram") == 0 || strcmp(what, "off") == 0) {
+        co->draft_max = what && what[0] == 'o' ? -1 : 0;
+        return EXIT_OK;
+    }
+    mo.kv_bytes = 0;
+    buf_init(&path, 8192);
+    int rc = cli_find_model(what, true, &path);
+    rc = rc ? rc : cli_open_model(buf_z(&path), &mo, draft);
+    buf_deinit(&path);
+    co->draft = *draft;
+    return rc;
+}
+
 bool cli_engine_flag(struct args *a, struct sluice_model_options *o, int *status)
 {
     int64_t v = 0;

@@ -86,6 +86,11 @@ int cli_open_model(const char *name, struct sluice_model_options *o, struct slui
  * may_pull); any other name stays as it is.  On failure says why and returns an exit status. */
 int cli_find_model(const char *name, bool may_pull, struct buf *path);
 
+/* What --draft says: "ngram" (guesses from the text itself, the default), "off", or a GGUF file of the same
+ * vocabulary, which is opened into *draft (free it after the context).  Fills co; an exit status. */
+int cli_open_draft(const char *what, const struct sluice_model_options *o, struct sluice_context_options *co,
+                   struct sluice_model **draft);
+
 /* Options of the engine that several commands share: --threads, --isa, --context, --kv-type.
  * True if the current flag is one of them (then *status says how it went). */
 bool cli_engine_flag(struct args *a, struct sluice_model_options *o, int *status);

@@ -51,6 +51,8 @@ static int read_flag(struct args *a, struct run *r)
         ok = (o->stops[o->n_stops++] = args_value(a)) != NULL;
     else if (args_is(a, "kv-cache-dir"))
         ok = (o->context.kv_cache_dir = args_value(a)) != NULL;
+    else if (args_is(a, "draft"))
+        ok = (o->draft = args_value(a)) != NULL;
     else if (args_is(a, "raw"))
         o->is_raw = true;
     else if (args_is(a, "stats"))
@@ -121,6 +123,9 @@ static int answer_once(struct talk *t, struct run *r)
             (long long)stats.answer_tokens,
             stats.answer_s > 0 && stats.answer_tokens > 1 ? (double)(stats.answer_tokens - 1) / stats.answer_s
                                                           : 0);
+    if (rc == EXIT_OK && r->stats && stats.guessed_tokens > 0)
+        fprintf(stderr, "guesses: %lld, of which %lld were right\n", (long long)stats.guessed_tokens,
+                (long long)stats.accepted_tokens);
     buf_deinit(&messages);
     buf_deinit(&answer);
     return rc;

@@ -25,6 +25,8 @@ const struct command commands[] = {
      "  -n, --max-tokens N at most so many tokens\n"
      "      --temperature X, --top-p X, --top-k N, --min-p X, --repeat-penalty X, --seed N\n"
      "      --stop TEXT    end the answer here (may be repeated)\n"
+     "      --draft FILE   a smaller model of the same vocabulary that guesses ahead; ngram: guess\n"
+     "                     from the text itself (default); off.  It never changes an answer\n"
      "      --kv-cache-dir DIR  keep computed prompts there for the next time\n"
      "      --raw          no chat template: continue the text as it stands\n"
      "      --stats        tokens per second to stderr\n" ENGINE_HELP},
@@ -34,6 +36,9 @@ const struct command commands[] = {
      "  -b N               streams at once (1)\n"
      "  -d, --depth N      tokens in the KV cache before measuring (0)\n"
      "  -r, --repetitions N  (5)\n"
+     "      --draft FILE   also what guessing is worth: FILE a smaller model of the same vocabulary,\n"
+     "                     or ngram; pairs of answers with and without it\n"
+     "      --prompt-file FILE  the text that is gone on with there (default: a list to copy)\n"
      "      --json         the result as JSON, with the share of this machine's limits\n" ENGINE_HELP},
     {"inspect", cmd_inspect, "MODEL [--json] [--tensors]",
      "Architecture, sizes, quantisation, tokenizer, chat template.", NULL},

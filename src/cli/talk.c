@@ -7,7 +7,7 @@
 struct talk {
     const struct talk_options *o;
     struct talk_remote *remote;
-    struct sluice_model *model;
+    struct sluice_model *model, *draft;
     struct sluice_context *ctx;
 };
 
@@ -26,6 +26,8 @@ static int open_local(struct talk *t, const char *name)
     int rc = cli_find_model(name, true, &path);
     rc = rc ? rc : cli_open_model(buf_z(&path), &mo, &t->model);
     buf_deinit(&path);
+    if (rc == EXIT_OK)
+        rc = cli_open_draft(t->o->draft, &mo, &co, &t->draft);
     if (rc == EXIT_OK && sluice_context_create(t->model, &co, &t->ctx, &err) != SLUICE_OK)
         rc = cli_fail(EXIT_FAIL, "%s", err.text);
     return rc;
@@ -56,6 +58,7 @@ void talk_close(struct talk *t)
         return;
     talk_remote_close(t->remote);
     sluice_context_free(t->ctx);
+    sluice_model_free(t->draft);
     sluice_model_free(t->model);
     free(t);
 }
@@ -105,7 +108,8 @@ static int read_stream(struct sluice_stream *stream, struct buf *answer, volatil
         if (ev.kind != SLUICE_EVENT_DONE)
             continue;
         *stats = (struct talk_stats){(int64_t)ev.usage.prompt_tokens, (int64_t)ev.usage.cached_tokens,
-                                     (int64_t)ev.usage.generated_tokens, (double)ev.timings.prompt_us / 1e6,
+                                     (int64_t)ev.usage.generated_tokens, (int64_t)ev.usage.draft_tokens,
+                                     (int64_t)ev.usage.draft_accepted, (double)ev.timings.prompt_us / 1e6,
                                      (double)ev.timings.generate_us / 1e6};
         return ev.finish == SLUICE_FINISH_ERROR ? cli_fail(EXIT_FAIL, "%s", ev.error_text) : EXIT_OK;
     }

@@ -16,10 +16,11 @@ struct talk_options {
     bool is_raw; /* continue the text, no chat template */
     struct sluice_model_options model;
     struct sluice_context_options context;
+    const char *draft; /* as cli_open_draft; NULL: the default */
 };
 
 struct talk_stats {
-    int64_t prompt_tokens, cached_tokens, answer_tokens;
+    int64_t prompt_tokens, cached_tokens, answer_tokens, guessed_tokens, accepted_tokens;
     double prompt_s, answer_s;
 };
 

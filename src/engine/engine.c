@@ -200,6 +200,7 @@ int engine_create(struct engine **out, const struct engine_options *o, struct er
     ensure(o->max_batch > 0 && o->max_batch <= o->compute.outputs_max && o->max_queue > 0);
     ensure(o->max_batch <= o->compute.rows_max && o->draft_max <= SEQ_DRAFT_MAX);
     e->options = *o;
+    e->is_drafting = true;
     e->limits = (struct seq_limits){
         .tokenizer = o->tokenizer,
         .token_bytes_max = emit_token_bytes_max(o->tokenizer),
@@ -283,7 +284,13 @@ void engine_get_stats(struct engine *e, struct sluice_stats *s)
     s->draft_accepted = c->draft_accepted;
     s->n_preempted = c->n_preempted;
     s->busy_us = c->busy_us;
+    s->draft_saved_us = c->draft_saved_us;
     disk_get_stats(e->disk, s);
+}
+
+void engine_set_drafting(struct engine *e, bool is_on)
+{
+    atomic_store(&e->is_drafting, is_on);
 }
 
 bool engine_pages_are_whole(const struct engine *e)

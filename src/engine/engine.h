@@ -34,6 +34,9 @@ int engine_submit(struct engine *e, const struct sluice_request *rq, const int32
 /* Any thread. */
 void engine_get_stats(struct engine *e, struct sluice_stats *stats);
 
+/* Any thread: guess (as options.draft_max allows, the default) or do not, from the next step on. */
+void engine_set_drafting(struct engine *e, bool is_on);
+
 /* With `hold`: one turn of the engine thread.  False when there was nothing to do. */
 bool engine_turn(struct engine *e);
 /* For tests, while the engine has nothing to do: every page is either free or cached and held

@@ -18,6 +18,7 @@ struct engine_counts {
     _Atomic int32_t n_waiting, n_running, pages_used, pages_cached;
     _Atomic uint64_t n_steps, n_requests, prompt_tokens, cached_tokens, generated_tokens;
     _Atomic uint64_t draft_tokens, draft_accepted, n_preempted, busy_us;
+    _Atomic int64_t draft_saved_us;
 };
 
 struct engine {
@@ -26,7 +27,7 @@ struct engine {
     struct stream_home *home;      /* any thread: its gate */
     _Atomic(struct seq *) inbox;   /* any thread: newest first */
     _Atomic int32_t n_requests;    /* any thread: in the inbox or in seqs */
-    _Atomic bool is_stopping, is_poisoned;
+    _Atomic bool is_stopping, is_poisoned, is_drafting;
     struct engine_counts counts;
     pthread_t thread;
     bool has_thread;

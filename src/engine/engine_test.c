@@ -190,6 +190,7 @@ static bool all_done(const struct asked *a, int n)
 
 static void fuzz(uint64_t seed, struct fuzz_of f)
 {
+    static const char *const stops[] = {"z", "\xc3\xa4w"};
     enum { N = 40 };
     struct tokenizer *t = fake_tokenizer();
     struct fake_model m = {.n_pages = f.n_pages,
@@ -219,6 +220,11 @@ static void fuzz(uint64_t seed, struct fuzz_of f)
     for (int turn = 0; turn < (f.disk ? 50000 : 5000); turn++) {
         if (n_asked < N && rng_below(&r, 3) == 0) {
             ask_init(&a[n_asked], &r, 60, 80);
+            if (rng_below(&r, 4) == 0) {
+                a[n_asked].rq.sampling.stop = stops;
+                a[n_asked].rq.sampling.n_stop = 2;
+            }
+            a[n_asked].rq.sampling.presence_penalty = rng_below(&r, 4) ? 0 : 0.7f;
             submit(e, &a[n_asked++]);
         }
         if (n_asked > 0 && rng_below(&r, 40) == 0) {
@@ -276,7 +282,7 @@ TEST(guesses_from_the_text_change_nothing)
 {
     for (uint64_t seed = 200; seed < 210; seed++)
         fuzz(seed, (struct fuzz_of){
-                       .n_pages = seed % 2 ? 600 : 60, .max_batch = 6, .draft_max = 5, .copy_distance = 7});
+                       .n_pages = seed % 2 ? 600 : 45, .max_batch = 6, .draft_max = 5, .copy_distance = 7});
 }
 
 TEST(guesses_of_a_draft_model_change_nothing)
@@ -284,7 +290,7 @@ TEST(guesses_of_a_draft_model_change_nothing)
     for (uint64_t seed = 300; seed < 310; seed++)
         fuzz(seed,
              (struct fuzz_of){
-                 .n_pages = seed % 2 ? 600 : 60, .max_batch = 6, .draft_max = 5, .has_draft_model = true});
+                 .n_pages = seed % 2 ? 600 : 45, .max_batch = 6, .draft_max = 5, .has_draft_model = true});
 }
 
 TEST(pages_on_disk_change_nothing)
@@ -344,6 +350,61 @@ TEST(guessing_pays_on_copies_and_stops_by_itself_elsewhere)
     CHECK(usage.draft_tokens < 60);
     steps_for(5, 0, 30000000, &usage); /* rows cost more than steps */
     CHECK(usage.draft_tokens < 40);
+}
+
+/* One answer of 300 tokens; the draft model is the model itself (always right) or another (never right). */
+static void draft_of_cost(bool is_right, int64_t draft_step_ns, int n_streams, struct sluice_stats *stats)
+{
+    struct tokenizer *t = fake_tokenizer();
+    struct fake_model m = {.step_ns = 20000000, .row_ns = 200000};
+    struct fake_model draft = {.step_ns = draft_step_ns, .end_pull = is_right ? 0 : 20};
+    struct rng r = rng_seeded(10);
+    struct asked *a = calloc(8, sizeof *a);
+
+    clock_fake(1000, 0);
+    fake_model_init(&m);
+    fake_model_init(&draft);
+    struct engine *e = fake_engine_drafted(&m, &draft, t, 8, 50000, 5);
+    for (int i = 0; i < n_streams; i++) {
+        ask_init(&a[i], &r, 30, 1);
+        a[i].rq.sampling = (struct sluice_sampling){.max_tokens = 300,
+                                                    .ignore_eos = true,
+                                                    .logprobs = -1,
+                                                    .top_p = 1,
+                                                    .repeat_penalty = 1,
+                                                    .temperature = (float)(i % 2),
+                                                    .has_seed = true,
+                                                    .seed = (uint64_t)i};
+        submit(e, &a[i]);
+    }
+    run_until_quiet(e);
+    for (int i = 0; i < n_streams; i++)
+        CHECK_INT(a[i].heard.usage.generated_tokens, 300);
+    engine_get_stats(e, stats);
+    free_all(a, n_streams);
+    engine_free(e);
+    fake_model_deinit(&m);
+    fake_model_deinit(&draft);
+    tokenizer_free(t);
+    clock_real();
+    free(a);
+}
+
+TEST(a_draft_model_that_does_not_pay_is_left_alone_and_the_gain_is_told)
+{
+    struct sluice_stats s;
+    draft_of_cost(true, 2000000, 1, &s); /* cheap and right */
+    CHECK(s.n_steps < 120);
+    CHECK(s.draft_saved_us > 2000000); /* of 300 steps of 20 ms */
+    CHECK(s.draft_accepted > 200);
+    draft_of_cost(true, 2000000, 4, &s); /* drawn tokens are guessed with the same random number */
+    CHECK(s.draft_accepted > 800);
+    draft_of_cost(false, 2000000, 1, &s); /* cheap and wrong */
+    CHECK(s.draft_tokens < 60);
+    CHECK(s.draft_saved_us <= 0 && s.draft_saved_us > -600000);
+    draft_of_cost(true, 40000000, 1, &s); /* right, and dearer than the model itself */
+    CHECK(s.draft_tokens < 60);
+    CHECK(s.draft_saved_us > -2000000);
 }
 
 TEST(a_prompt_that_does_not_fit_is_refused_with_both_numbers)

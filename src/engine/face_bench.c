@@ -8,22 +8,11 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/json.h"
 #include "base/rand.h"
-#include "engine/face_context.h"
+#include "engine/face_bench_int.h"
 #include "kernel/limits.h"
 
-#define REPETITIONS_MAX 1000
-#define STREAMS_MAX     256
-
 /* ---- requests ---- */
-
-struct bench {
-    struct sluice_context *ctx;
-    struct sluice_bench_options o;
-    int32_t *tokens;
-    uint64_t n_prompts; /* every prompt is a new one, so that none is cached */
-};
 
 static int submit(struct bench *b, int32_t n_prompt, int32_t n_answer, struct sluice_stream **s,
                   struct err *err)
@@ -74,7 +63,7 @@ static int prompt_speed(struct bench *b, double *per_s, struct err *err)
 
 static int generate_speed(struct bench *b, double *per_s, struct err *err)
 {
-    struct sluice_stream *s[STREAMS_MAX];
+    struct sluice_stream *s[BENCH_STREAMS_MAX];
     int32_t n = 0, n_prompt = b->o.depth > 0 ? b->o.depth : 1;
     int rc = OK;
 
@@ -92,17 +81,13 @@ static int generate_speed(struct bench *b, double *per_s, struct err *err)
 
 /* ---- figures ---- */
 
-struct spread {
-    double median, min, max, stddev;
-};
-
 static int by_value(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-static struct spread spread_of(double *v, int n)
+struct bench_spread bench_spread_of(double *v, int n)
 {
     double mean = 0, var = 0;
     qsort(v, (size_t)n, sizeof *v, by_value);
@@ -110,24 +95,24 @@ static struct spread spread_of(double *v, int n)
         mean += v[i] / n;
     for (int i = 0; i < n; i++)
         var += (v[i] - mean) * (v[i] - mean) / (n > 1 ? n - 1 : 1);
-    return (struct spread){n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2, v[0], v[n - 1], sqrt(var)};
+    return (struct bench_spread){n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2, v[0], v[n - 1], sqrt(var)};
 }
 
 typedef int speed_fn(struct bench *b, double *per_s, struct err *err);
 
 /* One run to warm up, then the repetitions. */
-static int repeat(struct bench *b, speed_fn *speed, struct spread *out, struct err *err)
+static int repeat(struct bench *b, speed_fn *speed, struct bench_spread *out, struct err *err)
 {
-    double v[REPETITIONS_MAX], warm;
+    double v[BENCH_REPETITIONS_MAX], warm;
     int rc = speed(b, &warm, err);
     for (int i = 0; rc == OK && i < b->o.repetitions; i++)
         rc = speed(b, &v[i], err);
     if (rc == OK)
-        *out = spread_of(v, b->o.repetitions);
+        *out = bench_spread_of(v, b->o.repetitions);
     return rc;
 }
 
-static void put_speed(struct json_writer *w, const char *name, int32_t n_tokens, struct spread s,
+static void put_speed(struct json_writer *w, const char *name, int32_t n_tokens, struct bench_spread s,
                       const char *share_name, double share)
 {
     jw_key(w, name);
@@ -156,7 +141,7 @@ static int measure(struct bench *b, struct json_writer *w, struct err *err)
 {
     struct sluice_model *m = b->ctx->model;
     struct limits machine = {0};
-    struct spread s = {0, 0, 0, 0};
+    struct bench_spread s = {0, 0, 0, 0};
     const struct kern_ops *ops = NULL;
     int rc = kern_choose(&ops, model_isa(m->model), err);
 
@@ -184,6 +169,11 @@ static int measure(struct bench *b, struct json_writer *w, struct err *err)
         put_speed(w, "generate", b->o.generate_tokens, s, "share_of_bandwidth",
                   s.median / b->o.n_streams * step_bytes(b) / machine.read_bytes_per_s);
     }
+    if (b->o.draft) {
+        rc = bench_drafts(b, w, err);
+        if (rc != OK)
+            return rc;
+    }
     jw_key(w, "machine");
     jw_begin_object(w);
     jw_kv_f64(w, "read_bytes_per_second", machine.read_bytes_per_s);
@@ -197,10 +187,10 @@ static int check_options(const struct sluice_bench_options *o, const struct slui
     int64_t most = model_n_ctx(m->model), prompt = o->depth > 0 ? o->depth : 1;
     if (o->prompt_tokens < 0 || o->generate_tokens < 0 || o->depth < 0)
         return fail(err, ERR_ARG, "numbers of tokens must not be negative");
-    if (o->repetitions < 1 || o->repetitions > REPETITIONS_MAX)
+    if (o->repetitions < 1 || o->repetitions > BENCH_REPETITIONS_MAX)
         return fail(err, ERR_ARG, "repetitions is %d; it must be between 1 and %d", o->repetitions,
-                    REPETITIONS_MAX);
-    if (o->n_streams < 1 || o->n_streams > STREAMS_MAX || o->n_streams > m->max_batch)
+                    BENCH_REPETITIONS_MAX);
+    if (o->n_streams < 1 || o->n_streams > BENCH_STREAMS_MAX || o->n_streams > m->max_batch)
         return fail(err, ERR_ARG, "n_streams is %d; it must be between 1 and max_batch, %d", o->n_streams,
                     m->max_batch);
     if (o->prompt_tokens > most || prompt + o->generate_tokens + 1 > most)
@@ -232,7 +222,10 @@ SLUICE_API int sluice_bench(struct sluice_context *ctx, const struct sluice_benc
     buf_init(&out, 1 << 16);
     struct json_writer w = json_writer(&out);
     jw_begin_object(&w);
+    /* What the weights can do: guessed tokens would count as speed of the machine. */
+    engine_set_drafting(ctx->engine, false);
     rc = measure(&b, &w, err);
+    engine_set_drafting(ctx->engine, true);
     if (rc == OK) {
         jw_end_object(&w);
         *json = buf_take(&out, NULL);

@@ -64,5 +64,6 @@ SLUICE_API void sluice_file_options_init(struct sluice_file_options *o, size_t s
 
 SLUICE_API void sluice_bench_options_init(struct sluice_bench_options *o, size_t struct_bytes)
 {
-    INIT(o, struct_bytes, .prompt_tokens = 512, .generate_tokens = 128, .n_streams = 1, .repetitions = 5);
+    INIT(o, struct_bytes, .prompt_tokens = 512, .generate_tokens = 128, .n_streams = 1, .repetitions = 5,
+         .prompt_bytes = SLUICE_Z);
 }

@@ -136,6 +136,14 @@ static void apply_mask(float *x, int32_t n, const uint32_t *allowed)
     }
 }
 
+static void apply_bias(const struct sampler *s, float *x)
+{
+    for (size_t i = 0; i < s->n_bias; i++) {
+        float bias = s->bias[i].bias;
+        x[s->bias[i].token] = bias <= BIAS_FORBIDS ? -INFINITY : x[s->bias[i].token] + bias;
+    }
+}
+
 static void apply_penalties(const struct sampler *s, float *x)
 {
     for (int32_t i = 0; i < s->seen.n_tokens; i++) {
@@ -159,10 +167,7 @@ static void change_row(const struct sampler *s, struct sample_work *w, float *x,
     for (size_t i = 0; i < n_forbidden; i++)
         if (forbidden[i] >= 0 && forbidden[i] < n)
             x[forbidden[i]] = -INFINITY;
-    for (size_t i = 0; i < s->n_bias; i++) {
-        float bias = s->bias[i].bias;
-        x[s->bias[i].token] = bias <= BIAS_FORBIDS ? -INFINITY : x[s->bias[i].token] + bias;
-    }
+    apply_bias(s, x);
     if (s->has_penalties)
         apply_penalties(s, x);
 }
@@ -193,6 +198,14 @@ void sampler_choose(const struct sampler *s, struct sample_work *w, float *x, in
     out->token = pick_token(&w->pick, x, n_vocab, &s->pick, unit);
     if (s->n_logprobs >= 0 && out->token >= 0)
         out->logprob = (float)((double)w->raw[out->token] - log_sum);
+}
+
+int32_t sampler_guess(const struct sampler *s, struct pick *p, float *x, int32_t n_vocab, int64_t position)
+{
+    apply_bias(s, x);
+    if (s->has_penalties)
+        apply_penalties(s, x);
+    return pick_token(p, x, n_vocab, &s->pick, rand_at_unit(s->seed, s->choice, (uint64_t)position));
 }
 
 void sample_logprobs(struct sample_work *w, const float *x, int32_t n_vocab, int32_t token, int32_t n_top,

@@ -63,6 +63,10 @@ struct sampled {
 void sampler_choose(const struct sampler *s, struct sample_work *w, float *x, int32_t n_vocab,
                     int64_t position, const int32_t *forbidden, size_t n_forbidden, struct sampled *out);
 
+/* What a smaller model's row x[n_vocab] would give at `position`, with the same random number, bias and
+ * penalties (as they stand): where both models agree nearly, they then mostly draw the same token. */
+int32_t sampler_guess(const struct sampler *s, struct pick *p, float *x, int32_t n_vocab, int64_t position);
+
 /* Log-probabilities of a row for a token that is known (prompt_logprobs). */
 void sample_logprobs(struct sample_work *w, const float *x, int32_t n_vocab, int32_t token, int32_t n_top,
                      struct sampled *out);

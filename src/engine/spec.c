@@ -56,6 +56,15 @@ int32_t spec_worth(const struct cost *cost, struct cost_step base, int32_t n_str
     return best;
 }
 
+double spec_saved_us(const struct cost *cost, struct cost_step with, int32_t n_streams, int64_t n_drafts,
+                     int64_t n_right, double guess_us)
+{
+    struct cost_step without = {with.n_rows - n_drafts, with.n_logits - n_drafts, with.n_keys};
+    struct cost_step one = {n_streams, n_streams, 0};
+    double spent_us = cost_predict_us(cost, with) - cost_predict_us(cost, without) + guess_us;
+    return n_streams > 0 ? (double)n_right / n_streams * cost_predict_us(cost, one) - spent_us : 0;
+}
+
 void spec_learn(struct seq *s, bool is_right)
 {
     s->draft_luck += LUCK_RATE * (is_right - s->draft_luck);

@@ -31,6 +31,12 @@ int32_t spec_lookup(const int32_t *tokens, int64_t n, int32_t *draft, int32_t dr
 int32_t spec_worth(const struct cost *cost, struct cost_step base, int32_t n_streams, double luck,
                    double guess_us, int32_t most);
 
+/* Microseconds that guessing saved in a step `with` n_drafts guesses for n_streams decoding sequences, of
+ * which n_right were right, when making them took guess_us: the steps that would have given the same
+ * tokens, less what the guesses cost.  Negative: it lost.  An estimate of the cost model. */
+double spec_saved_us(const struct cost *cost, struct cost_step with, int32_t n_streams, int64_t n_drafts,
+                     int64_t n_right, double guess_us);
+
 /* A guess was checked. */
 void spec_learn(struct seq *s, bool is_right);
 

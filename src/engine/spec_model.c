@@ -159,6 +159,13 @@ static bool add_text(struct spec_model *m, struct model_batch *b, struct member 
     return begin + n == end;
 }
 
+/* The token behind a sequence's guesses so far, by the logits of output `out`. */
+static int32_t guess(struct spec_model *m, const struct seq *s, uint32_t out)
+{
+    return sampler_guess(&s->sampler, &m->pick, m->c.logits(m->c.self, out), m->c.n_vocab,
+                         s->n_tokens + s->n_draft);
+}
+
 /* The first step reads text and makes the first guesses; members that are not done with reading fall out. */
 static int32_t first_round(struct spec_model *m, struct member *p, int32_t n, bool *is_ok)
 {
@@ -178,8 +185,7 @@ static int32_t first_round(struct spec_model *m, struct member *p, int32_t n, bo
     for (int32_t i = 0; i < n; i++) {
         if (!is_done[i] || !*is_ok)
             continue;
-        struct pick_params greedy = {0, 0, 1, 0, false};
-        int32_t token = pick_token(&m->pick, m->c.logits(m->c.self, out++), m->c.n_vocab, &greedy, 0);
+        int32_t token = guess(m, p[i].seq, out++);
         if (token == PICK_NONE || p[i].wanted == 0)
             continue;
         p[i].seq->draft[p[i].seq->n_draft++] = token;
@@ -200,8 +206,7 @@ static int32_t next_round(struct spec_model *m, struct member *p, int32_t n, boo
     }
     *is_ok = m->c.step(m->c.self, &b, NULL) == OK;
     for (int32_t i = 0; *is_ok && i < n; i++) {
-        struct pick_params greedy = {0, 0, 1, 0, false};
-        int32_t token = pick_token(&m->pick, m->c.logits(m->c.self, (uint32_t)i), m->c.n_vocab, &greedy, 0);
+        int32_t token = guess(m, p[i].seq, (uint32_t)i);
         if (token == PICK_NONE)
             continue;
         p[i].seq->draft[p[i].seq->n_draft++] = token;

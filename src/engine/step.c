@@ -223,10 +223,11 @@ static void make_drafts(struct engine *e)
 
     if (e->options.draft_max == 0)
         return;
+    bool is_on = atomic_load_explicit(&e->is_drafting, memory_order_relaxed);
     for (int32_t i = 0; i < e->n_seqs; i++) {
         struct seq *s = e->seqs[i];
         s->n_draft = 0;
-        if (s->is_running && s->n_tokens - s->n_ctx == 1 && stream_has_room(s->stream))
+        if (is_on && s->is_running && s->n_tokens - s->n_ctx == 1 && stream_has_room(s->stream))
             decoding[n++] = s;
     }
     if (n == 0)
@@ -509,6 +510,22 @@ static void fail_batch(struct engine *e, const struct err *err)
         engine_finish(e, seqs[i], (struct engine_end){SLUICE_FINISH_ERROR, -1, -1, err->code, err->text});
 }
 
+/* What the step's guesses were good for. */
+static void count_gain(struct engine *e, uint64_t n_right_before, double guess_us)
+{
+    int64_t n_drafts = 0;
+    int32_t n_streams = 0;
+    for (int32_t i = 0; i < e->plan.n_items; i++) {
+        n_drafts += e->plan.items[i].n_draft;
+        n_streams += e->plan.items[i].n_rows == 1;
+    }
+    if (n_drafts == 0 && guess_us < 1)
+        return;
+    uint64_t n_right = atomic_load(&e->counts.draft_accepted) - n_right_before;
+    double us = spec_saved_us(&e->cost, e->plan.cost, n_streams, n_drafts, (int64_t)n_right, guess_us);
+    atomic_fetch_add_explicit(&e->counts.draft_saved_us, (int64_t)us, memory_order_relaxed);
+}
+
 bool engine_step(struct engine *e)
 {
     if (e->n_seqs == 0 || atomic_load(&e->is_poisoned))
@@ -524,6 +541,7 @@ bool engine_step(struct engine *e)
         .budget_us = e->options.step_budget_us,
     };
     make_drafts(e);
+    int64_t drafted_ns = clock_now_ns();
     make_view(e);
     sched_plan_step(&e->plan, e->view, e->n_seqs, &limits, &e->cost);
     if (e->plan.n_items == 0 && e->plan.n_preempt == 0)
@@ -533,15 +551,19 @@ bool engine_step(struct engine *e)
         return true;
 
     struct err err;
+    uint64_t n_right = atomic_load(&e->counts.draft_accepted);
     struct model_batch batch = make_batch(e);
     int rc = c->step(c->self, &batch, &err);
     if (rc == OK)
         take_results(e);
     else
         fail_batch(e, &err);
-    double us = (double)(clock_now_ns() - begin_ns) / NS_PER_US;
+    /* A step's cost is without its guesses: what these cost is known by itself (spec_model_round_us). */
+    double guess_us = (double)(drafted_ns - begin_ns) / NS_PER_US;
+    double us = (double)(clock_now_ns() - drafted_ns) / NS_PER_US;
     cost_learn(&e->cost, e->plan.cost, us);
+    count_gain(e, n_right, guess_us);
     atomic_fetch_add_explicit(&e->counts.n_steps, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&e->counts.busy_us, (uint64_t)us, memory_order_relaxed);
+    atomic_fetch_add_explicit(&e->counts.busy_us, (uint64_t)(us + guess_us), memory_order_relaxed);
     return true;
 }

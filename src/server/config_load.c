@@ -448,6 +448,26 @@ static void read_file(struct loader *ld)
     buf_deinit(&text);
 }
 
+/* "NAME=VALUE" joins what the file says. */
+static void add_to_map(struct loader *ld, const struct option *o, struct str flag, struct config_map *map)
+{
+    size_t eq = str_find_char(flag, '=', 0);
+    struct config_pair *items = arena_new_array(&ld->config->arena, struct config_pair, (size_t)map->n + 1);
+    if (eq == STR_NONE || eq == 0) {
+        config_fault(ld->faults, ld->file, 0, "'%s' is '%.*s', but it must be NAME=VALUE", o->name, STR(flag));
+        return;
+    }
+    if (!items)
+        return;
+    int n = 0;
+    struct config_pair pair = {str_sub(flag, 0, eq), str_sub(flag, eq + 1, flag.n)};
+    for (int i = 0; i < map->n; i++)
+        if (!str_eq(map->items[i].name, pair.name))
+            items[n++] = map->items[i];
+    items[n++] = pair;
+    *map = (struct config_map){items, n};
+}
+
 static void read_flags(struct loader *ld)
 {
     for (int i = 0; i < ld->source->n_flags; i++) {
@@ -462,6 +482,8 @@ static void read_flags(struct loader *ld)
             if (list->items)
                 list->items[0] = arena_str(&ld->config->arena, flag->value);
             list->n = list->items != NULL;
+        } else if (o->type == OPT_MAP) {
+            add_to_map(ld, o, arena_str(&ld->config->arena, flag->value), (struct config_map *)to);
         } else {
             read_scalar(ld, 0, o, arena_str(&ld->config->arena, flag->value), to);
         }

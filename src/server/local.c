@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -37,6 +38,8 @@ static struct metric draft_tokens =
     METRIC_GAUGE("sluice_engine_draft_tokens_total", "Tokens guessed ahead.", "model");
 static struct metric draft_accepted =
     METRIC_GAUGE("sluice_engine_draft_accepted_total", "Tokens guessed right.", "model");
+static struct metric draft_saved = METRIC_GAUGE(
+    "sluice_engine_draft_saved_seconds", "Time that guessing ahead saved, estimated; negative: lost.", "model");
 static struct metric disk_bytes =
     METRIC_GAUGE("sluice_engine_kv_disk_bytes", "Bytes of the folder of kept prompts.", "model");
 static struct metric disk_loaded =
@@ -78,23 +81,56 @@ static void context_options(const struct local *l, struct sluice_context_options
     o->kv_cache_bytes = (uint64_t)l->engine.kv_cache_max_bytes;
 }
 
-static int open_model(const struct local *l, struct served *s, struct sluice_model **model,
-                      struct sluice_context **ctx, struct sluice_error *err)
+/* Everything of a loaded model. */
+struct loaded {
+    struct sluice_model *model, *draft;
+    struct sluice_context *ctx;
+};
+
+static void close_loaded(struct loaded *m)
+{
+    sluice_context_free(m->ctx);
+    sluice_model_free(m->draft);
+    sluice_model_free(m->model);
+    *m = (struct loaded){NULL, NULL, NULL};
+}
+
+static int open_draft(const struct local *l, const char *draft, struct sluice_context_options *co,
+                      struct loaded *m, struct sluice_error *err)
+{
+    struct sluice_model_options mo;
+    if (!draft || strcmp(draft, "ngram") == 0)
+        return SLUICE_OK;
+    if (strcmp(draft, "off") == 0) {
+        co->draft_max = -1;
+        return SLUICE_OK;
+    }
+    model_options(l, &mo);
+    mo.kv_bytes = 0; /* that was for the model itself */
+    int rc = sluice_model_open(draft, &mo, &m->draft, err);
+    co->draft = m->draft;
+    return rc;
+}
+
+static int open_model(struct local *l, const struct served *s, struct loaded *m, struct sluice_error *err)
 {
     struct sluice_model_options mo;
     struct sluice_context_options co;
     model_options(l, &mo);
     context_options(l, &co);
     struct str demo = local_demo_gguf();
-    int rc = s->path ? sluice_model_open(s->path, &mo, model, err)
-                     : sluice_model_open_memory(demo.p, demo.n, &mo, model, err);
+    int rc = s->path ? sluice_model_open(s->path, &mo, &m->model, err)
+                     : sluice_model_open_memory(demo.p, demo.n, &mo, &m->model, err);
+    pthread_mutex_lock(&l->lock); /* a reload may name another */
+    char *draft = s->draft ? str_dup_z(str_c(s->draft)) : NULL;
+    pthread_mutex_unlock(&l->lock);
+    if (rc == SLUICE_OK)
+        rc = open_draft(l, draft, &co, m, err);
+    free(draft);
+    if (rc == SLUICE_OK)
+        rc = sluice_context_create(m->model, &co, &m->ctx, err);
     if (rc != SLUICE_OK)
-        return rc;
-    rc = sluice_context_create(*model, &co, ctx, err);
-    if (rc != SLUICE_OK) {
-        sluice_model_free(*model);
-        *model = NULL;
-    }
+        close_loaded(m);
     return rc;
 }
 
@@ -108,18 +144,18 @@ static void wake_waiters(struct served_waiter *w)
 
 static void load(struct local *l, struct served *s)
 {
-    struct sluice_model *model = NULL;
-    struct sluice_context *ctx = NULL;
+    struct loaded m = {NULL, NULL, NULL};
     struct sluice_error error = {0};
     struct sluice_stats stats = {0};
     int64_t start = clock_now_ns();
-    int rc = open_model(l, s, &model, &ctx, &error);
+    int rc = open_model(l, s, &m, &error);
     if (rc == SLUICE_OK)
-        sluice_context_get_stats(ctx, &stats, sizeof stats);
+        sluice_context_get_stats(m.ctx, &stats, sizeof stats);
     pthread_mutex_lock(&l->lock);
     s->state = rc == SLUICE_OK ? SERVED_READY : SERVED_FAILED;
-    s->model = model;
-    s->ctx = ctx;
+    s->model = m.model;
+    s->draft_model = m.draft;
+    s->ctx = m.ctx;
     s->error = error;
     s->context = stats.context;
     s->failed_ns = s->last_used_ns = clock_now_ns();
@@ -140,21 +176,18 @@ static void unload_idle(struct local *l)
         return;
     int64_t now = clock_now_ns();
     for (struct served *s = l->models; s; s = s->next) {
-        struct sluice_model *model = NULL;
-        struct sluice_context *ctx = NULL;
+        struct loaded m = {NULL, NULL, NULL};
         pthread_mutex_lock(&l->lock);
         if (s->state == SERVED_READY && s->n_users == 0 && now - s->last_used_ns > l->engine.idle_unload_ns) {
-            model = s->model;
-            ctx = s->ctx;
-            s->model = NULL;
+            m = (struct loaded){s->model, s->draft_model, s->ctx};
+            s->model = s->draft_model = NULL;
             s->ctx = NULL;
             s->state = SERVED_UNLOADED;
         }
         pthread_mutex_unlock(&l->lock);
-        if (!ctx)
+        if (!m.ctx)
             continue;
-        sluice_context_free(ctx);
-        sluice_model_free(model);
+        close_loaded(&m);
         log_info("engine", "model '%s' was idle and is unloaded", s->name);
     }
 }
@@ -277,33 +310,64 @@ static struct str stem(struct str path)
     return str_ends(path, S(".gguf")) ? str_sub(path, 0, path.n - 5) : path;
 }
 
-/* A target's file: pulled from a hub, or as it is written, or below the folder of models. */
-static int add_file(struct local *l, const struct config *c, struct str model, struct err *err)
+/* Where a file of the configuration is: a name of the hub, as it is written, or below the folder of models. */
+static int find_file(const struct config *c, struct str model, struct buf *path, struct err *err)
 {
-    struct buf path;
-    buf_init(&path, 8192);
-    buf_str_add(&path, model);
+    buf_str_add(path, model);
     if (hub_is_name(model)) {
-        buf_clear(&path);
-        int found = hub_find_pulled(c->models_dir, model, &path, err);
-        if (found != OK) {
-            buf_deinit(&path);
+        buf_clear(path);
+        int found = hub_find_pulled(c->models_dir, model, path, err);
+        if (found != OK)
             return found;
-        }
-    } else if (access(buf_z(&path), R_OK) != 0 && model.n && model.p[0] != '/') {
+    } else if (access(buf_z(path), R_OK) != 0 && model.n && model.p[0] != '/') {
         struct buf other;
         buf_init(&other, 8192);
         buf_printf(&other, "%.*s/%.*s", STR(c->models_dir), STR(model));
         if (access(buf_z(&other), R_OK) == 0) {
-            buf_clear(&path);
-            buf_str_add(&path, buf_str(&other));
+            buf_clear(path);
+            buf_str_add(path, buf_str(&other));
         }
         buf_deinit(&other);
     }
-    int rc = buf_ok(&path) ? add(l, model, buf_str(&path), false, err)
-                           : fail(err, ERR_LIMIT, "the path of a model is too long");
+    return buf_ok(path) ? OK : fail(err, ERR_LIMIT, "the path of a model is too long");
+}
+
+static int add_file(struct local *l, const struct config *c, struct str model, struct err *err)
+{
+    struct buf path;
+    buf_init(&path, 8192);
+    int rc = find_file(c, model, &path, err);
+    if (rc == OK)
+        rc = add(l, model, buf_str(&path), false, err);
     buf_deinit(&path);
     return rc;
+}
+
+/* What guesses ahead for a model; one that is loaded keeps what it was loaded with. */
+static int set_draft(struct local *l, const struct config *c, const struct config_pair *pair, struct err *err)
+{
+    struct served *s = local_find(l, pair->name);
+    struct buf path;
+    if (!s)
+        return fail(err, ERR_ARG, "'draft' names '%.*s', but no local model is called so", STR(pair->name));
+    buf_init(&path, 8192);
+    bool is_file = !str_eq(pair->value, S("ngram")) && !str_eq(pair->value, S("off"));
+    int rc = OK;
+    if (is_file)
+        rc = find_file(c, pair->value, &path, err);
+    else
+        buf_str_add(&path, pair->value);
+    char *draft = rc == OK ? str_dup_z(buf_str(&path)) : NULL;
+    buf_deinit(&path);
+    if (rc != OK)
+        return rc;
+    if (!draft)
+        return fail(err, ERR_NOMEM, "no memory for a model's name");
+    pthread_mutex_lock(&l->lock);
+    free(s->draft);
+    s->draft = draft;
+    pthread_mutex_unlock(&l->lock);
+    return OK;
 }
 
 int local_update(struct local *l, const struct config *c, struct err *err)
@@ -329,6 +393,11 @@ int local_update(struct local *l, const struct config *c, struct err *err)
             if (rc != OK)
                 return rc;
         }
+    for (int i = 0; i < c->engine.draft.n; i++) {
+        int rc = set_draft(l, c, &c->engine.draft.items[i], err);
+        if (rc != OK)
+            return rc;
+    }
     return OK;
 }
 
@@ -400,6 +469,7 @@ void local_observe(struct local *l)
         metric_set(metric_cell(&generated_tokens, s->name), (double)st.generated_tokens);
         metric_set(metric_cell(&draft_tokens, s->name), (double)st.draft_tokens);
         metric_set(metric_cell(&draft_accepted, s->name), (double)st.draft_accepted);
+        metric_set(metric_cell(&draft_saved, s->name), (double)st.draft_saved_us / 1e6);
         metric_set(metric_cell(&preempted, s->name), (double)st.n_preempted);
         if (!l->kv_cache_dir)
             continue;
@@ -463,9 +533,11 @@ void local_free(struct local *l)
     for (struct served *s = l->models, *next; s; s = next) {
         next = s->next;
         sluice_context_free(s->ctx);
+        sluice_model_free(s->draft_model);
         sluice_model_free(s->model);
         free(s->name);
         free(s->path);
+        free(s->draft);
         free(s);
     }
     queue_deinit(&l->loads);

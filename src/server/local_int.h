@@ -22,12 +22,13 @@ struct served {
     struct served *next;
     struct local *local;
     char *name; /* what the configuration or a client calls it */
-    char *path; /* NULL: the built-in demo model */
+    char *path;  /* NULL: the built-in demo model */
+    char *draft; /* a GGUF file, "ngram" or "off"; NULL: as the library does by itself */
     bool is_public;
     enum served_state state;
     int n_users;
     int64_t last_used_ns, created_s;
-    struct sluice_model *model;
+    struct sluice_model *model, *draft_model;
     struct sluice_context *ctx;
     struct sluice_error error; /* of a failed load */
     int64_t failed_ns;
