@@ -282,7 +282,7 @@ TEST(guesses_from_the_text_change_nothing)
 {
     for (uint64_t seed = 200; seed < 210; seed++)
         fuzz(seed, (struct fuzz_of){
-                       .n_pages = seed % 2 ? 600 : 45, .max_batch = 6, .draft_max = 5, .copy_distance = 7});
+                       .n_pages = seed % 2 ? 600 : 40, .max_batch = 6, .draft_max = 5, .copy_distance = 7});
 }
 
 TEST(guesses_of_a_draft_model_change_nothing)
@@ -290,7 +290,7 @@ TEST(guesses_of_a_draft_model_change_nothing)
     for (uint64_t seed = 300; seed < 310; seed++)
         fuzz(seed,
              (struct fuzz_of){
-                 .n_pages = seed % 2 ? 600 : 45, .max_batch = 6, .draft_max = 5, .has_draft_model = true});
+                 .n_pages = seed % 2 ? 600 : 40, .max_batch = 6, .draft_max = 5, .has_draft_model = true});
 }
 
 TEST(pages_on_disk_change_nothing)
