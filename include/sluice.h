@@ -258,6 +258,34 @@ SLUICE_API void sluice_grammar_free(struct sluice_grammar *grammar);
 /* The most memory it may take, for a cache of grammars. */
 SLUICE_API size_t sluice_grammar_bytes(const struct sluice_grammar *grammar);
 
+/* Whether and which tools of a chat may be called. */
+enum sluice_tool_choice {
+    SLUICE_TOOLS_AUTO,     /* the model decides */
+    SLUICE_TOOLS_REQUIRED, /* it answers with a call, or several, and nothing else */
+    SLUICE_TOOLS_NONE
+};
+
+struct sluice_answer_options {
+    size_t struct_bytes;
+    const struct sluice_grammar_spec *content; /* what the text of the answer must be; NULL: any text */
+    enum sluice_tool_choice tool_choice;
+    const char *const *tool_names; /* only these tools; NULL: all of the chat's */
+    size_t n_tool_names;
+    bool one_call; /* at most one call in an answer */
+};
+SLUICE_API void sluice_answer_options_init(struct sluice_answer_options *o, size_t struct_bytes);
+
+/* The grammar of an answer to `chat`: reasoning, if the model's family has it, stays free; then comes what
+ * `o` says, calls in the markup of the model's family with arguments that follow the tool's schema.  A
+ * tool whose schema cannot be held is free in its arguments (some JSON object), unless its definition
+ * says "strict": true: then it is an error.  *grammar is NULL where nothing has to be held: free text
+ * without tools, or tools of a family that writes calls without any mark, none of them strict and none
+ * required.  Errors and `where` as for sluice_grammar_compile; SLUICE_ERR_UNSUPPORTED also where a call
+ * is required of a model that has no markup for calls. */
+SLUICE_API int sluice_answer_grammar(struct sluice_model *model, const struct sluice_chat *chat,
+                                     const struct sluice_answer_options *o, struct sluice_grammar **grammar,
+                                     char *where, size_t where_cap, struct sluice_error *err);
+
 /* ---- contexts ------------------------------------------------------------------------------ */
 
 struct sluice_context;

@@ -191,6 +191,8 @@ struct chat_format {
     struct str text;
     struct str *choices;
     size_t n_choices;
+    bool any_order;  /* schema: properties may come in any order (our own extension) */
+    bool is_compact; /* JSON without white space (vLLM's disable_any_whitespace) */
 };
 
 /* ---- sampling: unset means "the model's default" ---- */
@@ -372,6 +374,7 @@ struct chat_error {
     int status;             /* HTTP status: the provider's own, or the one to answer */
     int64_t retry_after_ms; /* -1: not said */
     bool is_final;          /* all targets were tried: clients shall not repeat (x-should-retry: false) */
+    bool is_lack;           /* INVALID at this target only: it cannot say this, another one may */
     char message[ERR_TEXT_MAX];
     char param[128]; /* field at fault, such as messages[2].content[0].type; "" if none */
     char code[64];   /* the provider's own code or type; "" if none */

@@ -737,6 +737,10 @@ static int read_structured_outputs(struct rd *r, struct json v)
         else if (str_eq(it.key, S("json_object"))) {
             if ((rc = rd_bool(r, NULL, it.value, &yes)) == OK && yes)
                 rc = set_format(r, field, CHAT_FORMAT_JSON);
+        } else if (str_eq(it.key, S("any_order"))) {
+            rc = rd_bool(r, NULL, it.value, &r->req->format.any_order);
+        } else if (str_eq(it.key, S("disable_any_whitespace"))) {
+            rc = rd_bool(r, NULL, it.value, &r->req->format.is_compact);
         } else {
             rd_up(r, mark);
             rc = rd_keep(r, it.key, it.value, CHAT_FIELD_MEANING);

@@ -55,6 +55,20 @@ static int model_vocab(struct sluice_model *m, const struct grammar_vocab **out,
     return rc;
 }
 
+static int find_or_compile(struct sluice_model *m, const struct grammar_spec *spec,
+                           const struct grammar_vocab *vocab, struct grammar **out, struct grammar_error *e)
+{
+    struct buf key;
+    buf_init(&key, SPEC_BYTES_MAX);
+    grammar_cache_key(&key, spec);
+    *out = buf_ok(&key) ? grammar_cache_find(&m->grammars, buf_str(&key)) : NULL;
+    int rc = *out ? OK : grammar_compile(out, spec, vocab, NULL, e);
+    if (rc == OK && buf_ok(&key))
+        grammar_cache_put(&m->grammars, buf_str(&key), *out);
+    buf_deinit(&key);
+    return rc;
+}
+
 static int compile(struct sluice_model *m, const struct sluice_grammar_spec *spec,
                    struct sluice_grammar **grammar, struct grammar_error *e)
 {
@@ -69,7 +83,7 @@ static int compile(struct sluice_model *m, const struct sluice_grammar_spec *spe
     if (!g)
         rc = FACE_OUT_OF_MEMORY(&e->err);
     if (rc == OK)
-        rc = grammar_compile(&g->grammar, &inner, vocab, NULL, e);
+        rc = find_or_compile(m, &inner, vocab, &g->grammar, e);
     arena_deinit(&arena);
     if (rc != OK) {
         free(g);

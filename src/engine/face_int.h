@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "base/team.h"
 #include "engine/engine.h"
+#include "engine/face_grammar_cache.h"
 #include "grammar/grammar.h"
 #include "model/gguf.h"
 #include "model/model.h"
@@ -49,6 +50,7 @@ struct sluice_model {
     _Atomic bool has_context;
     pthread_mutex_t vocab_lock;          /* for making: */
     struct grammar_vocab *grammar_vocab; /* NULL until a grammar is wanted */
+    struct grammar_cache grammars;
 };
 
 #define FACE_OUT_OF_MEMORY(err) fail((err), ERR_NOMEM, "no memory")
@@ -58,6 +60,8 @@ int face_chat_encode(const struct sluice_model *m, const struct sluice_chat *cha
                      struct err *err);
 /* The markup in which the model writes its tool calls (face_parser.c). */
 const struct toolcall_format *face_tool_format(const struct sluice_model *m);
+/* Is there a token that is written so?  ctx: the tokenizer. */
+bool face_has_token(void *ctx, struct str text);
 /* The end of the prompt that the template makes of a conversation, into `end` (at most end_cap bytes). */
 int face_chat_prompt_end(const struct sluice_model *m, const struct sluice_chat *chat, char *end,
                          size_t end_cap, size_t *n, struct err *err);

@@ -179,6 +179,7 @@ static int open_model(const char *path, const void *gguf, size_t gguf_bytes,
         return FACE_OUT_OF_MEMORY(err);
     m->pid = getpid();
     pthread_mutex_init(&m->vocab_lock, NULL);
+    grammar_cache_init(&m->grammars);
     rc = path ? gguf_open(&m->gguf, path, err) : gguf_open_memory(&m->gguf, gguf, gguf_bytes, err);
     if (rc == OK)
         rc = open_parts(m, &o, err);
@@ -215,6 +216,7 @@ SLUICE_API void sluice_model_free(struct sluice_model *m)
         model_close(m->model);
         team_free(m->team);
     }
+    grammar_cache_deinit(&m->grammars);
     grammar_vocab_free(m->grammar_vocab);
     pthread_mutex_destroy(&m->vocab_lock);
     template_free(m->chat_template);

@@ -46,6 +46,11 @@ SLUICE_API void sluice_context_options_init(struct sluice_context_options *o, si
     INIT(o, struct_bytes, .max_queue = 0);
 }
 
+SLUICE_API void sluice_answer_options_init(struct sluice_answer_options *o, size_t struct_bytes)
+{
+    INIT(o, struct_bytes, .tool_choice = SLUICE_TOOLS_AUTO);
+}
+
 SLUICE_API void sluice_request_init(struct sluice_request *rq, size_t struct_bytes)
 {
     INIT(rq, struct_bytes, .text_bytes = SLUICE_Z, .priority = SLUICE_PRIORITY_NORMAL, .notify_fd = -1,

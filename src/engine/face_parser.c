@@ -18,7 +18,7 @@ struct sluice_chat_parser {
     char id[TOOLCALL_NAME_MAX + 1];
 };
 
-static bool has_token(void *ctx, struct str text)
+bool face_has_token(void *ctx, struct str text)
 {
     return tokenizer_find(ctx, text) != TOKEN_NONE;
 }
@@ -26,7 +26,7 @@ static bool has_token(void *ctx, struct str text)
 const struct toolcall_format *face_tool_format(const struct sluice_model *m)
 {
     struct str source = m->has_own_template && m->chat_template ? template_source(m->chat_template) : S("");
-    return toolcall_detect(source, has_token, m->tokenizer);
+    return toolcall_detect(source, face_has_token, m->tokenizer);
 }
 
 static void give_part(struct sluice_chat_parser *p, enum sluice_part_kind kind, int tool_idx, struct str text,

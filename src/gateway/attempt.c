@@ -344,6 +344,12 @@ static void after_failure(struct gw_request *r)
 {
     enum chat_error_kind kind = r->error.kind;
     bool is_last = r->at_route + 1 >= r->n_route;
+    if (r->error.is_lack) { /* it was never asked */
+        r->lack = r->error;
+        next_target(r);
+        gw_advance(r);
+        return;
+    }
     r->n_failed++;
     r->n_rate_limited += kind == CHAT_ERR_RATE_LIMIT;
     if (r->error.retry_after_ms >= 0 &&

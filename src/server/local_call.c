@@ -57,6 +57,8 @@ struct local_call {
     bool is_cancelled, is_paused, is_in_callback;
     struct arena arena, step_arena;
     struct local_prompt prompt;
+    struct local_form form;
+    struct sluice_grammar *grammar; /* while it is being submitted */
     struct sluice_sampling sampling;
     struct choice *choices;
     int n_choices, n_done;
@@ -402,6 +404,7 @@ static void submit_choice(struct choice *ch)
     rq.priority = (enum sluice_priority)c->ask.priority;
     rq.on_ready = on_stream_ready;
     rq.user = ch;
+    rq.grammar = c->grammar;
     if (c->op == CHAT_OP_GENERATE) {
         rq.chat = &c->prompt.chat;
         rq.show_special = true; /* the parser knows the family's markup */
@@ -424,6 +427,10 @@ void local_call_prepare(struct local_call *c)
         if (c->n_tokens < 0)
             set_error(c, kind_of(err.code), err.text);
     }
+    if (c->op != CHAT_OP_COUNT_TOKENS && !c->form.is_any)
+        c->has_error = local_form_compile(&c->form, c->served->model,
+                                          c->op == CHAT_OP_GENERATE ? &c->prompt.chat : NULL, &c->grammar,
+                                          &c->error) != OK;
     for (int i = 0; c->op != CHAT_OP_COUNT_TOKENS && i < c->n_choices && !c->has_error; i++) {
         struct choice *ch = &c->choices[i];
         if (c->op == CHAT_OP_GENERATE &&
@@ -433,6 +440,8 @@ void local_call_prepare(struct local_call *c)
         }
         submit_choice(ch);
     }
+    sluice_grammar_free(c->grammar); /* the streams keep what they need */
+    c->grammar = NULL;
     loop_post(c->ask.loop, &c->task);
 }
 
@@ -501,7 +510,8 @@ static void advance(struct local_call *c)
     c->state = CALL_PREPARING;
     /* The request itself may be gone before the other thread is through (a client that leaves),
      * so only what lives in this call's arena is prepared there: conversations. */
-    bool is_short = c->ask.req->body.n <= INLINE_PREPARE_MAX || c->op == CHAT_OP_COMPLETE;
+    bool is_short =
+        (c->ask.req->body.n <= INLINE_PREPARE_MAX && c->form.is_any) || c->op == CHAT_OP_COMPLETE;
     if (is_short || !queue_try_push(&c->local->prepares, c))
         local_call_prepare(c);
 }
@@ -573,6 +583,7 @@ struct local_call *local_call_start(void *arg, const struct local_ask *ask, stru
                             c->served->name);
     if (rc == OK && (ask->req->op == CHAT_OP_GENERATE || ask->req->op == CHAT_OP_COUNT_TOKENS))
         rc = local_prompt_of(ask->req, &c->arena, &c->prompt, e);
+    local_form_of(ask->req, &c->arena, &c->form);
     if (rc == OK)
         rc = local_sampling_of(ask->req, &c->arena, ask->max_tokens_cap, ask->seed, &c->sampling, e);
     if (rc == OK && ask->req->op != CHAT_OP_COUNT_TOKENS)

@@ -67,6 +67,20 @@ struct local_prompt {
     struct sluice_chat chat;
     struct str messages, tools, variables; /* JSON, in the arena */
 };
+
+/* What the answer is held to (local_grammar.c); texts in the call's arena. */
+struct local_form {
+    bool is_any; /* nothing is */
+    bool has_content;
+    struct sluice_grammar_spec content;
+    struct sluice_answer_options options;
+    char field[128]; /* of the request, for error messages */
+};
+void local_form_of(const struct chat_request *req, struct arena *a, struct local_form *f);
+/* The grammar for it, or NULL where nothing is to be held; `chat` is NULL for plain completions.  May
+ * take milliseconds: on the preparing thread. */
+int local_form_compile(const struct local_form *f, struct sluice_model *model, const struct sluice_chat *chat,
+                       struct sluice_grammar **grammar, struct chat_error *e);
 /* Fills the conversation of a GENERATE or COUNT request; *e names what the engine cannot do. */
 int local_prompt_of(const struct chat_request *req, struct arena *a, struct local_prompt *p,
                     struct chat_error *e);

@@ -18,21 +18,6 @@ static const struct chat_field *find_field(const struct chat_request *req, const
     return NULL;
 }
 
-static int refuse_what_is_not_here(const struct chat_request *req, struct chat_error *e)
-{
-    if (req->format.type != CHAT_FORMAT_TEXT) {
-        char field[128];
-        snprintf(field, sizeof field, "%.*s",
-                 STR(req->format.field.p ? req->format.field : S("response_format")));
-        return chat_error_set(e, CHAT_ERR_INVALID, field,
-                              "%s: constrained output is not available for this model", field);
-    }
-    if (req->tool_choice == CHAT_TOOLS_REQUIRED || req->tool_choice == CHAT_TOOLS_NAMED)
-        return chat_error_set(e, CHAT_ERR_INVALID, "tool_choice",
-                              "tool_choice: forced tool calls are not available for this model");
-    return OK;
-}
-
 /* Variables for the template: the caller's own, and what the canonical form says of thinking. */
 static struct str variables_of(const struct chat_request *req, struct arena *a)
 {
@@ -56,9 +41,7 @@ static struct str variables_of(const struct chat_request *req, struct arena *a)
 int local_prompt_of(const struct chat_request *req, struct arena *a, struct local_prompt *p,
                     struct chat_error *e)
 {
-    int rc = refuse_what_is_not_here(req, e);
-    if (rc != OK)
-        return rc;
+    int rc = OK;
     struct buf body;
     buf_init(&body, PROMPT_BYTES_MAX);
     struct dialect_target target = {.model = req->model,
