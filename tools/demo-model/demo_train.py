@@ -32,7 +32,7 @@ SEED = 20261121
 HERE = os.path.dirname(os.path.abspath(__file__))
 STEP_TOKENS = 4096          # about so many tokens in a step, in whole documents
 DOC_TOKENS_MAX = 2304
-LONG_SHARE = 0.003          # of documents; they are long, so it is a twentieth of the tokens
+LONG_SHARE = 0.005          # of documents; they are long, so it is a tenth of the tokens
 PLAIN_SHARE = 0.015
 
 

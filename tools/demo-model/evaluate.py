@@ -24,12 +24,12 @@ from export_gguf import q8_0_round_trip
 EVAL_SEED = 7_000_000
 
 
-def cases(family, n, split):
+def cases(family, n, split, unseen):
     """(label, turns before the answer, answer)."""
     rng = random.Random(EVAL_SEED + sum(family.encode()))
-    g = data.Gen(rng, split)
+    g = data.Gen(rng, split, unseen)
     out = []
-    while len(out) < n:
+    while len(out) < (n if family != "tools" else 2 * n):
         if family == "long_chat":
             turns = data.long_conversation(g, rng.randint(20, 36))
         else:
@@ -50,7 +50,7 @@ def load(path, is_exact, which):
 
 def score(a, chat, cfg, params):
     families = a.families.split(",") if a.families else list(data.FAMILIES) + ["long_chat"]
-    todo = [c for f in families for c in cases(f, a.n if f != "tools" else 2 * a.n, a.split)]
+    todo = [c for f in families for c in cases(f, a.n, a.split, a.unseen)]
     got = generate.answers(cfg, params, [chat.prompt(turns) for _, turns, _ in todo], chat.im_end)
     table, shown = {}, {}
     for (label, turns, want), ids in zip(todo, got):
@@ -79,7 +79,7 @@ def check_template(chat):
     env.filters["tojson"] = lambda x: json.dumps(x, ensure_ascii=False)
     template = env.from_string(TEMPLATE)
     rng, n = random.Random(3), 0
-    for split in ("train", "test"):
+    for split in ("train", "dev", "test"):
         for family in data.FAMILIES:
             for _ in range(40):
                 turns = data.conversation(data.Gen(rng, split), family)
@@ -105,7 +105,8 @@ def main():
     p.add_argument("dir")
     p.add_argument("--n", type=int, default=100)
     p.add_argument("--show", type=int, default=2)
-    p.add_argument("--split", choices=("test", "phrasing"), default="test", help="unseen phrasings and values, or only unseen phrasings")
+    p.add_argument("--split", choices=("dev", "test", "train"), default="test", help="phrasings: those of development, of the final test, or trained ones")
+    p.add_argument("--unseen", action="store_true", help="names, cities and words too that training never saw")
     p.add_argument("--families")
     p.add_argument("--csv")
     p.add_argument("--ask", action="append")
