@@ -299,10 +299,10 @@ struct sluice_context_options {
                                  * It must stay open as long as the context. */
     int32_t draft_max;          /* tokens guessed at once, by `draft` or from the text so far; 0: default,
                                  * negative: never guess.  Guessing never changes an answer. */
-    const char *kv_cache_dir;   /* folder in which computed prompts outlive the process, made if it is missing;
-                                 * NULL: none.  It may be shared by models and processes; equal tokens stay
-                                 * equal.  What is in it tells what people wrote. */
-    uint64_t kv_cache_bytes;    /* its size at most; 0: 4 GiB */
+    const char *kv_cache_dir; /* folder in which computed prompts outlive the process, made if it is missing;
+                               * NULL: none.  It may be shared by models and processes; equal tokens stay
+                               * equal.  What is in it tells what people wrote. */
+    uint64_t kv_cache_bytes;  /* its size at most; 0: 4 GiB */
 };
 SLUICE_API void sluice_context_options_init(struct sluice_context_options *o, size_t struct_bytes);
 
@@ -330,10 +330,10 @@ struct sluice_stats {
     uint64_t prompt_tokens; /* computed or reused */
     uint64_t cached_tokens; /* reused */
     uint64_t generated_tokens;
-    uint64_t draft_tokens;   /* guessed */
-    uint64_t draft_accepted; /* guessed right */
-    uint64_t n_preempted;    /* times a sequence had to give its pages away for a while */
-    uint64_t busy_us;        /* time spent in steps */
+    uint64_t draft_tokens;    /* guessed */
+    uint64_t draft_accepted;  /* guessed right */
+    uint64_t n_preempted;     /* times a sequence had to give its pages away for a while */
+    uint64_t busy_us;         /* time spent in steps */
     uint64_t kv_disk_bytes;   /* in the folder of kv_cache_dir, as far as known */
     uint64_t kv_disk_loaded;  /* pages of it that were used */
     uint64_t kv_disk_saved;   /* pages that were written to it */
@@ -584,12 +584,16 @@ struct sluice_bench_options {
 };
 SLUICE_API void sluice_bench_options_init(struct sluice_bench_options *o, size_t struct_bytes);
 
-/* Measure the model of this context, which must be idle, together with this machine's limits.
- * JSON: {"model", "isa", "threads", "kv_type", "prompt": {"tokens", "tokens_per_second": {"median", "min",
- * "max", "stddev"}, "share_of_int8_peak"}, "generate": {..., "share_of_bandwidth"}, "machine":
- * {"read_bytes_per_second", "int8_ops_per_second"}, "repetitions"}; with `draft` also "draft": {"kind"
- * ("model" or "ngram"), "tokens", "guessed", "accepted", "acceptance", "gain": {"median", "min", "max"} of the
- * pairs, "with" and "without": tokens per second}. */
+/* Measure the model of this context, which must be idle, together with this machine's limits, which are
+ * read before and after every repetition.
+ * JSON: {"model", "isa", "threads", "depth", "streams", "repetitions", "memory": {"weights_bytes",
+ * "kv_bytes", "work_bytes", "huge_pages"}, "prompt": {"tokens", "tokens_per_second": {"median", "min", "max",
+ * "stddev"}, "share_of_int8_peak", "share": {"median", ...}}, "generate": {..., "share_of_bandwidth"},
+ * "sampling":
+ * {"vocabulary", "greedy_us", "top_k_us", "top_p_us", "top_p_flat_us"}, "machine":
+ * {"read_bytes_per_second", "int8_ops_per_second"}}; with `draft` also "draft": {"kind"
+ * ("model" or "ngram"), "tokens", "guessed", "accepted", "acceptance", "gain": {"median", "min", "max"} of
+ * the pairs, "with" and "without": tokens per second}. */
 SLUICE_API int sluice_bench(struct sluice_context *ctx, const struct sluice_bench_options *o, char **json,
                             struct sluice_error *err);
 

@@ -35,9 +35,14 @@
 #define GATE_INSIDE     (GATE_OPEN - 1)
 #define GATE_GENERATION 16  /* shift */
 #define LINE            128 /* two cache lines: neighbours are prefetched in pairs */
+#define FETCH_PORTION   512 /* bytes fetched between two looks at the gate */
 
 struct range {
     _Alignas(LINE) _Atomic uint64_t span; /* lo << 32 | hi */
+    /* What the worker fetches while it waits.  Both may change at any time, and a pair that does not belong
+     * together does no harm. */
+    _Alignas(LINE) _Atomic(const char *) expected;
+    _Atomic size_t n_expected;
 };
 
 struct worker {
@@ -100,13 +105,33 @@ static int64_t now_ns(void)
 struct spin {
     int64_t until;
     int turns;
+    const char *expected; /* fetched already: n_fetched bytes of it */
+    size_t n_fetched;
 };
 
-static bool spin_on(struct spin *s, const struct team *t)
+/* Fetch a portion of what worker `self` expects; false if there is none. */
+static bool fetch_expected(struct spin *s, const struct team *t, int self)
+{
+    const char *p = atomic_load_explicit(&t->ranges[self].expected, memory_order_relaxed);
+    size_t n = atomic_load_explicit(&t->ranges[self].n_expected, memory_order_relaxed);
+    if (p != s->expected) {
+        s->expected = p;
+        s->n_fetched = 0;
+    }
+    if (!p || s->n_fetched >= n)
+        return false;
+    for (size_t at = 0; at < FETCH_PORTION; at += 64)
+        __builtin_prefetch(p + s->n_fetched + at);
+    s->n_fetched += FETCH_PORTION;
+    return true;
+}
+
+static bool spin_on(struct spin *s, const struct team *t, int self)
 {
     if (!t->spins)
         return false;
-    relax();
+    if (!fetch_expected(s, t, self))
+        relax();
     if (++s->turns % 32)
         return true;
     int64_t now = now_ns();
@@ -192,7 +217,7 @@ static void leave_gate(struct team *t)
 }
 
 /* Wait for a gate that is open under another generation than `last`, and enter it.  False: stop. */
-static bool enter_gate(struct team *t, uint64_t *last)
+static bool enter_gate(struct team *t, int self, uint64_t *last)
 {
     struct spin spin = {0};
     for (;;) {
@@ -205,7 +230,7 @@ static bool enter_gate(struct team *t, uint64_t *last)
             }
         if (atomic_load(&t->stop))
             return false;
-        if (spin_on(&spin, t))
+        if (spin_on(&spin, t, self))
             continue;
         atomic_fetch_add(&t->sleepers, 1);
         futex_wait(&t->generation, seen); /* returns at once if a loop was opened meanwhile */
@@ -219,7 +244,7 @@ static void *worker_main(void *arg)
     struct worker *w = arg;
     uint64_t last = 0;
     fp_set();
-    while (enter_gate(w->team, &last)) {
+    while (enter_gate(w->team, w->idx, &last)) {
         do_items(w->team, w->idx);
         leave_gate(w->team);
     }
@@ -235,7 +260,7 @@ static void wait_until_empty(struct team *t)
         uint32_t seen = atomic_load(&t->drained);
         if (!(atomic_load(&t->gate) & GATE_INSIDE))
             return;
-        if (spin_on(&spin, t))
+        if (spin_on(&spin, t, 0))
             continue;
         atomic_store(&t->boss_sleeps, 1);
         if (atomic_load(&t->gate) & GATE_INSIDE)
@@ -268,6 +293,13 @@ void team_run(struct team *t, team_work *work, void *arg, int n_items, int grain
     do_items(t, 0);
     atomic_fetch_and(&t->gate, ~GATE_OPEN);
     wait_until_empty(t);
+}
+
+void team_expect(struct team *t, int worker, const void *p, size_t n)
+{
+    assert(worker >= 0 && worker < t->n_threads);
+    atomic_store_explicit(&t->ranges[worker].n_expected, n, memory_order_relaxed);
+    atomic_store_explicit(&t->ranges[worker].expected, p, memory_order_relaxed);
 }
 
 void team_lease(struct team *t)

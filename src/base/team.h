@@ -15,6 +15,8 @@
 #ifndef BASE_TEAM_H
 #define BASE_TEAM_H
 
+#include <stddef.h>
+
 #include "base/err.h"
 
 #define TEAM_THREADS_MAX 256
@@ -42,5 +44,9 @@ typedef void team_work(void *arg, int begin, int end, int worker);
  * the caller.  Called by the leaseholder only, never from inside an item.  Ranges are handed out
  * in pieces of at least `grain` items (>= 1). */
 void team_run(struct team *team, team_work *work, void *arg, int n_items, int grain);
+
+/* A hint: what `worker` will read first in a loop to come.  While it waits, it fetches these bytes into its
+ * caches, so that memory does not rest meanwhile.  Any address will do.  Called by the leaseholder only. */
+void team_expect(struct team *team, int worker, const void *p, size_t n);
 
 #endif

@@ -72,6 +72,23 @@ static void print_speed(const char *what, struct json part, const char *share)
            strcmp(share, "share_of_bandwidth") == 0 ? "read bandwidth" : "int8 peak");
 }
 
+static void print_sampling(struct json part)
+{
+    static const char *const names[][2] = {{"greedy_us", "greedy"},
+                                           {"top_k_us", "top_k"},
+                                           {"top_p_us", "top_p"},
+                                           {"top_p_flat_us", "top_p, flat"}};
+    int64_t n = 0;
+    json_i64(json_get(part, "vocabulary"), &n);
+    printf("sampling  %6lld tokens ", (long long)n);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        double us = 0;
+        json_f64(json_get(part, names[i][0]), &us);
+        printf("%s %s %.0f us", i ? "," : "", names[i][1], us);
+    }
+    printf("\n");
+}
+
 static void print_draft(struct json part)
 {
     double median = 0, min = 0, max = 0, acceptance = 0, with = 0, without = 0;
@@ -86,9 +103,11 @@ static void print_draft(struct json part)
     json_f64(json_get(json_get(part, "without"), "median"), &without);
     json_i64(json_get(part, "guessed"), &guessed);
     bool is_ngram = json_text_is(json_get(part, "kind"), "ngram");
-    printf("draft     %s: %.1f%% of %lld guesses were right, %.2f tokens/s without, %.2f with, gain %.2f  (%.2f to "
+    printf("draft     %s: %.1f%% of %lld guesses were right, %.2f tokens/s without, %.2f with, gain %.2f  "
+           "(%.2f to "
            "%.2f)\n",
-           is_ngram ? "ngram" : "model", acceptance * 100, (long long)guessed, without, with, median, min, max);
+           is_ngram ? "ngram" : "model", acceptance * 100, (long long)guessed, without, with, median, min,
+           max);
 }
 
 static int print_result(const char *json, bool as_json)
@@ -104,6 +123,7 @@ static int print_result(const char *json, bool as_json)
     if (rc == EXIT_OK) {
         print_speed("prompt", json_get(json_root(&doc), "prompt"), "share_of_int8_peak");
         print_speed("generate", json_get(json_root(&doc), "generate"), "share_of_bandwidth");
+        print_sampling(json_get(json_root(&doc), "sampling"));
         print_draft(json_get(json_root(&doc), "draft"));
     }
     arena_deinit(&arena);

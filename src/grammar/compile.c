@@ -109,9 +109,7 @@ static uint32_t compile_part(struct compiler *c, const struct grammar_spec *spec
     if (c->has_failed)
         return NET_NOTHING;
     switch (spec->kind) {
-    case GRAMMAR_SCHEMA:
-        compile_fail(c, ERR_UNSUPPORTED, S("#"), "a schema cannot be followed by this build");
-        return NET_NOTHING;
+    case GRAMMAR_SCHEMA: return compile_schema(c, spec, next);
     case GRAMMAR_JSON_OBJECT:
     case GRAMMAR_JSON_VALUE: return compile_json(c, spec, next);
     case GRAMMAR_REGEX: return compile_regex(c, spec, next);
@@ -163,7 +161,10 @@ static void finish(struct compiler *c, uint32_t start)
     if (rc == ERR_FORMAT && c->tell_cycle)
         c->tell_cycle(c, cycle);
     switch (rc) {
-    case OK: return;
+    case OK:
+        for (struct kept_schema *k = c->schemas; k; k = k->next)
+            compile_check_schema(c, k->checks);
+        return;
     case ERR_FORMAT:
         compile_fail(c, rc, S(""), "the grammar begins with itself somewhere, so that it would never end");
         return;
@@ -215,6 +216,8 @@ int grammar_compile(struct grammar **out, const struct grammar_spec *spec, const
     struct grammar *g = NULL;
     if (!c.has_failed)
         g = make_grammar(&c);
+    for (struct kept_schema *k = c.schemas; k; k = k->next)
+        compile_free_schema(k->schema);
     arena_deinit(&c.arena);
     if (!g)
         net_deinit(&c.net);

@@ -381,3 +381,71 @@ bool dfa_accepts(const struct dfa *d, struct str text)
     }
     return d->accepts[s];
 }
+
+static uint32_t shortest(const struct dfa *d, uint32_t *queue, uint8_t *seen)
+{
+    uint32_t n_queue = 0, end_of_level = 1, length = 0;
+    queue[n_queue++] = 0;
+    seen[0] = 1;
+    for (uint32_t i = 0; i < n_queue; i++) {
+        if (i == end_of_level) {
+            length++;
+            end_of_level = n_queue;
+        }
+        uint32_t s = queue[i];
+        if (d->accepts[s])
+            return length;
+        for (uint32_t c = 0; c < d->n_symbols; c++) {
+            uint32_t to = d->next[(size_t)s * d->n_symbols + c];
+            if (to == DFA_NONE || seen[to])
+                continue;
+            seen[to] = 1;
+            queue[n_queue++] = to;
+        }
+    }
+    return NET_NO_MAX;
+}
+
+/* States in topological order; those of a cycle never come, and then there is no longest text. */
+static uint32_t longest(const struct dfa *d, uint32_t *queue, uint32_t *n_before, uint32_t *length)
+{
+    uint32_t n_queue = 0, most = 0;
+    for (size_t i = 0; i < (size_t)d->n_states * d->n_symbols; i++)
+        if (d->next[i] != DFA_NONE)
+            n_before[d->next[i]]++;
+    for (uint32_t s = 0; s < d->n_states; s++)
+        if (n_before[s] == 0)
+            queue[n_queue++] = s;
+    for (uint32_t i = 0; i < n_queue; i++) {
+        uint32_t s = queue[i];
+        most = d->accepts[s] && length[s] > most ? length[s] : most;
+        for (uint32_t c = 0; c < d->n_symbols; c++) {
+            uint32_t to = d->next[(size_t)s * d->n_symbols + c];
+            if (to == DFA_NONE)
+                continue;
+            length[to] = length[s] + 1 > length[to] ? length[s] + 1 : length[to];
+            if (--n_before[to] == 0)
+                queue[n_queue++] = to;
+        }
+    }
+    return n_queue < d->n_states ? NET_NO_MAX : most;
+}
+
+bool dfa_find_lengths(struct dfa_room *room, const struct dfa *d, uint32_t *min, uint32_t *max)
+{
+    uint32_t *queue = calloc(d->n_states, sizeof *queue), *n_before = calloc(d->n_states, sizeof *n_before);
+    uint32_t *length = calloc(d->n_states, sizeof *length);
+    uint8_t *seen = calloc(d->n_states, 1);
+    bool ok = queue && n_before && length && seen;
+    if (ok) {
+        *min = shortest(d, queue, seen);
+        *max = longest(d, queue, n_before, length);
+    } else {
+        refuse(room, ERR_NOMEM);
+    }
+    free(queue);
+    free(n_before);
+    free(length);
+    free(seen);
+    return ok;
+}

@@ -64,9 +64,9 @@ struct dfa *dfa_words(struct dfa_room *room, const struct str *words, uint32_t n
 
 bool dfa_is_nothing(const struct dfa *d);
 bool dfa_accepts(const struct dfa *d, struct str text);
-/* Shortest and longest accepted text in characters (NET_NO_MAX: no longest; above `limit`: some
- * number above it). */
-void dfa_find_lengths(const struct dfa *d, uint32_t *min, uint32_t *max);
+/* Shortest and longest accepted text in characters (NET_NO_MAX: there is no longest); d accepts
+ * something.  False without memory. */
+bool dfa_find_lengths(struct dfa_room *room, const struct dfa *d, uint32_t *min, uint32_t *max);
 
 /* Forget states that lead nowhere. */
 struct dfa *dfa_trim(struct dfa_room *room, struct dfa *d);

@@ -14,6 +14,7 @@
 #define CELLS_MAX      (4u << 20)
 #define MEMBERS_MAX    (8u << 20) /* members of all sets together */
 #define CLOCK_EVERY    256
+#define SETS_COMPARED  64 /* different sets of characters that are told apart by comparing */
 
 enum arrow_kind { ARROW_SILENT, ARROW_SET, ARROW_BEGIN, ARROW_END };
 
@@ -150,6 +151,7 @@ struct subsets {
     const struct nfa *nfa;
     uint32_t final;
     uint32_t *first, n_symbols;
+    uint32_t *like; /* [n_symbols] an earlier symbol that is in the same sets, or itself */
     uint32_t *members; /* of all sets */
     size_t n_members, members_cap;
     size_t *begin; /* [n + 1] into members */
@@ -312,8 +314,13 @@ static int make_subsets(struct dfa_room *room, struct subsets *x, uint32_t start
         if (s % CLOCK_EVERY == 0 && !net_is_good(room->net))
             return room->net->bad_code;
         for (uint32_t c = 0; c < x->n_symbols && code == OK; c++) {
-            step_set(x, s, c);
-            uint32_t to = x->n_found > 0 ? intern_set(x, &code) : DFA_NONE;
+            uint32_t to;
+            if (x->like[c] < c) {
+                to = x->next[(size_t)s * x->n_symbols + x->like[c]];
+            } else {
+                step_set(x, s, c);
+                to = x->n_found > 0 ? intern_set(x, &code) : DFA_NONE;
+            }
             x->next[(size_t)s * x->n_symbols + c] = to; /* intern_set may have moved next */
         }
     }
@@ -344,6 +351,46 @@ static int find_symbols(const struct nfa *n, uint32_t **first, uint32_t *n_symbo
         if (b[i] != b[n_first - 1] && b[i] <= DFA_CHAR_MAX)
             b[n_first++] = b[i];
     *n_symbols = n_first;
+    return OK;
+}
+
+/* Which symbols are in the same sets: digits and letters mostly.  A signature tells them apart, up to
+ * a chance of 2^-64 that would join two; so those with the same one are compared. */
+static int find_like(const struct nfa *n, struct subsets *x)
+{
+    uint64_t *signature = calloc(x->n_symbols, sizeof *signature);
+    const struct charset **sets = calloc((size_t)n->n_arrows + 1, sizeof *sets);
+    uint32_t n_sets = 0;
+    x->like = calloc(x->n_symbols, sizeof *x->like);
+    if (!signature || !sets || !x->like) {
+        free(signature);
+        free(sets);
+        return ERR_NOMEM;
+    }
+    const struct charset *last = NULL;
+    for (uint32_t i = 0; i < n->n_arrows; i++) {
+        const struct charset *set = n->arrows[i].kind == ARROW_SET ? n->arrows[i].set : NULL;
+        bool is_known = !set || set == last;
+        for (uint32_t k = 0; k < n_sets && !is_known && n_sets < SETS_COMPARED; k++)
+            is_known = sets[k]->n == set->n && !memcmp(sets[k]->ranges, set->ranges, set->n * sizeof *set->ranges);
+        last = set ? set : last;
+        if (!is_known)
+            sets[n_sets++] = set;
+    }
+    for (uint32_t k = 0; k < n_sets; k++)
+        for (uint32_t c = 0; c < x->n_symbols; c++)
+            signature[c] = (signature[c] + holds(sets[k], x->first[c]) + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    for (uint32_t c = 0; c < x->n_symbols; c++) {
+        uint32_t same = 0;
+        while (same < c && signature[same] != signature[c])
+            same++;
+        for (uint32_t k = 0; k < n_sets && same < c; k++)
+            if (holds(sets[k], x->first[c]) != holds(sets[k], x->first[same]))
+                same = c;
+        x->like[c] = same;
+    }
+    free(signature);
+    free(sets);
     return OK;
 }
 
@@ -378,12 +425,15 @@ static struct dfa *determinise(struct dfa_room *room, struct nfa *n, uint32_t st
     if (!x.marks || !x.found || !x.todo)
         code = ERR_NOMEM;
     if (code == OK)
+        code = find_like(n, &x);
+    if (code == OK)
         code = make_subsets(room, &x, start);
     if (code == OK)
         d = copy_out(room, &x);
     else if (room->code == OK)
         room->code = code;
     free(x.first);
+    free(x.like);
     free(x.members);
     free(x.begin);
     free(x.slots);

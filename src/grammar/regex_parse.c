@@ -146,7 +146,7 @@ static bool read_escape(struct parser *p, struct charset_builder *b, uint32_t *c
         *c = (uint8_t)values[known - names];
         return true;
     }
-    if (charset_add_named(b, e) && e != '.')
+    if (e != '.' && charset_add_named(b, e))
         return *is_set = true;
     if (e == '0' && !(p->at < p->s.n && p->s.p[p->at] >= '0' && p->s.p[p->at] <= '9')) {
         *c = 0;

@@ -9,13 +9,22 @@
 #include "base/team.h"
 #include "kernel/kernel.h"
 
-struct limits {
-    double read_bytes_per_s; /* all threads of the team, memory much larger than the caches */
-    double int8_macs_per_s;  /* all threads, in registers, with the level's best instruction */
-};
+/* Measures again and again, because the host is not still.  Owner: one thread. */
+struct limits;
 
-/* Takes about 0.3 s and 256 MB for that time.  Leases the team; the best of several passes counts. */
-int limits_measure(struct limits *limits, struct team *team, const struct kern_ops *ops, struct err *err);
+/* Reads `memory`, n bytes aligned to 64 and many times the size of the caches: best the weights themselves,
+ * because all memory is not equally fast (what pages a host put behind it).  NULL: 256 MB of its own.  The
+ * team and the memory must outlive it. */
+int limits_create(struct limits **out, struct team *team, const struct kern_ops *ops, const void *memory,
+                  size_t n, struct err *err);
+void limits_free(struct limits *l); /* NULL is fine */
+
+/* Bytes per second that all threads of the team read from it: the median of some passes.  Leases the team. */
+double limits_read(struct limits *l);
+
+/* int8 multiply-adds per second of all threads, in registers, with the level's best instruction: the best
+ * of some passes.  Leases the team. */
+double limits_multiply(struct limits *l);
 
 /* The parts of a level (limits_LEVEL.c). */
 struct limits_ops {

@@ -30,10 +30,12 @@
 #define UNROLL _Pragma("GCC unroll 64")
 #endif
 
-enum { LINE = 64, TILE_ROWS = 6, AHEAD = 8192 };
+enum { LINE = 64, TILE_ROWS = 6, AHEAD = 12288 };
 
 /* What a tile fetches while it computes: the first one of a strip what it will need itself, AHEAD bytes
- * on; the last one of several the next strip, so that memory does not rest while rows share one. */
+ * on; the last one of several the next strip, so that memory does not rest while rows share one.
+ * The requests are spread over the quads: in bunches they fill the core's queue of outstanding lines, and
+ * behind them waits the arithmetic that should run meanwhile. */
 enum { FETCH_NOTHING, FETCH_OWN, FETCH_NEXT };
 
 #define DOT_BYTES(acc, codes, act) __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(codes), "v"(act))
@@ -45,6 +47,13 @@ enum { FETCH_NOTHING, FETCH_OWN, FETCH_NEXT };
 INLINE __m512i line_at(const uint8_t *p, int line)
 {
     return _mm512_load_si512(p + LINE * line);
+}
+
+/* Quad q's share of fetching `lines` lines from p on. */
+INLINE void fetch_share(const uint8_t *p, int lines, int q)
+{
+    UNROLL for (int i = q * lines / 8; i < (q + 1) * lines / 8; i++)
+        _mm_prefetch((const char *)p + LINE * i, _MM_HINT_T0);
 }
 
 INLINE __m512i broadcast32(const void *p)
@@ -162,9 +171,6 @@ INLINE void tile32(enum quant_type t, int n, const uint8_t *w, int n_blocks, con
     }
     size_t end = (size_t)n_blocks * sizeof(struct kern_act32);
     for (size_t at = 0; at < end; at += sizeof(struct kern_act32), w += bytes) {
-        if (ahead)
-            UNROLL for (int p = 0; p < bytes; p += LINE)
-                _mm_prefetch((const char *)w + p + fetch, _MM_HINT_T0);
         UNROLL for (int g = 0; g < groups; g++)
         {
             __m512i c[TILE_ROWS][2];
@@ -180,6 +186,8 @@ INLINE void tile32(enum quant_type t, int n, const uint8_t *w, int n_blocks, con
             }
             UNROLL for (int q = 8 / groups * g; q < 8 / groups * (g + 1); q++)
             {
+                if (ahead)
+                    fetch_share(w + fetch, bytes / LINE, q);
                 __m512i w0 = codes32(t, w, q), w1 = codes32(t, w + half, q);
                 UNROLL for (int i = 0; i < n; i++)
                 {
@@ -291,9 +299,11 @@ INLINE __m512i mins256(enum quant_type t, const uint8_t *half, int j)
     return _mm512_ternarylogic_epi32(low, _mm512_srli_epi16(line_at(s, 1), 2), _mm512_set1_epi8(48), 0xf8);
 }
 
-/* s += scale * (codes - zero) . activations for the quads k .. k + per_scale of group `pair + g`. */
+/* s += scale * (codes - zero) . activations for the quads k .. k + per_scale of group `pair + g`;
+ * meanwhile fetches its share of what `ahead` (may be NULL) points to, an eighth of a block of `bytes`. */
 INLINE void group256(enum quant_type t, int n, __m512i (*s)[2], const uint8_t *w, int half,
-                     const uint8_t *const *x, size_t at, int pair, int g, int k, __m512i (*sc)[2])
+                     const uint8_t *const *x, size_t at, int pair, int g, int k, __m512i (*sc)[2],
+                     const uint8_t *ahead, int bytes)
 {
     const int per_scale = group_elems(t) / 4, shift = zero_shift256(t);
     int group = (pair + g) * (8 / per_scale) + k / per_scale;
@@ -309,6 +319,8 @@ INLINE void group256(enum quant_type t, int n, __m512i (*s)[2], const uint8_t *w
     }
     UNROLL for (int q = k; q < k + per_scale; q++)
     {
+        if (ahead)
+            fetch_share(ahead, (bytes / 8 + LINE - 1) / LINE, q);
         __m512i w0 = codes256(t, w, pair, g, q), w1 = codes256(t, w + half, pair, g, q);
         UNROLL for (int i = 0; i < n; i++)
         {
@@ -353,11 +365,9 @@ INLINE void tile256(enum quant_type t, int n, const uint8_t *w, int n_blocks, co
             UNROLL for (int g = 0; g < 2; g++)
             {
                 FORGET_MEMORY();
-                if (ahead)
-                    UNROLL for (int p = 0; p < bytes / 8; p += LINE)
-                        _mm_prefetch((const char *)w + (2 * pair + g) * (bytes / 8) + p + fetch, _MM_HINT_T0);
+                const uint8_t *next = ahead ? w + fetch + (2 * pair + g) * (bytes / 8) : NULL;
                 UNROLL for (int k = 0; k < 8; k += per_scale)
-                    group256(t, n, &s[0], w, half, x, at, 2 * pair, g, k, sc);
+                    group256(t, n, &s[0], w, half, x, at, 2 * pair, g, k, sc, next, bytes);
             }
         __m512 d0 = f16_line(w + tail), d1 = f16_line(w + tail + 32);
         UNROLL for (int i = 0; i < n; i++)

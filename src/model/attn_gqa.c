@@ -120,6 +120,7 @@ void cpu_attn_in(struct backend *b, uint32_t layer)
            kv = (size_t)b->plan->n_kv_heads * b->plan->head_dim;
     cpu_norm_quantize(b, &b->in, b->x, l->attn_norm, NULL, b->n_rows);
     struct cpu_product list[] = {{&l->q, b->q, q, false}, {&l->k, b->k, kv, false}, {&l->v, b->v, kv, false}};
+    cpu_expect(b, &l->o, l->o.n_strips);
     cpu_products(b, list, 3, &b->in, b->n_rows);
     struct in_job j = {b, layer};
     if (b->n_rows <= CPU_FEW_ROWS)
@@ -394,6 +395,8 @@ void cpu_attn_out(struct backend *b, uint32_t layer)
     int n = (int)(b->plan->n_heads * b->plan->head_dim);
     cpu_quantize(b, &b->mid, b->a, (size_t)n, n, b->n_rows);
     struct cpu_product p = {&l->o, b->x, b->plan->n_embd, true};
+    if (l->gate.tensor && b->plan->n_experts == 0)
+        cpu_expect(b, &l->gate, l->gate.n_strips);
     cpu_products(b, &p, 1, &b->mid, b->n_rows);
     for (int r = 0; l->o_bias && r < b->n_rows; r++)
         b->ops->add(b->x + (size_t)r * b->plan->n_embd, l->o_bias, (int)b->plan->n_embd);

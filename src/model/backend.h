@@ -20,6 +20,7 @@ struct backend_ops {
     int (*open)(struct backend **out, const struct plan *plan, const struct gguf *g,
                 const struct model_options *options, struct err *err);
     void (*close)(struct backend *b);
+    void (*settle)(struct backend *b); /* wait for what `open` left to be done beside the first steps */
 
     void (*step_begin)(struct backend *b, const struct model_batch *batch); /* a checked batch */
     void (*embed)(struct backend *b);                    /* x = rows of the token embedding */
@@ -40,7 +41,8 @@ struct backend_ops {
     void (*kv_export)(const struct backend *b, uint32_t page, void *bytes);
     void (*kv_import)(struct backend *b, uint32_t page, const void *bytes);
     uint64_t (*kv_page_bytes)(const struct backend *b);
-    uint64_t (*weights_sum)(struct backend *b); /* on the leased team */
+    uint64_t (*weights_sum)(struct backend *b);                 /* on the leased team */
+    const void *(*weights)(const struct backend *b, size_t *n); /* where they are; NULL: not in this memory */
     void (*memory)(const struct backend *b, struct model_memory *m);
     const char *(*isa)(const struct backend *b);
 };

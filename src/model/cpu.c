@@ -248,6 +248,7 @@ static void rope_rows(void *arg, int begin, int end, int worker)
 
 static void cpu_step_begin(struct backend *b, const struct model_batch *batch)
 {
+    atomic_fetch_add_explicit(&b->prefault.steps, 1, memory_order_relaxed);
     b->rows = batch->rows;
     b->n_rows = (int)batch->n_rows;
     b->n_runs = 0;
@@ -299,6 +300,7 @@ static void cpu_head(struct backend *b)
         return;
     cpu_norm_quantize(b, &b->in, rows, b->output_norm, NULL, logits);
     struct cpu_product p = {&b->head, b->logits, b->logits_stride, false};
+    cpu_expect_layer(b, 0);
     cpu_products(b, &p, 1, &b->in, logits);
 }
 
@@ -394,6 +396,17 @@ static bool has_huge_pages(uint64_t bytes)
     return kb * 1024 >= bytes / 2;
 }
 
+static void cpu_settle(struct backend *b)
+{
+    cpu_prefault_finish(&b->prefault);
+}
+
+static const void *cpu_weights(const struct backend *b, size_t *n)
+{
+    *n = b->weights_bytes;
+    return b->weights;
+}
+
 static void cpu_memory(const struct backend *b, struct model_memory *m)
 {
     m->weights_bytes = b->weights_bytes + b->floats_bytes;
@@ -411,6 +424,7 @@ const struct backend_ops backend_cpu = {
     .name = "cpu",
     .open = cpu_open,
     .close = cpu_close,
+    .settle = cpu_settle,
     .step_begin = cpu_step_begin,
     .embed = cpu_embed,
     .attn_in = cpu_attn_in,
@@ -429,6 +443,7 @@ const struct backend_ops backend_cpu = {
     .kv_import = cpu_kv_import,
     .kv_page_bytes = cpu_kv_page_bytes,
     .weights_sum = cpu_weights_sum,
+    .weights = cpu_weights,
     .memory = cpu_memory,
     .isa = cpu_isa,
 };

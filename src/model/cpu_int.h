@@ -50,7 +50,8 @@ struct cpu_prefault {
     size_t n;
     pthread_t thread;
     bool is_running;
-    atomic_bool stop;
+    atomic_bool stop, hurry;
+    atomic_uint steps; /* computed so far: whoever computes counts them here */
 };
 
 #define CPU_KV_GROUP 32 /* pages */
@@ -122,7 +123,8 @@ struct backend {
 
 /* Begin to populate n bytes at p, both multiples of the page size. */
 void cpu_prefault_start(struct cpu_prefault *f, void *p, size_t n);
-void cpu_prefault_stop(struct cpu_prefault *f); /* before the memory is freed; also if never started */
+void cpu_prefault_finish(struct cpu_prefault *f); /* wait until all is there */
+void cpu_prefault_stop(struct cpu_prefault *f);   /* before the memory is freed; also if never started */
 
 /* --- cpu_load.c ------------------------------------------------------------------------------ */
 
@@ -148,6 +150,12 @@ struct cpu_product {
 };
 
 #define CPU_PRODUCTS_MAX 3
+
+/* The loop after the one that is about to be run goes over all strips of a matrix (and perhaps others behind
+ * it in memory): each worker fetches the beginning of its share while it waits.  n_strips counts the
+ * strips of the whole loop. */
+void cpu_expect(struct backend *b, const struct cpu_matrix *m, int n_strips);
+void cpu_expect_layer(struct backend *b, uint32_t layer); /* its first loop; n_layers: the head */
 
 /* y (+)= W x for up to three matrices with the same input, as one parallel loop. */
 void cpu_products(struct backend *b, const struct cpu_product *list, int n, const struct cpu_acts *acts,

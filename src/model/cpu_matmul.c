@@ -7,7 +7,7 @@
 
 #include "model/cpu_int.h"
 
-enum { PORTION_ROWS = 96 };
+enum { PORTION_ROWS = 96, EXPECT_BYTES = 96 << 10 };
 
 /* --- quantising rows ------------------------------------------------------------------------- */
 
@@ -138,4 +138,23 @@ void cpu_products(struct backend *b, const struct cpu_product *list, int n, cons
         n_strips += list[i].m->n_strips;
     }
     team_run(b->team, product_strips, &j, n_strips, 1);
+}
+
+void cpu_expect(struct backend *b, const struct cpu_matrix *m, int n_strips)
+{
+    int workers = team_size(b->team);
+    for (int i = 0; i < workers; i++) {
+        size_t first = (size_t)((int64_t)n_strips * i / workers);
+        team_expect(b->team, i, m->data + first * m->strip_bytes, EXPECT_BYTES);
+    }
+}
+
+void cpu_expect_layer(struct backend *b, uint32_t layer)
+{
+    if (layer == b->plan->n_layers) {
+        cpu_expect(b, &b->head, b->head.n_strips);
+        return;
+    }
+    const struct cpu_layer *l = &b->layers[layer];
+    cpu_expect(b, &l->q, l->q.n_strips + l->k.n_strips + l->v.n_strips);
 }

@@ -5,11 +5,15 @@
  * open, and a thread that runs when nothing else wants the core does the rest, from the low pages
  * up, in which order they are also taken into use.  It populates without writing, so it cannot
  * destroy what a step has stored meanwhile; a system that cannot do that (Linux before 5.14) gives
- * memory when it is needed. */
+ * memory when it is needed.
+ *
+ * Finding a huge page can hold a core for milliseconds, whatever the thread's priority.  So while steps are
+ * computed, only a piece now and then is populated. */
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "model/cpu_int.h"
 
@@ -17,16 +21,29 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-enum { PIECE = 2 << 20 };
+enum { PIECE = 2 << 20, REST_MS = 100 };
+
+/* Has a step been computed since the last call? */
+static bool is_busy(struct cpu_prefault *f, unsigned *seen)
+{
+    unsigned now = atomic_load_explicit(&f->steps, memory_order_relaxed), before = *seen;
+    *seen = now;
+    return now != before;
+}
 
 static void *populate(void *arg)
 {
     struct cpu_prefault *f = arg;
     struct sched_param idle = {0};
+    const struct timespec rest = {0, REST_MS * 1000000};
+    unsigned seen = 0;
     sched_setscheduler(0, SCHED_IDLE, &idle); /* as good as it gets: failure is no fault */
-    for (size_t at = 0; at < f->n && !atomic_load(&f->stop); at += PIECE)
+    for (size_t at = 0; at < f->n && !atomic_load(&f->stop); at += PIECE) {
+        if (!atomic_load(&f->hurry) && is_busy(f, &seen))
+            nanosleep(&rest, NULL);
         if (madvise(f->p + at, f->n - at < PIECE ? f->n - at : PIECE, MADV_POPULATE_WRITE) != 0)
             break;
+    }
     return NULL;
 }
 
@@ -41,6 +58,14 @@ void cpu_prefault_start(struct cpu_prefault *f, void *p, size_t n)
     pthread_sigmask(SIG_SETMASK, &all, &old);
     f->is_running = pthread_create(&f->thread, NULL, populate, f) == 0;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+void cpu_prefault_finish(struct cpu_prefault *f)
+{
+    atomic_store(&f->hurry, true);
+    if (f->is_running)
+        pthread_join(f->thread, NULL);
+    f->is_running = false;
 }
 
 void cpu_prefault_stop(struct cpu_prefault *f)

@@ -230,6 +230,17 @@ void model_close(struct model *m)
     free(m);
 }
 
+void model_settle(struct model *m)
+{
+    m->ops->settle(m->backend);
+}
+
+const void *model_weights(const struct model *m, size_t *n)
+{
+    *n = 0;
+    return m->ops->weights(m->backend, n);
+}
+
 const struct model_facts *model_facts(const struct model *m)
 {
     return &m->facts;

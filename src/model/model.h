@@ -80,6 +80,9 @@ int model_describe(const struct gguf *g, enum kv_type kv_type, struct model_fact
 int model_open(struct model **out, const struct gguf *g, const struct model_options *options,
                struct err *err);
 void model_close(struct model *m); /* NULL is fine */
+/* Wait until nothing that opening began is going on any more (the KV pool is being put into memory beside
+ * the first steps): for measuring. */
+void model_settle(struct model *m);
 
 const struct model_facts *model_facts(const struct model *m);
 
@@ -90,6 +93,8 @@ struct model_memory {
     bool huge_pages;        /* the system granted 2 MiB pages for most of it */
 };
 void model_memory(const struct model *m, struct model_memory *memory);
+/* The packed weights, *n bytes: for measuring how fast they can be read.  NULL where they are elsewhere. */
+const void *model_weights(const struct model *m, size_t *n);
 const char *model_isa(const struct model *m); /* level in use: "ref", "avx2", "avx512" */
 uint32_t model_page_tokens(const struct model *m);
 uint32_t model_n_pages(const struct model *m);

@@ -1,0 +1,157 @@
+/* shape_values.c - enum and const: a few values, of which each is a text.
+ *
+ * A value stays if every schema of the shape takes it, which the validator of instances says. */
+#include "grammar/shape_int.h"
+
+#include "grammar/schema_check_int.h"
+
+#define VALUE_TEXT_MAX ((size_t)1 << 20)
+
+bool shape_has_values(const struct plain *p)
+{
+    for (uint32_t i = 0; i < p->n_nodes; i++)
+        if (p->nodes[i]->has & (SCHEMA_HAS_CONST | SCHEMA_HAS_ENUM))
+            return true;
+    return false;
+}
+
+static bool is_excluded(struct shaper *s, const struct plain *p, struct json v)
+{
+    for (uint32_t i = 0; i < p->n_excluded; i++) {
+        const struct schema_node *n = p->excluded[i];
+        struct json_iter it = json_iter(n->enum_values);
+        if (n->has & SCHEMA_HAS_CONST && schema_values_equal(n->const_value, v))
+            return true;
+        while (n->has & SCHEMA_HAS_ENUM && json_next(&it))
+            if (schema_values_equal(it.value, v))
+                return true;
+        if (!n->pattern.p || !json_is(v, JSON_STRING))
+            continue;
+        struct dfa *d = shape_pattern_dfa(s, n, "pattern", n->pattern);
+        if (d && dfa_accepts(d, json_text(v, s->arena)))
+            return true;
+    }
+    return false;
+}
+
+/* One more text; false without room. */
+struct texts {
+    struct shaper *s;
+    struct str *items;
+    uint32_t n, cap;
+};
+
+static bool add_text(struct texts *t, struct str text)
+{
+    for (uint32_t i = 0; i < t->n; i++)
+        if (str_eq(t->items[i], text))
+            return true;
+    if (t->n == t->cap) {
+        uint32_t cap = t->cap ? t->cap * 2 : 8;
+        struct str *grown = arena_new_array(t->s->arena, struct str, cap);
+        if (!grown)
+            return false;
+        if (t->n > 0)
+            memcpy(grown, t->items, t->n * sizeof *grown);
+        t->items = grown;
+        t->cap = cap;
+    }
+    t->items[t->n] = arena_str(t->s->arena, text);
+    return t->items[t->n++].p != NULL;
+}
+
+/* Numbers are also taken as JSON.stringify writes them: 1 for 1.0. */
+static bool add_value(struct texts *t, struct json v, bool all_spellings)
+{
+    struct buf b;
+    double d;
+    buf_init(&b, VALUE_TEXT_MAX);
+    bool ok = schema_write_compact(&b, v) && add_text(t, buf_str(&b));
+    if (ok && all_spellings && json_f64(v, &d)) {
+        struct json_doc doc;
+        buf_clear(&b);
+        struct json_writer w = json_writer(&b);
+        jw_f64(&w, d);
+        if (buf_ok(&b) && json_parse(&doc, t->s->arena, buf_str(&b), NULL) == OK &&
+            schema_values_equal(json_root(&doc), v))
+            ok = add_text(t, buf_str(&b));
+    }
+    buf_deinit(&b);
+    return ok;
+}
+
+static bool is_taken_by_all(struct shaper *s, struct schema_checker *k, const struct plain *p, struct json v)
+{
+    struct check c = {.checker = k, .deadline_ns = s->net->deadline_ns};
+    struct place root = {0};
+    bool ok = true;
+    arena_init(&c.arena, 1 << 24);
+    for (uint32_t i = 0; i < p->n_nodes && ok; i++) {
+        const struct schema_node *n = p->nodes[i];
+        bool is_made_here = n->id >= schema_n_nodes(s->schema);
+        if (is_made_here && n->not_) /* it is among the excluded */
+            continue;
+        ok = check_quietly(&c, n, v, &root, NULL);
+    }
+    arena_deinit(&c.arena);
+    if (c.rc != OK)
+        shape_fail(s, ERR_LIMIT, p->nodes[0], NULL, "has values that cannot be checked within bounds");
+    return ok && !is_excluded(s, p, v);
+}
+
+/* The values of the first schema that lists some, as far as all others take them too. */
+static bool list_enum(struct texts *t, const struct plain *p, bool all_spellings)
+{
+    struct shaper *s = t->s;
+    struct schema_checker *checker;
+    struct err err = {0};
+    uint32_t i = 0;
+    while (!(p->nodes[i]->has & (SCHEMA_HAS_CONST | SCHEMA_HAS_ENUM)))
+        i++;
+    const struct schema_node *n = p->nodes[i];
+    if (schema_checker_create(&checker, s->schema, &err) != OK) {
+        shape_fail(s, err.code, n, NULL, "cannot be checked: %s", err.text);
+        return false;
+    }
+    bool ok = true;
+    struct json_iter it = json_iter(n->enum_values);
+    if (n->has & SCHEMA_HAS_CONST) {
+        if (is_taken_by_all(s, checker, p, n->const_value))
+            ok = add_value(t, n->const_value, all_spellings);
+    } else {
+        while (ok && json_next(&it))
+            if (is_taken_by_all(s, checker, p, it.value))
+                ok = add_value(t, it.value, all_spellings);
+    }
+    schema_checker_free(checker);
+    if (!ok)
+        shape_fail(s, ERR_LIMIT, n, NULL, "has too many values");
+    return ok && !s->c->has_failed;
+}
+
+bool shape_list_values(struct shaper *s, const struct plain *p, struct str **texts, uint32_t *n)
+{
+    struct texts t = {.s = s};
+    if (shape_has_values(p)) {
+        if (!list_enum(&t, p, false))
+            return false;
+    } else {
+        static const char *const words[] = {"null", "true", "false"};
+        if (p->types & ~(uint32_t)(SCHEMA_NULL | SCHEMA_BOOLEAN) || p->n_excluded > 0)
+            return false;
+        for (int i = 0; i < 3; i++)
+            if (p->types & (i == 0 ? SCHEMA_NULL : SCHEMA_BOOLEAN) && !add_text(&t, str_c(words[i])))
+                return false;
+    }
+    *texts = t.items;
+    *n = t.n;
+    return true;
+}
+
+uint32_t shape_values(struct shaper *s, const struct plain *p, uint32_t next)
+{
+    struct texts t = {.s = s};
+    if (!list_enum(&t, p, true) || t.n == 0)
+        return NET_NOTHING;
+    return dfa_to_net(&s->c->room, dfa_words(&s->c->room, t.items, t.n), DFA_PLAIN, next);
+}
