@@ -60,7 +60,8 @@ struct talk_remote *talk_remote_open(const char *url, const struct talk_options 
         rc = fail(&err, ERR_ARG, "'%s' names no model: write %s/NAME", url, url);
     if (rc == OK && !(r->loop = loop_create(&err)))
         rc = err.code;
-    if (rc == OK && r->url.is_tls && !(r->tls = tls_client_create(NULL, &err)))
+    if (rc == OK && r->url.is_tls &&
+        (!(r->tls = tls_client_create(NULL, &err)) || tls_client_load(r->tls, &err) != OK))
         rc = err.code;
     struct http_client_options co = {.tls = r->tls};
     if (rc == OK && !(r->client = http_client_create(r->loop, &co, &err)))

@@ -19,6 +19,9 @@
 #define TICK_NS          (100 * NS_PER_MS)
 #define KEYS_EVERY_NS    (500 * NS_PER_MS)
 #define FILES_MAX        4096
+#define FILES_FIRST      16
+#define OPENS_MAX        1024
+#define OPEN_TRIES_MAX   32
 #define KEYS_MAX         1000000
 #define SLOTS_MAX        64
 #define SEGMENT_READ_MAX ((size_t)128 << 20)
@@ -28,7 +31,14 @@ struct sync_wish {
     struct loop_task *task;
 };
 
+struct waiting_open {
+    uint64_t hash;         /* 0: free */
+    struct str id, record; /* borrow from ledger.text */
+    bool is_closed;
+};
+
 struct ledger {
+    struct waiting_open opens[OPENS_MAX]; /* of the read that is under way */
     struct store *store;
     struct config_limits defaults;
     char folder[PATH_MAX];
@@ -52,13 +62,62 @@ struct ledger {
 
 /* ---- draining ---- */
 
-static int put_record(struct ledger *l, const struct record *r, struct err *err)
+/* Most requests begin and end within one read of the journal: their open records never need to
+ * be in the database.  So open records (and checkpoints, which replace them) wait here until
+ * the end of the read, by their request's id. */
+static struct waiting_open *find_waiting(struct ledger *l, struct str id)
 {
-    switch (r->type) {
-    case RECORD_OPEN: return store_add_open(l->store, r, err);
-    case RECORD_CHECKPOINT: return store_add_checkpoint(l->store, r, err);
-    default: return store_add_close(l->store, r, err);
+    uint64_t hash = str_hash(id) | 1;
+    for (uint64_t at = hash % OPENS_MAX, tries = 0; tries < OPEN_TRIES_MAX;
+         at = (at + 1) % OPENS_MAX, tries++) {
+        struct waiting_open *w = &l->opens[at];
+        if (w->hash == hash && str_eq(w->id, id))
+            return w;
     }
+    return NULL;
+}
+
+static struct waiting_open *free_place(struct ledger *l, struct str id)
+{
+    uint64_t hash = str_hash(id) | 1;
+    for (uint64_t at = hash % OPENS_MAX, tries = 0; tries < OPEN_TRIES_MAX;
+         at = (at + 1) % OPENS_MAX, tries++)
+        if (l->opens[at].hash == 0 || l->opens[at].is_closed)
+            return &l->opens[at];
+    return NULL;
+}
+
+/* `at`: the record's bytes, which stay where they are until the end of the read. */
+static int put_open(struct ledger *l, const struct record *r, struct str at, struct err *err)
+{
+    struct waiting_open *w = find_waiting(l, r->id);
+    if (!w && r->type == RECORD_OPEN)
+        w = free_place(l, r->id);
+    if (!w) /* no place, or begun in an earlier read */
+        return r->type == RECORD_OPEN ? store_add_open(l->store, r, err)
+                                      : store_add_checkpoint(l->store, r, err);
+    *w = (struct waiting_open){.hash = str_hash(r->id) | 1, .id = r->id, .record = at};
+    return OK;
+}
+
+static int put_close(struct ledger *l, const struct record *r, struct err *err)
+{
+    struct waiting_open *w = find_waiting(l, r->id);
+    if (w)
+        w->is_closed = true;
+    return store_add_close(l->store, r, w == NULL, err);
+}
+
+static int put_waiting(struct ledger *l, struct err *err)
+{
+    int rc = OK;
+    for (int i = 0; i < OPENS_MAX && rc == OK; i++) {
+        struct waiting_open *w = &l->opens[i];
+        if (w->hash && !w->is_closed && record_read(&w->record, &l->record) == 1)
+            rc = store_add_open(l->store, &l->record, err);
+    }
+    memset(l->opens, 0, sizeof l->opens);
+    return rc;
 }
 
 /* Everything new of one segment, in one transaction.  Returns the number of records. */
@@ -73,10 +132,13 @@ static int drain_segment(struct ledger *l, const struct journal_file *f, struct 
         return rc;
     in = buf_str(&l->text);
     rc = store_begin(l->store, err);
-    while (rc == OK && record_read(&in, &l->record) == 1) {
-        rc = put_record(l, &l->record, err);
-        n++;
-    }
+    for (struct str at = in; rc == OK && record_read(&in, &l->record) == 1; at = in, n++)
+        rc =
+            l->record.type == RECORD_CLOSE ? put_close(l, &l->record, err) : put_open(l, &l->record, at, err);
+    if (rc == OK)
+        rc = put_waiting(l, err);
+    else
+        memset(l->opens, 0, sizeof l->opens);
     if (rc == OK)
         rc = store_set_position(l->store, str_c(f->name), from + (int64_t)(l->text.n - in.n), err);
     if (rc == OK)
@@ -94,10 +156,15 @@ static bool is_current(const struct ledger *l, const struct journal_file *f)
 
 static int drain(struct ledger *l, struct err *err)
 {
-    struct journal_file *files = calloc(FILES_MAX, sizeof *files);
-    if (!files)
-        return fail(err, ERR_NOMEM, "no memory for the journals");
-    int n = journal_list(l->folder, files, FILES_MAX, err), rc = n < 0 ? n : OK;
+    struct journal_file few[FILES_FIRST], *files = few, *many = NULL;
+    int n = journal_list(l->folder, few, FILES_FIRST, err);
+    if (n == FILES_FIRST) { /* a long backlog */
+        files = many = calloc(FILES_MAX, sizeof *many);
+        if (!many)
+            return fail(err, ERR_NOMEM, "no memory for the journals");
+        n = journal_list(l->folder, many, FILES_MAX, err);
+    }
+    int rc = n < 0 ? n : OK;
     for (int i = 0; i < n && rc >= 0; i++) {
         bool current =
             is_current(l, &files[i]); /* asked before reading: what is not current now never grows again */
@@ -105,7 +172,7 @@ static int drain(struct ledger *l, struct err *err)
         if (rc >= 0 && !current)
             journal_remove(l->folder, files[i].name);
     }
-    free(files);
+    free(many);
     return rc < 0 ? rc : OK;
 }
 

@@ -46,7 +46,8 @@ TEST(usage_in_all_forms_and_no_formula_for_spreadsheets)
                         .n_attempts = 1};
     r.attempts[0] = (struct record_attempt){
         .provider = S("p"), .model = S("pm"), .tokens = {10, 5, 0, 0, 3, 0}, .cost_nano = 1500};
-    REQUIRE(store_begin(s, &err) == OK && store_add_close(s, &r, &err) == OK && store_commit(s, &err) == OK);
+    REQUIRE(store_begin(s, &err) == OK && store_add_close(s, &r, true, &err) == OK &&
+            store_commit(s, &err) == OK);
     CHECK_STR(text_of(s, USAGE_USER, REPORT_CSV, &out),
               S("user,requests,input_tokens,cached_input_tokens,output_tokens,cost_usd\r\n"
                 "\"'=cmd(\"\"x\"\")\",1,15,5,3,0.0000015\r\n"));

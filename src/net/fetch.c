@@ -37,7 +37,8 @@ struct fetch *fetch_create(const struct proxy_rules *proxies, struct err *err)
     f->loop = loop_create(err);
     f->tls = f->loop ? tls_client_create(NULL, err) : NULL;
     struct http_client_options o = {.tls = f->tls, .proxies = proxies};
-    f->client = f->tls ? http_client_create(f->loop, &o, err) : NULL;
+    bool ok = f->tls && tls_client_load(f->tls, err) == OK;
+    f->client = ok ? http_client_create(f->loop, &o, err) : NULL;
     if (f->client)
         return f;
     fetch_free(f);

@@ -22,7 +22,9 @@ struct tls_server {
 };
 
 struct tls_client {
-    SSL_CTX *ctx;
+    pthread_mutex_t lock;
+    char *ca_file; /* NULL: the system's */
+    SSL_CTX *ctx;  /* under lock until it is there, then constant */
 };
 
 /* Who wants to know of a client's new sessions; hangs on the SSL. */
@@ -247,29 +249,47 @@ static int new_session(SSL *ssl, SSL_SESSION *session)
 
 struct tls_client *tls_client_create(const char *ca_file, struct err *err)
 {
-    ERR_clear_error();
     struct tls_client *tls = calloc(1, sizeof *tls);
-    SSL_CTX *ctx = tls ? context_create(TLS_client_method()) : NULL;
-    if (!ctx) {
+    if (!tls || (ca_file && !(tls->ca_file = str_dup_z(str_c(ca_file))))) {
         free(tls);
+        fail(err, ERR_NOMEM, "no memory for TLS");
+        return NULL;
+    }
+    pthread_mutex_init(&tls->lock, NULL);
+    return tls;
+}
+
+static SSL_CTX *load_client(const struct tls_client *tls, struct err *err)
+{
+    ERR_clear_error();
+    SSL_CTX *ctx = context_create(TLS_client_method());
+    if (!ctx) {
         fail(err, ERR_NOMEM, "no memory for TLS");
         return NULL;
     }
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(ctx, new_session);
-    int ok = ca_file ? SSL_CTX_load_verify_file(ctx, ca_file) : SSL_CTX_set_default_verify_paths(ctx);
-    if (ok != 1) {
-        char why[160];
-        openssl_words(why, sizeof why);
-        fail(err, ERR_FORMAT, "certificate authorities '%s' cannot be used: %s",
-             ca_file ? ca_file : "of the system", why);
-        SSL_CTX_free(ctx);
-        free(tls);
-        return NULL;
-    }
-    tls->ctx = ctx;
-    return tls;
+    int ok =
+        tls->ca_file ? SSL_CTX_load_verify_file(ctx, tls->ca_file) : SSL_CTX_set_default_verify_paths(ctx);
+    if (ok == 1)
+        return ctx;
+    char why[160];
+    openssl_words(why, sizeof why);
+    fail(err, ERR_FORMAT, "certificate authorities '%s' cannot be used: %s",
+         tls->ca_file ? tls->ca_file : "of the system", why);
+    SSL_CTX_free(ctx);
+    return NULL;
+}
+
+int tls_client_load(struct tls_client *tls, struct err *err)
+{
+    pthread_mutex_lock(&tls->lock);
+    if (!tls->ctx)
+        tls->ctx = load_client(tls, err);
+    bool ok = tls->ctx != NULL;
+    pthread_mutex_unlock(&tls->lock);
+    return ok ? OK : err ? err->code : ERR_FORMAT;
 }
 
 void tls_client_free(struct tls_client *tls)
@@ -277,6 +297,8 @@ void tls_client_free(struct tls_client *tls)
     if (!tls)
         return;
     SSL_CTX_free(tls->ctx);
+    pthread_mutex_destroy(&tls->lock);
+    free(tls->ca_file);
     free(tls);
 }
 
@@ -300,7 +322,7 @@ SSL *tls_client_open(struct tls_client *tls, int fd, struct str host, SSL_SESSIO
                      void (*on_session)(void *arg, SSL_SESSION *session), void *arg)
 {
     static const unsigned char protocols[] = "\x08http/1.1";
-    SSL *ssl = open_on(tls->ctx, fd);
+    SSL *ssl = tls_client_load(tls, NULL) == OK ? open_on(tls->ctx, fd) : NULL;
     if (!ssl)
         return NULL;
     struct session_listener *l = calloc(1, sizeof *l);

@@ -28,6 +28,9 @@ struct tls_client;
 /* ca_file: PEM, or NULL for the system's authorities (which SSL_CERT_FILE and SSL_CERT_DIR
  * replace, as OpenSSL documents). */
 struct tls_client *tls_client_create(const char *ca_file, struct err *err);
+/* The authorities take some milliseconds and megabytes to read.  It happens here, or else with
+ * the first connection.  ERR_FORMAT: the file cannot be used. */
+int tls_client_load(struct tls_client *tls, struct err *err);
 void tls_client_free(struct tls_client *tls); /* accepts NULL */
 
 #endif

@@ -13,7 +13,9 @@
 #include <unistd.h>
 
 #define GATHERED_MAX ((size_t)64 << 20)
-#define READ_PART    ((size_t)1 << 20)
+/* No record has so many zeros in a row: between the numbers of its attempts are names. */
+#define ZEROS_IN_RECORD_MAX 1024
+#define READ_PART           ((size_t)1 << 16)
 
 struct journal {
     char folder[PATH_MAX];
@@ -227,7 +229,7 @@ int journal_read(const char *folder, const char *name, uint64_t from, struct buf
         buf_commit(out, (size_t)n);
         from += (uint64_t)n;
         bool rest_is_empty = true; /* the preallocated zeros need not be read to their end */
-        for (ssize_t i = n > 16 ? n - 16 : 0; i < n; i++)
+        for (ssize_t i = n > ZEROS_IN_RECORD_MAX ? n - ZEROS_IN_RECORD_MAX : 0; i < n; i++)
             rest_is_empty = rest_is_empty && to[i] == 0;
         if (rest_is_empty)
             break;

@@ -111,7 +111,7 @@ static sqlite3_stmt *get(struct store *s, enum statement which)
 
 static void bind_text(sqlite3_stmt *st, int i, struct str t)
 {
-    sqlite3_bind_text(st, i, t.p ? t.p : "", t.n > INT_MAX ? INT_MAX : (int)t.n, SQLITE_TRANSIENT);
+    sqlite3_bind_text(st, i, t.p ? t.p : "", t.n > INT_MAX ? INT_MAX : (int)t.n, SQLITE_STATIC);
 }
 
 static struct str column(sqlite3_stmt *st, int i)
@@ -364,7 +364,7 @@ static int drop_open(struct store *s, struct str id, struct err *err)
     return run(s, st, err, "add to the ledger");
 }
 
-int store_add_close(struct store *s, const struct record *r, struct err *err)
+int store_add_close(struct store *s, const struct record *r, bool was_open, struct err *err)
 {
     sqlite3_stmt *st = get(s, ADD_REQUEST);
     if (!st)
@@ -384,7 +384,7 @@ int store_add_close(struct store *s, const struct record *r, struct err *err)
     bool is_new = sqlite3_changes(s->db) > 0;
     for (int i = 0; rc == OK && is_new && i < r->n_attempts; i++)
         rc = add_attempt(s, r, i, err);
-    return rc ? rc : drop_open(s, r->id, err);
+    return rc || !was_open ? rc : drop_open(s, r->id, err);
 }
 
 static int put_open(struct store *s, struct str id, struct str record, struct err *err)
@@ -394,7 +394,7 @@ static int put_open(struct store *s, struct str id, struct str record, struct er
         return sql_fail(s, err, "add to the ledger");
     bind_text(st, 1, id);
     sqlite3_bind_int(st, 2, s->slot);
-    sqlite3_bind_blob64(st, 3, record.p, record.n, SQLITE_TRANSIENT);
+    sqlite3_bind_blob64(st, 3, record.p, record.n, SQLITE_STATIC);
     return run(s, st, err, "add to the ledger");
 }
 
@@ -466,7 +466,7 @@ int store_settle_orphans(struct store *s, struct err *err)
         for (int i = 0; i < r->n_attempts; i++)
             if (r->attempts[i].status == 0)
                 r->attempts[i].outcome = OUTCOME_INTERRUPTED;
-        rc = store_add_close(s, r, err);
+        rc = store_add_close(s, r, true, err);
     }
     free(r);
     buf_deinit(&all);

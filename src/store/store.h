@@ -47,8 +47,9 @@ void store_set_slot(struct store *s, int slot);
 int store_begin(struct store *s, struct err *err);
 int store_commit(struct store *s, struct err *err);
 void store_rollback(struct store *s);
-int store_add_close(struct store *s, const struct record *r, struct err *err); /* a second time: ignored */
-int store_add_open(struct store *s, const struct record *r, struct err *err);  /* still running */
+/* A second time: ignored.  was_open: store_add_open may have been called for it. */
+int store_add_close(struct store *s, const struct record *r, bool was_open, struct err *err);
+int store_add_open(struct store *s, const struct record *r, struct err *err); /* still running */
 int store_add_checkpoint(struct store *s, const struct record *r, struct err *err);
 int store_set_position(struct store *s, struct str segment, int64_t offset, struct err *err);
 int64_t store_get_position(struct store *s, struct str segment); /* 0 if unknown */
