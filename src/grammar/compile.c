@@ -114,9 +114,7 @@ static uint32_t compile_part(struct compiler *c, const struct grammar_spec *spec
     case GRAMMAR_JSON_VALUE: return compile_json(c, spec, next);
     case GRAMMAR_REGEX: return compile_regex(c, spec, next);
     case GRAMMAR_CHOICE: return compile_choice(c, spec, next);
-    case GRAMMAR_GBNF:
-        compile_fail(c, ERR_UNSUPPORTED, S(""), "GBNF cannot be followed by this build");
-        return NET_NOTHING;
+    case GRAMMAR_GBNF: return compile_gbnf(c, spec->text, next);
     case GRAMMAR_LITERAL: return net_text(&c->net, spec->text, next);
     case GRAMMAR_MARK: return compile_mark(c, spec->text, next);
     case GRAMMAR_FREE: return compile_free_text(c, spec->choices, spec->n_choices, next);

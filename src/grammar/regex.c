@@ -151,7 +151,7 @@ struct subsets {
     const struct nfa *nfa;
     uint32_t final;
     uint32_t *first, n_symbols;
-    uint32_t *like; /* [n_symbols] an earlier symbol that is in the same sets, or itself */
+    uint32_t *like;    /* [n_symbols] an earlier symbol that is in the same sets, or itself */
     uint32_t *members; /* of all sets */
     size_t n_members, members_cap;
     size_t *begin; /* [n + 1] into members */
@@ -372,7 +372,8 @@ static int find_like(const struct nfa *n, struct subsets *x)
         const struct charset *set = n->arrows[i].kind == ARROW_SET ? n->arrows[i].set : NULL;
         bool is_known = !set || set == last;
         for (uint32_t k = 0; k < n_sets && !is_known && n_sets < SETS_COMPARED; k++)
-            is_known = sets[k]->n == set->n && !memcmp(sets[k]->ranges, set->ranges, set->n * sizeof *set->ranges);
+            is_known =
+                sets[k]->n == set->n && !memcmp(sets[k]->ranges, set->ranges, set->n * sizeof *set->ranges);
         last = set ? set : last;
         if (!is_known)
             sets[n_sets++] = set;
