@@ -61,9 +61,10 @@ static struct str *text_option(struct create *c, struct str flag)
     const struct {
         const char *name;
         struct str *to;
-    } options[] = {{"name", &c->key.name},       {"user", &c->key.user},   {"models", &c->key.models},
-                   {"regions", &c->key.regions}, {"group", &c->key.group}, {"priority", &c->key.priority},
-                   {"per", &c->key.budget_per}};
+    } options[] = {{"name", &c->key.name},      {"user", &c->key.user},
+                   {"models", &c->key.models},  {"regions", &c->key.regions},
+                   {"group", &c->key.group},    {"priority", &c->key.priority},
+                   {"per", &c->key.budget_per}, {"user-per", &c->key.per_user.budget_per}};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         if (str_eq(flag, str_c(options[i].name)))
             return options[i].to;
@@ -79,7 +80,11 @@ static int64_t *number_option(struct create *c, struct str flag)
                    {"tpm", &c->key.tpm},
                    {"concurrency", &c->key.concurrency},
                    {"token-budget", &c->key.token_budget},
-                   {"max-output-tokens", &c->key.max_output_tokens}};
+                   {"max-output-tokens", &c->key.max_output_tokens},
+                   {"user-rpm", &c->key.per_user.rpm},
+                   {"user-tpm", &c->key.per_user.tpm},
+                   {"user-concurrency", &c->key.per_user.concurrency},
+                   {"user-token-budget", &c->key.per_user.token_budget}};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         if (str_eq(flag, str_c(options[i].name)))
             return options[i].to;
@@ -89,15 +94,19 @@ static int64_t *number_option(struct create *c, struct str flag)
 static int read_special(struct args *a, struct create *c)
 {
     struct str flag = a->flag;
+    bool user_budget = str_eq(flag, S("user-budget"));
     bool budget = str_eq(flag, S("budget")), expires = str_eq(flag, S("expires")),
          metadata = str_eq(flag, S("metadata"));
-    if (!budget && !expires && !metadata)
+    if (!budget && !user_budget && !expires && !metadata)
         return args_unknown(a);
     const char *value = args_value(a);
     if (!value)
         return EXIT_USAGE;
     if (budget && (!config_parse_nano(str_c(value), &c->key.budget_nano) || c->key.budget_nano < 0))
         return bad_value("budget", value, "US dollars, such as 20 or 0.50");
+    int64_t *to = &c->key.per_user.budget_nano;
+    if (user_budget && (!config_parse_nano(str_c(value), to) || *to <= 0))
+        return bad_value("user-budget", value, "US dollars above 0, such as 2 or 0.50");
     if (expires) {
         int64_t ns;
         if (!config_parse_duration(str_c(value), &ns) || ns < NS_PER_S)

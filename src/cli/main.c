@@ -62,6 +62,8 @@ const struct command commands[] = {
      "      --budget USD         and --per hour|day|month\n"
      "      --token-budget N     tokens in the same window\n"
      "      --max-output-tokens N\n"
+     "      --user-rpm N, --user-tpm N, --user-concurrency N, --user-budget USD, --user-token-budget N,\n"
+     "      --user-per hour|day|month   the same for each `user` that requests of this key name\n"
      "      --models A,B         only these (PROVIDER/* for all of a provider)\n"
      "      --regions EU,US      only targets there\n"
      "      --priority high|normal|low\n"

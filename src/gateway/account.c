@@ -92,38 +92,49 @@ struct config_price account_price(const struct gw_request *r, const struct confi
 /* ---- admit ---- */
 
 static const char *const reasons[] = {"", "rpm", "tpm", "concurrency", "budget", "token_budget"};
+static const char *const user_reasons[] = {
+    "", "user_rpm", "user_tpm", "user_concurrency", "user_budget", "user_token_budget"};
+
+static struct str user_of(const struct gw_request *r)
+{
+    return r->req->user.n ? r->req->user : r->key ? r->key->def.user : S("");
+}
 
 static enum gw_step refuse(struct gw_request *r, const struct limit_answer *a)
 {
+    static const char *const periods[] = {"hour", "day", "month"};
+    const struct config_user_limits *u = &r->limits.per_user;
+    struct str name = r->key->def.name, user = str_sub(user_of(r), 0, 64);
+    char who[256];
     struct chat_error e;
-    const char *name = r->key->def.name.p;
-    int n = (int)r->key->def.name.n;
+    if (a->is_user)
+        snprintf(who, sizeof who, "user '%.*s' of key '%.*s'", STR(user), STR(str_sub(name, 0, 128)));
+    else
+        snprintf(who, sizeof who, "key '%.*s'", STR(str_sub(name, 0, 128)));
     switch (a->refusal) {
     case LIMIT_BUDGET:
-        chat_error_set(&e, CHAT_ERR_QUOTA, NULL, "the budget of key '%.*s' for this %s is used up", n, name,
-                       (const char *const[]){"hour", "day", "month"}[r->limits.budget_per]);
-        e.is_final = true;
-        break;
     case LIMIT_TOKEN_BUDGET:
-        chat_error_set(&e, CHAT_ERR_QUOTA, NULL, "the token budget of key '%.*s' is used up", n, name);
+        chat_error_set(&e, CHAT_ERR_QUOTA, NULL, "the %sbudget of %s for this %s is used up",
+                       a->refusal == LIMIT_BUDGET ? "" : "token ", who,
+                       periods[a->is_user ? u->budget_per : r->limits.budget_per]);
         e.is_final = true;
         break;
     case LIMIT_CONCURRENCY:
         chat_error_set(&e, CHAT_ERR_RATE_LIMIT, NULL,
-                       "key '%.*s' has %lld requests running, more are not allowed at a time", n, name,
-                       (long long)r->limits.concurrency);
+                       "%s has %lld requests running, more are not allowed at a time", who,
+                       (long long)(a->is_user ? u->concurrency : r->limits.concurrency));
         break;
     case LIMIT_RPM:
-        chat_error_set(&e, CHAT_ERR_RATE_LIMIT, NULL, "key '%.*s' has used its %lld requests per minute", n,
-                       name, (long long)r->limits.rpm);
+        chat_error_set(&e, CHAT_ERR_RATE_LIMIT, NULL, "%s has used its %lld requests per minute", who,
+                       (long long)(a->is_user ? u->rpm : r->limits.rpm));
         break;
     default:
-        chat_error_set(&e, CHAT_ERR_RATE_LIMIT, NULL, "key '%.*s' has used its %lld tokens per minute", n,
-                       name, (long long)r->limits.tpm);
+        chat_error_set(&e, CHAT_ERR_RATE_LIMIT, NULL, "%s has used its %lld tokens per minute", who,
+                       (long long)(a->is_user ? u->tpm : r->limits.tpm));
         break;
     }
     e.retry_after_ms = a->retry_after_ms;
-    metric_add(metric_cell(&refusals_total, reasons[a->refusal]), 1);
+    metric_add(metric_cell(&refusals_total, (a->is_user ? user_reasons : reasons)[a->refusal]), 1);
     answer_error(r, &e);
     return GW_END;
 }
@@ -142,7 +153,8 @@ enum gw_step phase_admit(struct gw_request *r)
     int64_t input = account_estimate_input(r->req), output = output_reserved(r), nano = 0;
     for (int i = 0; i < r->model->n_targets; i++) {
         struct config_price p = account_price(r, &r->model->targets[i]);
-        if (!config_price_is_known(&p) && r->limits.budget_nano >= 0) {
+        if (!config_price_is_known(&p) &&
+            (r->limits.budget_nano >= 0 || r->limits.per_user.budget_nano > 0)) {
             struct chat_error e;
             chat_error_set(&e, CHAT_ERR_PERMISSION, "model",
                            "the price of '%.*s' is not known, and key '%.*s' has a budget in dollars",
@@ -153,8 +165,8 @@ enum gw_step phase_admit(struct gw_request *r)
         int64_t most = price_most_nano(&p, input, output);
         nano = most > nano ? most : nano;
     }
-    struct limit_answer a = limit_reserve(r->key->limit, &r->limits, input + output, nano, clock_now_ns(),
-                                          clock_wall_ns(), &r->held);
+    struct limit_answer a = limit_reserve(r->key->limit, &r->limits, user_of(r), input + output, nano,
+                                          clock_now_ns(), clock_wall_ns(), &r->held);
     r->limit_told = a;
     r->has_limit_told = true;
     return a.refusal == LIMIT_NONE ? GW_NEXT : refuse(r, &a);
@@ -168,9 +180,7 @@ static void fill_record(const struct gw_request *r, struct record *rec, enum rec
                            .id = str_c(r->id),
                            .wall_ns = clock_wall_ns(),
                            .key_id = r->key ? str_c(r->key->def.id) : S(""),
-                           .user = r->req->user.n ? r->req->user
-                                   : r->key       ? r->key->def.user
-                                                  : S(""),
+                           .user = user_of(r),
                            .model = r->req->model,
                            .endpoint = str_c(r->client->name),
                            .reserved_nano = r->held.nano,

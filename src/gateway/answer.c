@@ -43,10 +43,10 @@ static void add_limits(struct gw_request *r, struct headers *h)
     const struct limit_answer *a = &r->limit_told;
     if (!r->has_limit_told || !r->client->write_limits)
         return;
-    struct rate_limits l = {r->limits.rpm > 0 ? r->limits.rpm : -1,
+    struct rate_limits l = {a->requests_limit,
                             a->requests_left,
                             a->requests_reset_ms,
-                            r->limits.tpm > 0 ? r->limits.tpm : -1,
+                            a->tokens_limit,
                             a->tokens_left,
                             a->tokens_reset_ms,
                             -1};

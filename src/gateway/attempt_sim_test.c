@@ -500,7 +500,7 @@ static void check_end(struct sim *s, struct batch *b)
     struct gw_key *key = key_find(ledger_keys(s->gw->ledger), S("sk-sluice-sim"));
     if (!key)
         return;
-    const struct limit_state *l = key->limit;
+    const struct limit_counts *l = &key->limit->counts;
     if (l->n_running || l->reserved_nano || l->reserved_tokens)
         sim_broken(s, "the key keeps %lld requests, %lld nano, %lld tokens reserved", (long long)l->n_running,
                    (long long)l->reserved_nano, (long long)l->reserved_tokens);

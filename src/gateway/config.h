@@ -121,6 +121,14 @@ struct config_model {
 
 enum config_period { PERIOD_HOUR, PERIOD_DAY, PERIOD_MONTH };
 
+/* What each user of a key may use; 0 in a limit means none. */
+struct config_user_limits {
+    int64_t rpm, tpm, concurrency;
+    int64_t budget_nano; /* 0 or less: none */
+    int64_t budget_per;  /* enum config_period */
+    int64_t token_budget;
+};
+
 /* What a key may use; 0 in a limit means none. */
 struct config_limits {
     int64_t rpm, tpm, concurrency;
@@ -128,6 +136,7 @@ struct config_limits {
     int64_t budget_per;   /* enum config_period */
     int64_t token_budget; /* tokens per budget_per; 0: none */
     int64_t max_output_tokens;
+    struct config_user_limits per_user;
 };
 
 enum config_auth { AUTH_DEFAULT, AUTH_NONE, AUTH_KEYS };

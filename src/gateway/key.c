@@ -323,5 +323,17 @@ struct config_limits key_limits(const struct gw_key *k, const struct config *c)
     }
     if (own->max_output_tokens)
         l.max_output_tokens = own->max_output_tokens;
+    const struct config_user_limits *u = &own->per_user;
+    if (u->rpm)
+        l.per_user.rpm = u->rpm;
+    if (u->tpm)
+        l.per_user.tpm = u->tpm;
+    if (u->concurrency)
+        l.per_user.concurrency = u->concurrency;
+    if (u->budget_nano > 0 || u->token_budget > 0) {
+        l.per_user.budget_nano = u->budget_nano;
+        l.per_user.budget_per = u->budget_per;
+        l.per_user.token_budget = u->token_budget;
+    }
     return l;
 }

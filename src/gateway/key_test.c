@@ -40,14 +40,14 @@ TEST(counters_go_on_when_a_key_changes)
     REQUIRE(key_table_load(t, &d, 1) == OK);
     struct gw_key *k = key_find(t, S("secret"));
     REQUIRE(k != NULL);
-    CHECK(limit_reserve(k->limit, &l, 1, 0, NS_PER_S, NS_PER_S, &r).refusal == LIMIT_NONE);
+    CHECK(limit_reserve(k->limit, &l, S(""), 1, 0, NS_PER_S, NS_PER_S, &r).refusal == LIMIT_NONE);
     key_release(t, k);
     d.name = S("after");
     REQUIRE(key_table_load(t, &d, 1) == OK);
     k = key_find(t, S("secret"));
     REQUIRE(k != NULL);
     CHECK_STR(k->def.name, S("after"));
-    CHECK_INT(k->limit->sum_requests, 1);
+    CHECK_INT(k->limit->counts.sum_requests, 1);
     key_release(t, k);
     key_table_free(t);
 }

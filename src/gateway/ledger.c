@@ -245,8 +245,16 @@ static void see_key(void *arg, const struct store_key *k)
         list->defs = defs;
         list->cap = cap;
     }
-    struct key_def d = {.limits = {k->rpm, k->tpm, k->concurrency, k->budget_nano, period_of(k->budget_per),
-                                   k->token_budget, k->max_output_tokens},
+    const struct store_user_limits *u = &k->per_user;
+    struct key_def d = {.limits = {k->rpm,
+                                   k->tpm,
+                                   k->concurrency,
+                                   k->budget_nano,
+                                   period_of(k->budget_per),
+                                   k->token_budget,
+                                   k->max_output_tokens,
+                                   {u->rpm, u->tpm, u->concurrency, u->budget_nano, period_of(u->budget_per),
+                                    u->token_budget}},
                         .priority = str_eq(k->priority, S("high"))  ? KEY_HIGH
                                     : str_eq(k->priority, S("low")) ? KEY_LOW
                                                                     : KEY_NORMAL,
@@ -263,7 +271,27 @@ static void see_key(void *arg, const struct store_key *k)
     list->defs[list->n++] = d;
 }
 
-/* A key seen for the first time brings what it spent in the present window. */
+struct user_budgets {
+    struct limit_state *limit;
+    int64_t start;
+};
+
+static void see_user(void *arg, struct str user, int64_t nano, int64_t tokens)
+{
+    struct user_budgets *b = arg;
+    limit_restore_user(b->limit, user, b->start, nano, tokens);
+}
+
+static void restore_users(struct ledger *l, struct gw_key *k, const struct config_user_limits *u)
+{
+    struct err err = {0};
+    struct user_budgets b = {k->limit,
+                             limit_window_start((enum config_period)u->budget_per, clock_wall_ns())};
+    if (store_spent_by_user(l->store, str_c(k->def.id), b.start, LIMIT_USERS_MAX, see_user, &b, &err) != OK)
+        log_error("ledger", "%s", err.text);
+}
+
+/* A key seen for the first time brings what it and its users spent in the present window. */
 static void restore_budget(struct ledger *l, const struct key_def *d)
 {
     struct gw_key *k = key_find_id(l->keys, str_c(d->id));
@@ -272,7 +300,7 @@ static void restore_budget(struct ledger *l, const struct key_def *d)
     struct config c = {.limits = l->defaults};
     struct config_limits limits = key_limits(k, &c);
     bool has_budget = limits.budget_nano >= 0 || limits.token_budget > 0;
-    if (has_budget && k->limit->window_start_s == 0) {
+    if (has_budget && k->limit->counts.window_start_s == 0) {
         int64_t start = limit_window_start((enum config_period)limits.budget_per, clock_wall_ns()), nano = 0,
                 tokens = 0;
         struct err err = {0};
@@ -281,6 +309,9 @@ static void restore_budget(struct ledger *l, const struct key_def *d)
         else
             log_error("ledger", "%s", err.text);
     }
+    bool users_have_budgets = limits.per_user.budget_nano > 0 || limits.per_user.token_budget > 0;
+    if (users_have_budgets && !k->limit->users)
+        restore_users(l, k, &limits.per_user);
     key_release(l->keys, k);
 }
 

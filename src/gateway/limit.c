@@ -1,5 +1,5 @@
 /* limit.c - See limit.h. */
-#include "gateway/limit.h"
+#include "gateway/limit_user.h"
 
 #include <string.h>
 
@@ -13,6 +13,7 @@ void limit_init(struct limit_state *s)
 
 void limit_deinit(struct limit_state *s)
 {
+    limit_users_free(s->users);
     pthread_mutex_destroy(&s->lock);
 }
 
@@ -42,7 +43,7 @@ int64_t limit_window_end(enum config_period per, int64_t wall_ns)
 
 /* ---- sliding windows ---- */
 
-static void slide(struct limit_state *s, int64_t second)
+static void slide(struct limit_counts *s, int64_t second)
 {
     if (second - s->second >= LIMIT_SECONDS) {
         memset(s->requests, 0, sizeof s->requests);
@@ -60,7 +61,7 @@ static void slide(struct limit_state *s, int64_t second)
 }
 
 /* How long until `need` of the window's sum has left it. */
-static int64_t until_free_ms(const struct limit_state *s, const int64_t buckets[LIMIT_SECONDS], int64_t need,
+static int64_t until_free_ms(const struct limit_counts *s, const int64_t buckets[LIMIT_SECONDS], int64_t need,
                              int64_t now_ns)
 {
     int64_t gone = 0;
@@ -75,7 +76,7 @@ static int64_t until_free_ms(const struct limit_state *s, const int64_t buckets[
     return LIMIT_SECONDS * 1000;
 }
 
-static void enter_window(struct limit_state *s, const struct config_limits *l, int64_t wall_ns)
+static void enter_window(struct limit_counts *s, const struct config_limits *l, int64_t wall_ns)
 {
     int64_t start = limit_window_start((enum config_period)l->budget_per, wall_ns);
     if (start == s->window_start_s)
@@ -87,7 +88,7 @@ static void enter_window(struct limit_state *s, const struct config_limits *l, i
 
 /* ---- admission ---- */
 
-static enum limit_refusal check(const struct limit_state *s, const struct config_limits *l, int64_t tokens,
+static enum limit_refusal check(const struct limit_counts *s, const struct config_limits *l, int64_t tokens,
                                 int64_t nano, int64_t now_ns, int64_t wall_ns, int64_t *retry_ms)
 {
     if (l->budget_nano >= 0 && s->spent_nano + s->reserved_nano + nano > l->budget_nano) {
@@ -113,40 +114,123 @@ static enum limit_refusal check(const struct limit_state *s, const struct config
     return LIMIT_NONE;
 }
 
-static void tell(const struct limit_state *s, const struct config_limits *l, int64_t now_ns,
+/* The tighter one of what is left to the key and to its user. */
+static void tell(const struct limit_counts *s, const struct config_limits *l, int64_t now_ns,
                  struct limit_answer *a)
 {
-    a->requests_left = l->rpm > 0 ? l->rpm - s->sum_requests : -1;
-    a->tokens_left = l->tpm > 0 ? l->tpm - s->sum_tokens : -1;
-    a->requests_reset_ms = s->sum_requests ? until_free_ms(s, s->requests, s->sum_requests, now_ns) : 0;
-    a->tokens_reset_ms = s->sum_tokens ? until_free_ms(s, s->tokens, s->sum_tokens, now_ns) : 0;
-    if (a->requests_left < 0 && l->rpm > 0)
-        a->requests_left = 0;
-    if (a->tokens_left < 0 && l->tpm > 0)
-        a->tokens_left = 0;
+    int64_t requests = l->rpm - s->sum_requests, tokens = l->tpm - s->sum_tokens;
+    requests = requests > 0 ? requests : 0;
+    tokens = tokens > 0 ? tokens : 0;
+    if (l->rpm > 0 && (a->requests_left < 0 || requests < a->requests_left)) {
+        a->requests_limit = l->rpm;
+        a->requests_left = requests;
+        a->requests_reset_ms = s->sum_requests ? until_free_ms(s, s->requests, s->sum_requests, now_ns) : 0;
+    }
+    if (l->tpm > 0 && (a->tokens_left < 0 || tokens < a->tokens_left)) {
+        a->tokens_limit = l->tpm;
+        a->tokens_left = tokens;
+        a->tokens_reset_ms = s->sum_tokens ? until_free_ms(s, s->tokens, s->sum_tokens, now_ns) : 0;
+    }
 }
 
-struct limit_answer limit_reserve(struct limit_state *s, const struct config_limits *l, int64_t tokens,
-                                  int64_t nano, int64_t now_ns, int64_t wall_ns, struct reservation *r)
+static void take(struct limit_counts *s, int64_t tokens, int64_t nano)
 {
-    struct limit_answer a = {0};
-    *r = (struct reservation){0};
-    pthread_mutex_lock(&s->lock);
+    int i = (int)(s->second % LIMIT_SECONDS);
+    s->requests[i]++;
+    s->sum_requests++;
+    s->tokens[i] += tokens;
+    s->sum_tokens += tokens;
+    s->n_running++;
+    s->reserved_nano += nano;
+    s->reserved_tokens += tokens;
+}
+
+static void give_back(struct limit_counts *s, const struct reservation *r, int64_t window_start_s,
+                      int64_t tokens, int64_t nano)
+{
+    s->n_running--;
+    if (s->second - r->second < LIMIT_SECONDS) { /* still in the window: correct its bucket */
+        s->tokens[r->second % LIMIT_SECONDS] += tokens - r->tokens;
+        s->sum_tokens += tokens - r->tokens;
+    }
+    if (window_start_s == s->window_start_s) {
+        s->reserved_nano -= r->nano;
+        s->reserved_tokens -= r->tokens;
+    }
+    /* What was spent counts in the window in which it ended. */
+    s->spent_nano += nano;
+    s->spent_tokens += tokens;
+}
+
+/* ---- users ---- */
+
+bool limit_has_users(const struct config_limits *l)
+{
+    const struct config_user_limits *u = &l->per_user;
+    return u->rpm > 0 || u->tpm > 0 || u->concurrency > 0 || u->budget_nano > 0 || u->token_budget > 0;
+}
+
+static struct config_limits limits_of_user(const struct config_limits *l)
+{
+    const struct config_user_limits *u = &l->per_user;
+    return (struct config_limits){.rpm = u->rpm,
+                                  .tpm = u->tpm,
+                                  .concurrency = u->concurrency,
+                                  .budget_nano = u->budget_nano > 0 ? u->budget_nano : -1,
+                                  .budget_per = u->budget_per,
+                                  .token_budget = u->token_budget};
+}
+
+static void move_to(struct limit_counts *s, const struct config_limits *l, int64_t now_ns, int64_t wall_ns)
+{
     slide(s, now_ns / NS_PER_S);
     enter_window(s, l, wall_ns);
-    a.refusal = check(s, l, tokens, nano, now_ns, wall_ns, &a.retry_after_ms);
-    if (a.refusal == LIMIT_NONE) {
-        int i = (int)(s->second % LIMIT_SECONDS);
-        s->requests[i]++;
-        s->sum_requests++;
-        s->tokens[i] += tokens;
-        s->sum_tokens += tokens;
-        s->n_running++;
-        s->reserved_nano += nano;
-        s->reserved_tokens += tokens;
-        *r = (struct reservation){s->second, tokens, nano, s->window_start_s, true};
+}
+
+/* ---- reserve, settle ---- */
+
+struct limit_answer limit_reserve(struct limit_state *s, const struct config_limits *l, struct str user,
+                                  int64_t tokens, int64_t nano, int64_t now_ns, int64_t wall_ns,
+                                  struct reservation *r)
+{
+    struct limit_answer a = {
+        .requests_limit = -1, .tokens_limit = -1, .requests_left = -1, .tokens_left = -1};
+    bool has_user = limit_has_users(l);
+    uint64_t hash = has_user ? str_hash(user) : 0;
+    struct config_limits ul = limits_of_user(l);
+    struct limit_counts *own = NULL;
+    *r = (struct reservation){0};
+    pthread_mutex_lock(&s->lock);
+    move_to(&s->counts, l, now_ns, wall_ns);
+    a.refusal = check(&s->counts, l, tokens, nano, now_ns, wall_ns, &a.retry_after_ms);
+    struct limit_user *u = has_user ? limit_user_take(&s->users, hash) : NULL;
+    if (u) {
+        own = &u->counts;
+        move_to(own, &ul, now_ns, wall_ns);
     }
-    tell(s, l, now_ns, &a);
+    if (a.refusal == LIMIT_NONE && has_user) {
+        a.refusal =
+            own ? check(own, &ul, tokens, nano, now_ns, wall_ns, &a.retry_after_ms) : LIMIT_CONCURRENCY;
+        a.retry_after_ms = own ? a.retry_after_ms : 1000;
+        a.is_user = a.refusal != LIMIT_NONE;
+    }
+    if (a.refusal == LIMIT_NONE) {
+        take(&s->counts, tokens, nano);
+        *r = (struct reservation){.second = s->counts.second,
+                                  .tokens = tokens,
+                                  .nano = nano,
+                                  .window_start_s = s->counts.window_start_s,
+                                  .is_held = true};
+        if (own) {
+            take(own, tokens, nano);
+            r->has_user = true;
+            r->user = hash;
+            r->user_window_start_s = own->window_start_s;
+        }
+    }
+    tell(&s->counts, l, now_ns, &a);
+    if (own)
+        tell(own, &ul, now_ns, &a);
     pthread_mutex_unlock(&s->lock);
     return a;
 }
@@ -157,29 +241,38 @@ void limit_settle(struct limit_state *s, const struct config_limits *l, struct r
     if (!r->is_held)
         return;
     r->is_held = false;
+    struct config_limits ul = limits_of_user(l);
     pthread_mutex_lock(&s->lock);
-    slide(s, now_ns / NS_PER_S);
-    enter_window(s, l, wall_ns);
-    s->n_running--;
-    if (s->second - r->second < LIMIT_SECONDS) { /* still in the window: correct its bucket */
-        s->tokens[r->second % LIMIT_SECONDS] += tokens - r->tokens;
-        s->sum_tokens += tokens - r->tokens;
+    move_to(&s->counts, l, now_ns, wall_ns);
+    give_back(&s->counts, r, r->window_start_s, tokens, nano);
+    struct limit_user *u = r->has_user ? limit_user_find(s->users, r->user) : NULL;
+    if (u) { /* it has a request running, so it was not forgotten */
+        move_to(&u->counts, &ul, now_ns, wall_ns);
+        give_back(&u->counts, r, r->user_window_start_s, tokens, nano);
     }
-    if (r->window_start_s == s->window_start_s) {
-        s->reserved_nano -= r->nano;
-        s->reserved_tokens -= r->tokens;
-    }
-    /* What was spent counts in the window in which it ended. */
-    s->spent_nano += nano;
-    s->spent_tokens += tokens;
     pthread_mutex_unlock(&s->lock);
+}
+
+static void restore(struct limit_counts *c, int64_t window_start_s, int64_t nano, int64_t tokens)
+{
+    c->window_start_s = window_start_s;
+    c->spent_nano = nano;
+    c->spent_tokens = tokens;
 }
 
 void limit_restore(struct limit_state *s, int64_t window_start_s, int64_t nano, int64_t tokens)
 {
     pthread_mutex_lock(&s->lock);
-    s->window_start_s = window_start_s;
-    s->spent_nano = nano;
-    s->spent_tokens = tokens;
+    restore(&s->counts, window_start_s, nano, tokens);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void limit_restore_user(struct limit_state *s, struct str user, int64_t window_start_s, int64_t nano,
+                        int64_t tokens)
+{
+    pthread_mutex_lock(&s->lock);
+    struct limit_user *u = limit_user_take(&s->users, str_hash(user));
+    if (u)
+        restore(&u->counts, window_start_s, nano, tokens);
     pthread_mutex_unlock(&s->lock);
 }

@@ -8,6 +8,12 @@
 
 /* ---- keys ---- */
 
+/* Or not given. */
+static bool is_period(struct str s)
+{
+    return s.n == 0 || str_eq(s, S("hour")) || str_eq(s, S("day")) || str_eq(s, S("month"));
+}
+
 static int check_wish(const struct store_key *k, struct err *err)
 {
     if (k->name.n == 0 || k->name.n > REPORT_NAME_MAX)
@@ -18,9 +24,12 @@ static int check_wish(const struct store_key *k, struct err *err)
     if (k->priority.n && !str_eq(k->priority, S("high")) && !str_eq(k->priority, S("normal")) &&
         !str_eq(k->priority, S("low")))
         return fail(err, ERR_ARG, "'priority' must be high, normal or low, not '%.*s'", STR(k->priority));
-    if (k->budget_per.n && !str_eq(k->budget_per, S("hour")) && !str_eq(k->budget_per, S("day")) &&
-        !str_eq(k->budget_per, S("month")))
-        return fail(err, ERR_ARG, "'per' must be hour, day or month, not '%.*s'", STR(k->budget_per));
+    const struct store_user_limits *u = &k->per_user;
+    if (!is_period(k->budget_per) || !is_period(u->budget_per))
+        return fail(err, ERR_ARG, "'per' must be hour, day or month, not '%.*s'",
+                    STR(is_period(k->budget_per) ? u->budget_per : k->budget_per));
+    if (u->budget_per.n && u->budget_nano <= 0 && u->token_budget == 0)
+        return fail(err, ERR_ARG, "'per' is the window of a user's budget: say that too");
     if (k->budget_per.n && k->budget_nano < 0 && k->token_budget == 0)
         return fail(err, ERR_ARG, "'per' is the window of a budget: say 'budget' or 'token_budget' too");
     return OK;
@@ -42,6 +51,8 @@ int report_make_key(struct store *s, const struct store_key *wanted, char text[K
         k.priority = S("normal");
     if (!k.budget_per.n)
         k.budget_per = S("day");
+    if (!k.per_user.budget_per.n)
+        k.per_user.budget_per = S("day");
     if (!k.metadata_json.n)
         k.metadata_json = S("{}");
     return store_add_key(s, &k, err);
@@ -85,6 +96,30 @@ static void write_usd(struct json_writer *w, const char *name, int64_t nano)
     buf_deinit(&text);
 }
 
+static void write_user_limits(struct json_writer *w, const struct store_user_limits *u)
+{
+    bool has_budget = u->budget_nano > 0 || u->token_budget > 0;
+    jw_key(w, "per_user");
+    if (!has_budget && !u->rpm && !u->tpm && !u->concurrency) {
+        jw_null(w);
+        return;
+    }
+    jw_begin_object(w);
+    write_limit(w, "rpm", u->rpm);
+    write_limit(w, "tpm", u->tpm);
+    write_limit(w, "concurrency", u->concurrency);
+    if (u->budget_nano > 0)
+        write_usd(w, "budget", u->budget_nano);
+    else
+        jw_kv_null(w, "budget");
+    write_limit(w, "token_budget", u->token_budget);
+    if (has_budget)
+        jw_kv_str(w, "per", u->budget_per);
+    else
+        jw_kv_null(w, "per");
+    jw_end_object(w);
+}
+
 static void write_key(struct json_writer *w, const struct store_key *k, struct str text)
 {
     jw_begin_object(w);
@@ -107,6 +142,7 @@ static void write_key(struct json_writer *w, const struct store_key *k, struct s
         jw_kv_str(w, "per", k->budget_per);
     else
         jw_kv_null(w, "per");
+    write_user_limits(w, &k->per_user);
     write_list(w, "models", k->models);
     write_list(w, "regions", k->regions);
     jw_kv_str(w, "priority", k->priority.n ? k->priority : S("normal"));

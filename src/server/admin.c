@@ -254,6 +254,37 @@ static bool read_expires(struct json v, struct arena *a, int64_t *seconds)
     return true;
 }
 
+/* {"rpm":..., "tpm":..., "concurrency":..., "budget":..., "token_budget":..., "per":...} */
+static bool read_per_user(struct json v, struct arena *a, struct store_user_limits *u)
+{
+    const struct {
+        const char *name;
+        int64_t *number;
+    } numbers[] = {{"rpm", &u->rpm},
+                   {"tpm", &u->tpm},
+                   {"concurrency", &u->concurrency},
+                   {"token_budget", &u->token_budget}};
+    struct store_key budget = {0};
+    if (!json_is(v, JSON_OBJECT))
+        return false;
+    for (struct json_iter it = json_iter(v); json_next(&it);) {
+        size_t i = 0;
+        while (i < sizeof numbers / sizeof *numbers && !str_eq(it.key, str_c(numbers[i].name)))
+            i++;
+        bool is_number = i < sizeof numbers / sizeof *numbers;
+        if (json_is_none(it.value))
+            continue;
+        if (is_number ? !json_i64(it.value, numbers[i].number) || *numbers[i].number <= 0
+            : str_eq(it.key, S("budget"))
+                ? !read_budget(it.value, a, &budget) || budget.budget_nano <= 0
+                : !str_eq(it.key, S("per")) || !(budget.budget_per = json_text(it.value, a)).p)
+            return false;
+    }
+    u->budget_nano = budget.budget_nano;
+    u->budget_per = budget.budget_per;
+    return true;
+}
+
 static bool read_member(struct store_key *k, struct str name, struct json v, struct arena *a)
 {
     const struct {
@@ -284,6 +315,8 @@ static bool read_member(struct store_key *k, struct str name, struct json v, str
         return read_list(v, a, &k->regions);
     if (str_eq(name, S("budget")))
         return read_budget(v, a, k);
+    if (str_eq(name, S("per_user")))
+        return read_per_user(v, a, &k->per_user);
     if (str_eq(name, S("expires")))
         return read_expires(v, a, &k->expires_s);
     if (!str_eq(name, S("metadata")) || !json_is(v, JSON_OBJECT))

@@ -141,6 +141,12 @@ static void check_listen(struct loader *ld)
         config_fault(ld->faults, ld->file, 0, "'tls' needs both 'cert' and 'key'");
 }
 
+static void check_limits(struct loader *ld)
+{
+    if (ld->config->limits.per_user.budget_nano == 0)
+        config_fault(ld->faults, ld->file, 0, "the budget of 'limits: {per_user: ...}' must be above 0 dollars");
+}
+
 static void set_folders(struct loader *ld)
 {
     struct config *c = ld->config;
@@ -167,5 +173,6 @@ void config_check(struct loader *ld)
     check_providers(ld);
     check_models(ld);
     check_listen(ld);
+    check_limits(ld);
     set_folders(ld);
 }

@@ -42,7 +42,8 @@ static const struct option log_options[] = {
 
 static const struct option kv_cache_options[] = {
     {"dir", OPT_TEXT, AT(config, engine.kv_cache_dir), .flag = "kv-cache-dir",
-     .doc = "folder in which computed prompts outlive the process; models and instances may share it; empty: off"},
+     .doc = "folder in which computed prompts outlive the process; models and instances may share it; empty: "
+            "off"},
     {"max_bytes", OPT_BYTES, AT(config, engine.kv_cache_max_bytes), "4GB", .min = 1, .max = INT64_C(1) << 50,
      .flag = "kv-cache-max-bytes", .doc = "its size at most: what was used longest ago goes first"},
     {0},
@@ -82,6 +83,25 @@ static const struct option budget_options[] = {
     {0},
 };
 
+static const struct option user_budget_options[] = {
+    {"usd", OPT_USD, AT(config_user_limits, budget_nano), .doc = "US dollars per period"},
+    {"per", OPT_ENUM, AT(config_user_limits, budget_per), "day", .choices = period_choices,
+     .doc = "the period, a UTC calendar window"},
+    {"tokens", OPT_INT, AT(config_user_limits, token_budget), "0", .max = MANY,
+     .doc = "tokens per period; 0: no limit"},
+    {0},
+};
+
+static const struct option user_limit_options[] = {
+    {"rpm", OPT_INT, AT(config_user_limits, rpm), "0", .max = MANY,
+     .doc = "requests in any 60 s; 0: no limit"},
+    {"tpm", OPT_INT, AT(config_user_limits, tpm), "0", .max = MANY, .doc = "tokens in any 60 s; 0: no limit"},
+    {"concurrency", OPT_INT, AT(config_user_limits, concurrency), "0", .max = 1000000,
+     .doc = "requests at the same time; 0: no limit"},
+    {"budget", OPT_SECTION, .section = user_budget_options, .doc = "money and tokens per period"},
+    {0},
+};
+
 static const struct option limit_options[] = {
     {"rpm", OPT_INT, AT(config_limits, rpm), "0", .max = MANY, .doc = "requests in any 60 s; 0: no limit"},
     {"tpm", OPT_INT, AT(config_limits, tpm), "0", .max = MANY, .doc = "tokens in any 60 s; 0: no limit"},
@@ -90,6 +110,8 @@ static const struct option limit_options[] = {
     {"budget", OPT_SECTION, .section = budget_options, .doc = "money and tokens per period"},
     {"max_output_tokens", OPT_INT, AT(config_limits, max_output_tokens), "0", .max = MANY,
      .doc = "output tokens of one request; 0: no cap"},
+    {"per_user", OPT_SECTION, AT(config_limits, per_user), .section = user_limit_options,
+     .doc = "of each `user` that requests of a key name, within the key's own limits"},
     {0},
 };
 
@@ -204,8 +226,7 @@ static const struct option model_options[] = {
      .item_bytes = sizeof(struct config_target), .count_offset = AT(config_model, n_targets),
      .is_required = true, .doc = "where the model is"},
     {"cache", OPT_SECTION, .section = cache_options, .doc = "answers from memory"},
-    {"validate", OPT_SECTION, .section = validate_options,
-     .doc = "check answers before they are shown"},
+    {"validate", OPT_SECTION, .section = validate_options, .doc = "check answers before they are shown"},
     {"max_output_tokens", OPT_INT, AT(config_model, max_output_tokens), "0", .max = MANY,
      .doc = "cap that no request can exceed; 0: none"},
     {"resume", OPT_BOOL, AT(config_model, resume), "false",

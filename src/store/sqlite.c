@@ -12,7 +12,7 @@
 #include "base/sys.h"
 #include "store/store.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define BUSY_MS        5000
 
 static const char schema[] =
@@ -46,6 +46,19 @@ static const char schema[] =
     "KEY (slot, segment)) WITHOUT ROWID;"
     "PRAGMA user_version = 1;";
 
+/* From each version to the next: upgrades[v] turns v into v + 1. */
+static const char *const upgrades[SCHEMA_VERSION] = {
+    schema,
+    /* limits of each user of a key */
+    "ALTER TABLE keys ADD COLUMN user_rpm INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN user_tpm INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN user_concurrency INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN user_budget_nano INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN user_budget_per TEXT NOT NULL DEFAULT 'day';"
+    "ALTER TABLE keys ADD COLUMN user_token_budget INTEGER NOT NULL DEFAULT 0;"
+    "PRAGMA user_version = 2;",
+};
+
 enum statement {
     ADD_KEY,
     REVOKE_KEY,
@@ -59,19 +72,22 @@ enum statement {
     SET_POSITION,
     GET_POSITION,
     SPENT,
+    SPENT_BY_USER,
     N_STATEMENTS
 };
 
 static const char *const sql[N_STATEMENTS] = {
     [ADD_KEY] = "INSERT INTO keys (id, hash, name, user, grp, models, regions, metadata, priority, rpm, tpm, "
                 "concurrency,"
-                " max_output, budget_nano, budget_per, token_budget, created_s, expires_s)"
-                " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                " max_output, budget_nano, budget_per, token_budget, created_s, expires_s,"
+                " user_rpm, user_tpm, user_concurrency, user_budget_nano, user_budget_per, user_token_budget)"
+                " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [REVOKE_KEY] = "UPDATE keys SET revoked_s = ?1 WHERE (name = ?2 OR id = ?2) AND revoked_s = 0",
     [EACH_KEY] = "SELECT id, hash, name, user, grp, models, regions, metadata, priority, rpm, tpm, "
                  "concurrency, max_output,"
-                 " budget_nano, budget_per, token_budget, created_s, expires_s, revoked_s FROM keys ORDER BY "
-                 "created_s, id",
+                 " budget_nano, budget_per, token_budget, created_s, expires_s, revoked_s,"
+                 " user_rpm, user_tpm, user_concurrency, user_budget_nano, user_budget_per, user_token_budget"
+                 " FROM keys ORDER BY created_s, id",
     [VERSION] = "PRAGMA data_version",
     [ADD_REQUEST] = "INSERT OR IGNORE INTO requests VALUES (?,?,?,?,?,?,?,?,?,?,?)",
     [ADD_ATTEMPT] = "INSERT OR IGNORE INTO attempts VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -83,6 +99,11 @@ static const char *const sql[N_STATEMENTS] = {
     [SPENT] = "SELECT coalesce(sum(cost_nano), 0), coalesce(sum(input_fresh + cache_read + cache_write_5m + "
               "cache_write_1h + output), 0)"
               " FROM attempts WHERE key_id = ? AND end_s >= ?",
+    [SPENT_BY_USER] =
+        "SELECT * FROM (SELECT r.user, sum(a.cost_nano) AS nano, sum(a.input_fresh + a.cache_read +"
+        " a.cache_write_5m + a.cache_write_1h + a.output) AS tokens FROM attempts a"
+        " JOIN requests r ON r.id = a.request_id WHERE a.key_id = ? AND a.end_s >= ?"
+        " GROUP BY r.user ORDER BY nano DESC, tokens DESC LIMIT ?) ORDER BY nano, tokens",
 };
 
 struct store {
@@ -153,14 +174,14 @@ static int make_schema(struct store *s, struct err *err)
         return ERR_IO;
     int version = user_version(s);
     int rc = OK;
-    if (version == 0)
-        rc = exec(s, schema, err, "make its tables");
-    else if (version > SCHEMA_VERSION)
+    if (version > SCHEMA_VERSION)
         rc = fail(err, ERR_UNSUPPORTED,
                   "the state was written by a newer version of Sluice (schema %d, this one knows %d)",
                   version, SCHEMA_VERSION);
     else if (version < 0)
         rc = sql_fail(s, err, "be read");
+    for (int v = version; rc == OK && v < SCHEMA_VERSION; v++)
+        rc = exec(s, upgrades[v], err, "make its tables");
     if (rc == OK)
         rc = exec(s, "COMMIT", err, "be written");
     else
@@ -240,6 +261,12 @@ int store_add_key(struct store *s, const struct store_key *k, struct err *err)
     sqlite3_bind_int64(st, 16, k->token_budget);
     sqlite3_bind_int64(st, 17, k->created_s);
     sqlite3_bind_int64(st, 18, k->expires_s);
+    sqlite3_bind_int64(st, 19, k->per_user.rpm);
+    sqlite3_bind_int64(st, 20, k->per_user.tpm);
+    sqlite3_bind_int64(st, 21, k->per_user.concurrency);
+    sqlite3_bind_int64(st, 22, k->per_user.budget_nano);
+    bind_text(st, 23, k->per_user.budget_per.n ? k->per_user.budget_per : S("day"));
+    sqlite3_bind_int64(st, 24, k->per_user.token_budget);
     int rc = sqlite3_step(st);
     sqlite3_reset(st);
     if (rc == SQLITE_CONSTRAINT)
@@ -285,6 +312,12 @@ int store_each_key(struct store *s, void (*each)(void *arg, const struct store_k
             .created_s = sqlite3_column_int64(st, 16),
             .expires_s = sqlite3_column_int64(st, 17),
             .is_revoked = sqlite3_column_int64(st, 18) != 0,
+            .per_user = {.rpm = sqlite3_column_int64(st, 19),
+                         .tpm = sqlite3_column_int64(st, 20),
+                         .concurrency = sqlite3_column_int64(st, 21),
+                         .budget_nano = sqlite3_column_int64(st, 22),
+                         .budget_per = column(st, 23),
+                         .token_budget = sqlite3_column_int64(st, 24)},
         };
         if (sqlite3_column_bytes(st, 1) == (int)sizeof k.hash)
             memcpy(k.hash, sqlite3_column_blob(st, 1), sizeof k.hash);
@@ -580,4 +613,21 @@ int store_spent(struct store *s, struct str key_id, int64_t from_s, int64_t *nan
     }
     sqlite3_reset(st);
     return rc == SQLITE_ROW ? OK : sql_fail(s, err, "sum up a key's usage");
+}
+
+int store_spent_by_user(struct store *s, struct str key_id, int64_t from_s, int users_max,
+                        void (*each)(void *arg, struct str user, int64_t nano, int64_t tokens), void *arg,
+                        struct err *err)
+{
+    sqlite3_stmt *st = get(s, SPENT_BY_USER);
+    int rc = SQLITE_ERROR;
+    if (st) {
+        bind_text(st, 1, key_id);
+        sqlite3_bind_int64(st, 2, from_s);
+        sqlite3_bind_int(st, 3, users_max);
+        while ((rc = sqlite3_step(st)) == SQLITE_ROW)
+            each(arg, column(st, 0), sqlite3_column_int64(st, 1), sqlite3_column_int64(st, 2));
+        sqlite3_reset(st);
+    }
+    return rc == SQLITE_DONE ? OK : sql_fail(s, err, "add up what users spent");
 }

@@ -18,13 +18,20 @@ void store_close(struct store *s); /* accepts NULL */
 
 /* ---- keys ---- */
 
+/* What each user of a key may use; 0: no such limit. */
+struct store_user_limits {
+    int64_t rpm, tpm, concurrency, budget_nano, token_budget;
+    struct str budget_per;
+};
+
 struct store_key {
     struct str id, name, user, group, models, regions, metadata_json, priority;
     uint8_t hash[32];
     int64_t rpm, tpm, concurrency, max_output_tokens, token_budget; /* 0: not its own */
     int64_t budget_nano;                                            /* -1: none */
     struct str budget_per;                                          /* hour, day, month */
-    int64_t created_s, expires_s;                                   /* expires 0: never */
+    struct store_user_limits per_user;
+    int64_t created_s, expires_s; /* expires 0: never */
     bool is_revoked;
 };
 
@@ -81,5 +88,10 @@ int store_usage(struct store *s, unsigned by, int64_t from_s, int64_t to_s,
 /* What a key has used since a moment. */
 int store_spent(struct store *s, struct str key_id, int64_t from_s, int64_t *nano, int64_t *tokens,
                 struct err *err);
+/* The same for each of its users, the cheapest first (who is told last is remembered longest), of at most
+ * users_max who spent most. */
+int store_spent_by_user(struct store *s, struct str key_id, int64_t from_s, int users_max,
+                        void (*each)(void *arg, struct str user, int64_t nano, int64_t tokens), void *arg,
+                        struct err *err);
 
 #endif

@@ -1,5 +1,6 @@
 #include "store/store.h"
 
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -225,4 +226,70 @@ TEST(usage_is_grouped_by_known_words_only)
     CHECK(usage_parse_by(S("key,user,day"), &by, &bad) && by == (USAGE_KEY | USAGE_USER | USAGE_DAY));
     CHECK(!usage_parse_by(S("key,1;DROP TABLE keys"), &by, &bad));
     CHECK(usage_parse_by(S(""), &by, &bad) && by == 0);
+}
+
+static void see_user_limits(void *arg, const struct store_key *k)
+{
+    *(struct store_user_limits *)arg = k->per_user;
+    CHECK_STR(k->per_user.budget_per, S("day"));
+}
+
+/* The tables of version 1, with a key in them. */
+static const char version_1[] =
+    "CREATE TABLE keys (id TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, name TEXT NOT NULL, user TEXT NOT "
+    "NULL,"
+    " grp TEXT NOT NULL, models TEXT NOT NULL, regions TEXT NOT NULL, metadata TEXT NOT NULL, priority TEXT "
+    "NOT NULL,"
+    " rpm INTEGER NOT NULL, tpm INTEGER NOT NULL, concurrency INTEGER NOT NULL, max_output INTEGER NOT NULL,"
+    " budget_nano INTEGER NOT NULL, budget_per TEXT NOT NULL, token_budget INTEGER NOT NULL,"
+    " created_s INTEGER NOT NULL, expires_s INTEGER NOT NULL, revoked_s INTEGER NOT NULL DEFAULT 0);"
+    "INSERT INTO keys VALUES ('key_1', zeroblob(32), 'old', '', '', '', '', '{}', 'normal', 7, 0, 0, 0, -1, "
+    "'day',"
+    " 0, 1, 0, 0); PRAGMA user_version = 1;";
+
+TEST(an_older_state_is_brought_up_to_date)
+{
+    char path[128], url[160];
+    sqlite3 *db;
+    struct store *s = NULL;
+    struct err err = {0};
+    struct store_user_limits u = {.rpm = 99};
+    REQUIRE(mkdtemp(dir) != NULL);
+    snprintf(path, sizeof path, "%s/old.db", dir);
+    snprintf(url, sizeof url, "sqlite:%s", path);
+    REQUIRE(sqlite3_open(path, &db) == SQLITE_OK);
+    REQUIRE(sqlite3_exec(db, version_1, NULL, NULL, NULL) == SQLITE_OK);
+    sqlite3_close(db);
+    for (int i = 0; i < 2; i++) { /* the second time nothing is to be done */
+        REQUIRE(store_open(str_c(url), &s, &err) == OK);
+        CHECK_INT(store_each_key(s, see_user_limits, &u, &err), OK);
+        CHECK_INT(u.rpm, 0);
+        store_close(s);
+    }
+    remove_all();
+}
+
+static void see_spent(void *arg, struct str user, int64_t nano, int64_t tokens)
+{
+    buf_printf(arg, "%.*s:%lld:%lld ", STR(user), (long long)nano, (long long)tokens);
+}
+
+TEST(what_users_spent_is_told_cheapest_first)
+{
+    struct store *s = open_new();
+    struct err err = {0};
+    struct buf b;
+    buf_init(&b, 4096);
+    for (int i = 0; i < 6; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "req_%d", i);
+        struct record r = sample(id);
+        r.user = i == 0 ? S("ann") : i < 3 ? S("bob") : S("kim");
+        CHECK_INT(store_add_close(s, &r, false, &err), OK);
+    }
+    CHECK_INT(store_spent_by_user(s, S("key_1"), 0, 2, see_spent, &b, &err), OK);
+    CHECK_STR(buf_str(&b), S("bob:1554:174 kim:2331:261 "));
+    buf_deinit(&b);
+    store_close(s);
+    remove_all();
 }

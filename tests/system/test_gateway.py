@@ -1,5 +1,5 @@
 """The gateway in front of providers that misbehave: every client dialect to every provider."""
-import json, os, signal, socket, sys, threading, time
+import json, os, re, signal, socket, sys, threading, time
 
 from harness import Server, check, equal, main, wait_for
 from mock_provider import CACHED, CALLS, INPUT, Mock, OUTPUT, REASONING, SIGNATURE, TEXT, THOUGHT, WRITTEN

@@ -75,6 +75,43 @@ def ask_when_known(key, body=CHAT, where=None):
     return a
 
 
+def test_users_of_a_key_have_limits_of_their_own():
+    made = json.loads(place.sluice("key", "create", "--name", "shared", "--rpm", "100", "--user-rpm", "2", "--user-budget", "0.50", "--user-per", "hour", "--json"))
+    equal(made["per_user"], {"rpm": 2, "tpm": None, "concurrency": None, "budget": 0.5, "token_budget": None, "per": "hour"})
+    key, by = made["key"], lambda u: {**CHAT, "user": u}
+    equal(ask_when_known(key, by("ann")).status, 200)
+    second = ask(key, by("ann"))
+    equal((second.status, second.headers["x-ratelimit-limit-requests"], second.headers["x-ratelimit-remaining-requests"]), (200, "2", "0"))
+    third = ask(key, by("ann"))
+    equal(third.status, 429, repr(third))
+    check("user 'ann' of key 'shared'" in third.json["error"]["message"] and "retry-after" in third.headers, repr(third))
+    equal(ask(key, by("bob")).status, 200)
+    admin = server.post("/admin/keys", {"name": "shared2", "per_user": {"concurrency": 3, "budget": {"usd": "0.00001", "per": "day"}}}, headers=ADMIN)
+    equal(admin.status, 201, repr(admin))
+    equal((admin.json["per_user"]["budget"], admin.json["per_user"]["per"]), (0.00001, "day"))
+    poor = ask_when_known(admin.json["key"], by("ann"))
+    equal((poor.status, poor.json["error"]["code"]), (429, "insufficient_quota"), repr(poor))
+    for bad in ({"rpm": 0}, {"budget": 0}, {"x": 1}, 5):
+        equal(server.post("/admin/keys", {"name": "no", "per_user": bad}, headers=ADMIN).status, 400, repr(bad))
+    place.sluice("key", "create", "--name", "no", "--user-budget", "0", code=2)
+    place.sluice("key", "create", "--name", "no", "--user-per", "day", code=2)
+
+
+def test_a_users_budget_outlives_the_server():
+    with tempfile.TemporaryDirectory() as d:
+        text = CONFIG % {"dir": d, "url": mock.url, "durability": "process"}
+        text = text.replace("models:", "limits: {per_user: {budget: {usd: 0.00005, per: month}}}\nmodels:", 1)
+        key = None
+        for round_ in range(2):
+            with Server(config=text) as s:
+                if not key:
+                    key = s.post("/admin/keys", {"name": "k"}, headers=ADMIN).json["key"]
+                first = ask_when_known(key, {**CHAT, "user": "ann"}, s)
+                equal(first.status, 429 if round_ else 200, repr(first))
+                equal(ask(key, {**CHAT, "user": "bob%d" % round_}, s).status, 200)
+                time.sleep(0.3)
+
+
 def test_keys_on_the_command_line():
     out = place.sluice("key", "create", "--name", "cli", "--user", "ann", "--metadata", "team=a", "--metadata", "x=\"y\"", "--json")
     made = json.loads(out)
