@@ -19,6 +19,7 @@
 
 #define TOP_K_SORTED  1024 /* above, top_k becomes a cut on the whole row */
 #define SEARCH_MAX    8192 /* candidates of top_p's cut that are looked at one by one */
+#define SEARCH_FEW    1024 /* so few are better looked at than narrowed further */
 #define NARROW_ROUNDS 40
 #define GREEDY_BELOW  1e-5f /* temperatures below are 0: 1 / t would overflow */
 
@@ -205,18 +206,9 @@ static int32_t draw_sorted(const uint64_t *keys, int32_t n, const struct pick_pa
 /* Elements of e in [low, high) as keys; -1 if there are more than SEARCH_MAX. */
 static int32_t keys_between(struct pick *p, int32_t n, float low, float high)
 {
-    int32_t n_keys = 0;
-    for (int32_t b = 0; b * LOGITS_BLOCK < n; b++) {
-        if (p->block_sum[b] < (double)low * 0.999) /* sums are rounded */
-            continue;
-        int32_t end = (b + 1) * LOGITS_BLOCK < n ? (b + 1) * LOGITS_BLOCK : n;
-        if (n_keys > SEARCH_MAX - LOGITS_BLOCK)
-            return -1;
-        for (int32_t i = b * LOGITS_BLOCK; i < end; i++) {
-            p->keys[n_keys] = key_of(p->e[i], i); /* written always, counted if inside: no branch */
-            n_keys += p->e[i] >= low && p->e[i] < high;
-        }
-    }
+    int32_t n_keys = p->ops->between(p->e, n, low, high, p->ids, SEARCH_MAX);
+    for (int32_t k = 0; k < n_keys; k++)
+        p->keys[k] = key_of(p->e[p->ids[k]], p->ids[k]);
     return n_keys;
 }
 
@@ -257,6 +249,7 @@ static float float_of(uint32_t bits)
  * their bits (positive floats are ordered as their bits). */
 static void narrow(struct pick *p, int32_t n, double wanted, float *low, float *high, double *mass_high)
 {
+    int32_t n_low = n, n_high = 0; /* elements >= *low and >= *high */
     for (int round = 0; round < NARROW_ROUNDS; round++) {
         float cut[LOGITS_CUTS];
         double mass[LOGITS_CUTS];
@@ -267,7 +260,6 @@ static void narrow(struct pick *p, int32_t n, double wanted, float *low, float *
         for (int c = 0; c < LOGITS_CUTS; c++)
             cut[c] = float_of(l + step * (uint32_t)(c + 1));
         p->ops->mass_above(p->e, n, cut, mass, count);
-        int32_t n_low = n, n_high = 0;
         for (int c = 0; c < LOGITS_CUTS; c++) {
             if (mass[c] >= wanted) {
                 *low = cut[c];
@@ -279,7 +271,7 @@ static void narrow(struct pick *p, int32_t n, double wanted, float *low, float *
                 break;
             }
         }
-        if (n_low - n_high <= SEARCH_MAX - LOGITS_BLOCK)
+        if (n_low - n_high <= SEARCH_FEW)
             return;
     }
 }
@@ -290,13 +282,10 @@ static float top_p_cut(struct pick *p, int32_t n, float top_p, double total)
 {
     double wanted = (double)top_p * total, mass_high = 0;
     /* All elements below this together have less than what may be cut off. */
-    float low = (float)((1 - (double)top_p) * total / n * 0.999), high = 2;
-    int32_t n_keys = keys_between(p, n, low, high);
+    float low = (float)((1 - (double)top_p) * total / n * 0.999), high = 1.0000001f; /* e is at most 1 */
 
-    if (n_keys < 0) {
-        narrow(p, n, wanted, &low, &high, &mass_high);
-        n_keys = keys_between(p, n, low, high);
-    }
+    narrow(p, n, wanted, &low, &high, &mass_high);
+    int32_t n_keys = keys_between(p, n, low, high);
     if (n_keys <= 0) /* more equal elements than are looked at: none of them can be preferred */
         return low;
     int32_t kept = front_mass(p->keys, n_keys, wanted - mass_high);
@@ -383,7 +372,8 @@ int pick_init(struct pick *p, const struct logits_ops *ops, int32_t n_max, struc
     p->block_max = calloc(n_blocks, sizeof *p->block_max);
     p->block_sum = calloc(n_blocks, sizeof *p->block_sum);
     p->keys = calloc(n > SEARCH_MAX ? n + 1 : SEARCH_MAX + 1, sizeof *p->keys);
-    if (p->e && p->block_max && p->block_sum && p->keys)
+    p->ids = calloc(SEARCH_MAX + LOGITS_BLOCK + 1, sizeof *p->ids);
+    if (p->e && p->block_max && p->block_sum && p->keys && p->ids)
         return OK;
     pick_deinit(p);
     return fail(err, ERR_NOMEM, "no memory for sampling from %d tokens", n_max);
@@ -395,6 +385,7 @@ void pick_deinit(struct pick *p)
     free(p->block_max);
     free(p->block_sum);
     free(p->keys);
+    free(p->ids);
     *p = (struct pick){0};
 }
 

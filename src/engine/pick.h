@@ -33,6 +33,7 @@ struct pick {
     float *block_max;
     double *block_sum;
     uint64_t *keys;
+    int32_t *ids;
 };
 
 int pick_init(struct pick *p, const struct logits_ops *ops, int32_t n_max, struct err *err);

@@ -10,6 +10,7 @@
 
 #define LOGITS_LANES 16
 #define LOGITS_BLOCK 64 /* elements that share one entry of a block array */
+#define LOGITS_RUN   1024
 #define LOGITS_CUTS  4
 
 static inline int32_t logits_n_blocks(int32_t n)
@@ -25,9 +26,14 @@ struct logits_ops {
      * block; returns the sum of all.  x[i] <= max, scale > 0. */
     double (*exp_sum)(const float *x, int32_t n, float max, float scale, float *e, double *block_sum);
 
-    /* mass[j] = sum of the e[i] >= cut[j], and count[j] their number. */
+    /* mass[j] = sum of the e[i] >= cut[j], and count[j] their number.  The sum runs in LOGITS_LANES lanes
+     * over LOGITS_RUN elements at a time, so it may differ from the others in its last digits. */
     void (*mass_above)(const float *e, int32_t n, const float cut[LOGITS_CUTS], double mass[LOGITS_CUTS],
                        int32_t count[LOGITS_CUTS]);
+
+    /* ids[] = the i with low <= e[i] < high, ascending; their number, or -1 if there are more than ids_max.
+     * ids has room for LOGITS_BLOCK more. */
+    int32_t (*between)(const float *e, int32_t n, float low, float high, int32_t *ids, int32_t ids_max);
 
     /* block_sum[b] = sum of the e[i] >= cut of each block; returns the sum of all. */
     double (*block_mass)(const float *e, int32_t n, float cut, double *block_sum);

@@ -9,6 +9,10 @@
 
 #include "kernel/logits.h"
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #if defined(__AVX512F__)
 #define W 16
 #elif defined(__AVX2__)
@@ -68,14 +72,34 @@ static inline vec exp_vec(vec x)
     return vec_select(is_there, p * scale, vec_of(0.0f));
 }
 
+typedef float vec8 __attribute__((vector_size(32)));
+typedef float vec4 __attribute__((vector_size(16)));
+
+/* Lane j + lane j + 8, then + 4, then + 2, and the last two as double. */
 static inline double lanes_sum(const vec s[VECS])
 {
-    float l[LOGITS_LANES];
-    memcpy(l, s, sizeof l);
-    for (int half = LOGITS_LANES / 2; half > 1; half /= 2)
-        for (int j = 0; j < half; j++)
-            l[j] += l[j + half];
-    return (double)l[0] + (double)l[1];
+    vec8 h[2];
+    vec4 q[2];
+    memcpy(h, s, sizeof h);
+    h[0] += h[1];
+    memcpy(q, h, sizeof q);
+    q[0] += q[1];
+    return (double)(q[0][0] + q[0][2]) + (double)(q[0][1] + q[0][3]);
+}
+
+/* Bit j: lane j of a mask (from a comparison) is set. */
+static inline uint32_t lanes_bits(ivec mask)
+{
+#if defined(__AVX512F__)
+    return _mm512_movepi32_mask((__m512i)mask);
+#elif defined(__AVX2__)
+    return (uint32_t)_mm256_movemask_ps((__m256)mask);
+#else
+    uint32_t bits = 0;
+    for (int j = 0; j < W; j++)
+        bits |= (uint32_t)(mask[j] & 1) << j;
+    return bits;
+#endif
 }
 
 /* A block that ends before LOGITS_BLOCK elements, filled up. */
@@ -141,25 +165,47 @@ static void ops_mass_above(const float *e, int32_t n, const float cut[LOGITS_CUT
 
     for (int c = 0; c < LOGITS_CUTS; c++)
         mass[c] = 0;
-    for (int32_t b = 0; b * LOGITS_BLOCK < n; b++) {
-        const float *p = whole_block(e + b * LOGITS_BLOCK, n - b * LOGITS_BLOCK, -1, room);
-        for (int c = 0; c < LOGITS_CUTS; c++) {
-            vec s[VECS] = {0};
+    for (int32_t run = 0; run < n; run += LOGITS_RUN) {
+        vec s[LOGITS_CUTS][VECS] = {0};
+        for (int32_t at = run; at < n && at < run + LOGITS_RUN; at += LOGITS_BLOCK) {
+            const float *p = whole_block(e + at, n - at, -1, room);
             for (int i = 0; i < LOGITS_BLOCK; i += LOGITS_LANES)
                 for (int v = 0; v < VECS; v++) {
                     vec y = vec_load(p + i + v * W);
-                    ivec is_in = y >= vec_of(cut[c]);
-                    s[v] += (vec)((ivec)y & is_in);
-                    k[c] -= is_in;
+                    for (int c = 0; c < LOGITS_CUTS; c++) {
+                        ivec is_in = y >= vec_of(cut[c]);
+                        s[c][v] += (vec)((ivec)y & is_in);
+                        k[c] -= is_in;
+                    }
                 }
-            mass[c] += lanes_sum(s);
         }
+        for (int c = 0; c < LOGITS_CUTS; c++)
+            mass[c] += lanes_sum(s[c]);
     }
     for (int c = 0; c < LOGITS_CUTS; c++) {
         count[c] = 0;
         for (int j = 0; j < W; j++)
             count[c] += k[c][j];
     }
+}
+
+static int32_t ops_between(const float *e, int32_t n, float low, float high, int32_t *ids, int32_t ids_max)
+{
+    float room[LOGITS_BLOCK];
+    int32_t found = 0;
+
+    for (int32_t at = 0; at < n; at += LOGITS_BLOCK) {
+        const float *p = whole_block(e + at, n - at, -1, room); /* low is positive */
+        for (int i = 0; i < LOGITS_BLOCK; i += W) {
+            vec y = vec_load(p + i);
+            uint32_t bits = lanes_bits((y >= vec_of(low)) & (y < vec_of(high)));
+            for (; bits; bits &= bits - 1)
+                ids[found++] = at + i + __builtin_ctz(bits);
+        }
+        if (found > ids_max)
+            return -1;
+    }
+    return found;
 }
 
 static double ops_block_mass(const float *e, int32_t n, float cut, double *block_sum)
@@ -185,5 +231,6 @@ const struct logits_ops LOGITS_OPS = {
     .block_max = ops_block_max,
     .exp_sum = ops_exp_sum,
     .mass_above = ops_mass_above,
+    .between = ops_between,
     .block_mass = ops_block_mass,
 };
