@@ -36,10 +36,16 @@ CFLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fn
 CFLAGS_tsan    := -O1 -fsanitize=thread -DSLUICE_DEBUG=1
 # The build that makes rare things happen always: tiny pages, one-byte reads, queues of one.
 CFLAGS_hostile := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -DSLUICE_DEBUG=1 -DSLUICE_HOSTILE=1
+# Builds for tests count what is allocated where nothing may be (base/alloc_guard.h).
+ifneq ($(MODE),release)
+CPPFLAGS += -DSLUICE_ALLOC_GUARD=1
+GUARD := $(foreach f,malloc calloc realloc reallocarray aligned_alloc posix_memalign strdup strndup,-Wl,--wrap=$(f))
+endif
 LDFLAGS_release := -Wl,-z,relro,-z,now -Wl,--gc-sections
-LDFLAGS_asan    := -fsanitize=address,undefined
-LDFLAGS_tsan    := -fsanitize=thread
-LDFLAGS_hostile := -fsanitize=address,undefined
+LDFLAGS_debug   := $(GUARD)
+LDFLAGS_asan    := -fsanitize=address,undefined $(GUARD)
+LDFLAGS_tsan    := -fsanitize=thread $(GUARD)
+LDFLAGS_hostile := -fsanitize=address,undefined $(GUARD)
 
 ISA_avx2   := -mavx2 -mfma -mf16c -mbmi -mbmi2
 ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mfma -mf16c -mbmi -mbmi2

@@ -25,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/alloc_guard.h"
 #include "base/sys.h"
 
 #if defined(__x86_64__)
@@ -56,6 +57,7 @@ struct team {
     team_work *work;
     void *arg;
     int grain;
+    bool is_guarded; /* alloc_guard.h */
 
     _Alignas(LINE) _Atomic uint64_t gate;
     _Alignas(LINE) _Atomic uint32_t generation; /* what sleeping workers wait on */
@@ -245,7 +247,9 @@ static void *worker_main(void *arg)
     uint64_t last = 0;
     fp_set();
     while (enter_gate(w->team, w->idx, &last)) {
+        bool before = alloc_guard_set(w->team->is_guarded);
         do_items(w->team, w->idx);
+        alloc_guard_set(before);
         leave_gate(w->team);
     }
     return NULL;
@@ -280,6 +284,8 @@ void team_run(struct team *t, team_work *work, void *arg, int n_items, int grain
     t->work = work;
     t->arg = arg;
     t->grain = grain;
+    t->is_guarded = alloc_guard_set(false);
+    alloc_guard_set(t->is_guarded);
     for (int i = 0; i < t->n_threads; i++) {
         uint64_t lo = (uint64_t)n_items * (uint64_t)i / (uint64_t)t->n_threads;
         uint64_t hi = (uint64_t)n_items * (uint64_t)(i + 1) / (uint64_t)t->n_threads;

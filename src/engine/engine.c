@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/alloc_guard.h"
 #include "engine/engine_int.h"
 #include "engine/ensure.h"
 
@@ -110,6 +111,7 @@ bool engine_turn(struct engine *e)
 {
     jmp_buf here;
     volatile bool any = true;
+    bool was_guarded = alloc_guard_set(true); /* the token loop allocates nothing */
 
     if (setjmp(here) == 0) {
         ensure_catch(&here);
@@ -118,6 +120,7 @@ bool engine_turn(struct engine *e)
         atomic_store(&e->is_poisoned, true);
     }
     ensure_catch(NULL);
+    alloc_guard_set(was_guarded);
     return any;
 }
 

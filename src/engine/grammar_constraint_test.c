@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/alloc_guard.h"
 #include "base/json.h"
 #include "base/test.h"
 #include "engine/engine_int.h"
@@ -80,6 +81,7 @@ static void answers(struct rig *r, struct fake_model *m, int32_t max_batch, int3
         REQUIRE(engine_submit(e, &rq, prompt, 40, &heard[i].stream, NULL) == OK);
     }
     run(e);
+    CHECK_INT(alloc_guard_count(), 0); /* masks and states have their memory from the start */
     CHECK(engine_pages_are_whole(e));
     for (int i = 0; i < N_ASKED; i++)
         sluice_stream_free(heard[i].stream);

@@ -79,9 +79,11 @@ static int32_t guesses_for(const struct cost *cost, const struct seq *s, struct 
     if (most <= 0)
         return 0;
     int32_t worth = spec_worth(cost, base, n_streams, s->draft_luck, guess_us, most);
-    if (worth > 0 || s->usage.draft_tokens < TRIES_FIRST)
-        return worth > 0 ? worth : (most < TRY_GUESSES ? most : TRY_GUESSES);
-    if (seq_n_answer(s) % TRY_AGAIN == 0)
+    if (worth > 0)
+        return worth;
+    /* A first look at the text, unless even guesses that were all right would not pay. */
+    bool is_first = s->usage.draft_tokens < TRIES_FIRST && spec_worth(cost, base, n_streams, 1, guess_us, most) > 0;
+    if (is_first || seq_n_answer(s) % TRY_AGAIN == TRY_AGAIN - 1)
         return most < TRY_GUESSES ? most : TRY_GUESSES;
     return 0;
 }

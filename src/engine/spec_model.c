@@ -167,7 +167,7 @@ static int32_t guess(struct spec_model *m, const struct seq *s, uint32_t out)
 }
 
 /* The first step reads text and makes the first guesses; members that are not done with reading fall out. */
-static int32_t first_round(struct spec_model *m, struct member *p, int32_t n, bool *is_ok)
+static int32_t first_round(struct spec_model *m, struct member *p, int32_t n, int32_t *n_rows, bool *is_ok)
 {
     struct model_batch b = {.rows = m->rows, .seqs = m->seqs};
     bool is_done[SCHED_BATCH_MAX];
@@ -180,6 +180,7 @@ static int32_t first_round(struct spec_model *m, struct member *p, int32_t n, bo
         room -= used > 0 ? used : 0;
     }
     b.n_seqs = (uint32_t)n;
+    *n_rows = (int32_t)b.n_rows;
     *is_ok = m->c.step(m->c.self, &b, NULL) == OK;
     uint32_t out = 0;
     for (int32_t i = 0; i < n; i++) {
@@ -228,7 +229,7 @@ static int32_t keep_hungry(struct member *p, int32_t n)
 bool spec_model_guess(struct spec_model *m, struct seq **seqs, const int32_t *wanted, int32_t n)
 {
     struct member p[SCHED_BATCH_MAX];
-    int32_t n_members = 0, n_rounds = 0;
+    int32_t n_members = 0, n_rounds = 0, n_rows = 0;
     bool is_ok = true;
 
     for (int32_t i = 0; i < n && n_members < m->c.rows_max / 2; i++) {
@@ -239,11 +240,13 @@ bool spec_model_guess(struct spec_model *m, struct seq **seqs, const int32_t *wa
     if (n_members == 0)
         return true;
     int64_t begin_ns = clock_now_ns();
-    n_members = keep_hungry(p, first_round(m, p, n_members, &is_ok));
+    int32_t usual = n_members * 2; /* rows: the token that was sampled, and a guess that was right */
+    n_members = keep_hungry(p, first_round(m, p, n_members, &n_rows, &is_ok));
     for (n_rounds = 1; n_members > 0 && is_ok; n_rounds++)
         n_members = keep_hungry(p, next_round(m, p, n_members, &is_ok));
     double us = (double)(clock_now_ns() - begin_ns) / NS_PER_US / n_rounds;
-    m->round_us += (m->round_us > 0 ? ROUND_RATE : 1) * (us - m->round_us);
+    if (n_rows <= usual) /* to read a new prompt takes longer, once */
+        m->round_us += (m->round_us > 0 ? ROUND_RATE : 1) * (us - m->round_us);
     for (int32_t i = 0; !is_ok && i < n; i++) {
         seqs[i]->n_draft = 0;
         spec_model_forget(m, seqs[i]);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/alloc_guard.h"
 #include "base/clock.h"
 #include "engine/ensure.h"
 
@@ -99,10 +100,12 @@ static void call_back(struct sluice_stream *s, const struct sluice_event *ev)
 {
     atomic_store(&s->is_calling, true);
     if (!atomic_load(&s->is_detached)) {
+        bool is_guarded = alloc_guard_set(false); /* what the host does is the host's */
         if (ev)
             s->on_event(s->user, s, ev);
         else
             s->on_ready(s->user, s);
+        alloc_guard_set(is_guarded);
     }
     atomic_store(&s->is_calling, false);
     if (atomic_load(&s->is_detached))

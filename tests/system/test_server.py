@@ -1,5 +1,5 @@
 """The server as a client sees it, with the built-in demo model."""
-import json, os, signal, socket, subprocess, sys, threading, time
+import json, os, signal, socket, subprocess, sys, tempfile, threading, time
 
 from harness import BINARY, ROOT, Server, check, equal, main, wait_for
 
@@ -177,6 +177,26 @@ def test_run_bench_inspect_and_check_from_the_command_line():
     equal(bench.returncode, 0, bench.stderr)
     result = json.loads(bench.stdout)
     check(result["generate"]["share_of_bandwidth"] > 0 and result["prompt"]["share_of_int8_peak"] > 0)
+    bench = subprocess.run([BINARY, "bench", "demo", "-p", "0", "-n", "48", "-r", "2", "--draft", "ngram", "--json"], capture_output=True, text=True)
+    equal(bench.returncode, 0, bench.stderr)
+    draft = json.loads(bench.stdout)["draft"]
+    check(draft["kind"] == "ngram" and draft["guessed"] >= draft["accepted"] >= 0 and draft["gain"]["median"] > 0, str(draft))
+    equal(subprocess.run([BINARY, "bench", "demo", "--draft", "/nonexistent.gguf"], capture_output=True).returncode, 1)
+
+
+def test_a_prompt_outlives_the_process_in_a_folder():
+    with tempfile.TemporaryDirectory() as folder:
+        long = "A word and another one, and then some more of them. " * 12
+        runs = [subprocess.run([BINARY, "run", "demo", "--raw", "--temperature", "0", "-n", "8", "--stats", "--kv-cache-dir", folder], input=long, capture_output=True, text=True)
+                for _ in range(2)]
+        for run in runs:
+            equal(run.returncode, 0, run.stderr)
+        equal(runs[0].stdout, runs[1].stdout)
+        check("(0 cached)" in runs[0].stderr, runs[0].stderr)
+        check("(0 cached)" not in runs[1].stderr, runs[1].stderr)
+
+
+def test_more_of_the_command_line():
     inspect = subprocess.run([BINARY, "inspect", "demo", "--json"], capture_output=True, text=True)
     equal(json.loads(inspect.stdout)["model"]["architecture"], "llama")
     equal(subprocess.run([BINARY, "run", "/nonexistent.gguf", "x"], capture_output=True).returncode, 1)
