@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/rand.h"
 #include "base/test.h"
 #include "engine/engine_int.h"
@@ -96,6 +97,9 @@ static void run_all(struct engine_options o, struct fake_model *m, struct tokeni
     struct asked *a = calloc(N, sizeof *a);
     int n_asked = 0;
 
+    clock_fake(1000, 0);
+    m->step_ns = 1000000;
+    m->row_ns = 10000;
     fake_model_init(m);
     o.compute = fake_compute(m);
     o.tokenizer = t;
@@ -126,6 +130,7 @@ static void run_all(struct engine_options o, struct fake_model *m, struct tokeni
     engine_free(e);
     check_none();
     fake_model_deinit(m);
+    clock_real();
     free(a);
 }
 
