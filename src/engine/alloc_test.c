@@ -89,7 +89,7 @@ static void ask(struct engine *e, struct asked *a, struct rng *r)
     REQUIRE(engine_submit(e, &rq, prompt, n, &a->stream, &err) == OK);
 }
 
-static void run_all(struct engine_options o, struct fake_model *m, struct tokenizer *t)
+static void run_all(struct engine_options o, struct fake_model *m, struct tokenizer *t, uint64_t *n_preempted)
 {
     struct engine *e;
     struct err err;
@@ -124,7 +124,8 @@ static void run_all(struct engine_options o, struct fake_model *m, struct tokeni
     check_none();
     struct sluice_stats stats;
     engine_get_stats(e, &stats);
-    CHECK(stats.n_preempted > 0 && stats.cached_tokens > 0 && stats.n_steps > 100);
+    *n_preempted += stats.n_preempted;
+    CHECK(stats.cached_tokens > 0 && stats.n_steps > 100);
     for (int i = 0; i < n_asked; i++)
         sluice_stream_free(a[i].stream);
     engine_free(e);
@@ -137,13 +138,15 @@ static void run_all(struct engine_options o, struct fake_model *m, struct tokeni
 TEST(steps_with_arrivals_cancels_preemptions_and_guesses_allocate_nothing)
 {
     struct tokenizer *t = fake_tokenizer();
-    struct fake_model m = {.n_pages = 50, .page_tokens = 4, .n_ctx = 160, .copy_distance = 9};
+    struct fake_model m = {.n_pages = 41, .page_tokens = 4, .n_ctx = 160, .copy_distance = 9};
     struct fake_model again = m, draft = {.n_pages = 60, .n_ctx = 120};
+    uint64_t n_preempted = 0;
     need_guard();
-    run_all((struct engine_options){.draft_max = 5}, &m, t);
+    run_all((struct engine_options){.draft_max = 5}, &m, t, &n_preempted);
     fake_model_init(&draft);
     struct compute c = fake_compute(&draft);
-    run_all((struct engine_options){.draft_max = 5, .draft = &c}, &again, t);
+    run_all((struct engine_options){.draft_max = 5, .draft = &c}, &again, t, &n_preempted);
+    CHECK(n_preempted > 0);
     fake_model_deinit(&draft);
     tokenizer_free(t);
 }
@@ -151,12 +154,14 @@ TEST(steps_with_arrivals_cancels_preemptions_and_guesses_allocate_nothing)
 TEST(steps_with_pages_on_disk_allocate_nothing)
 {
     struct tokenizer *t = fake_tokenizer();
-    struct fake_model m = {.n_pages = 50, .page_tokens = 4, .n_ctx = 160}, again = m;
+    struct fake_model m = {.n_pages = 41, .page_tokens = 4, .n_ctx = 160}, again = m;
     char dir[] = "/tmp/sluice-test-XXXXXX";
+    uint64_t n_preempted = 0;
     need_guard();
     REQUIRE(mkdtemp(dir) != NULL);
-    run_all((struct engine_options){.kv_cache_dir = dir, .kv_cache_bytes = 1 << 20}, &m, t);
-    run_all((struct engine_options){.kv_cache_dir = dir, .kv_cache_bytes = 1 << 20}, &again, t);
+    run_all((struct engine_options){.kv_cache_dir = dir, .kv_cache_bytes = 1 << 20}, &m, t, &n_preempted);
+    run_all((struct engine_options){.kv_cache_dir = dir, .kv_cache_bytes = 1 << 20}, &again, t, &n_preempted);
+    CHECK(n_preempted > 0);
     test_remove_folder(dir);
     tokenizer_free(t);
 }
