@@ -141,20 +141,40 @@ void rate_limits_init(struct rate_limits *l)
 
 static void header_line(struct buf *out, const char *name, int64_t v)
 {
-    if (v >= 0)
-        buf_printf(out, "%s: %lld\r\n", name, (long long)v);
+    if (v < 0)
+        return;
+    buf_puts(out, name);
+    buf_add(out, ": ", 2);
+    buf_i64(out, v);
+    buf_add(out, "\r\n", 2);
 }
 
+/* As Go writes durations: 12ms, 1.5s, 6m0s. */
 static void duration_line(struct buf *out, const char *name, int64_t ms)
 {
     if (ms < 0)
         return;
-    if (ms < 1000)
-        buf_printf(out, "%s: %lldms\r\n", name, (long long)ms);
-    else if (ms < 60000)
-        buf_printf(out, "%s: %.5gs\r\n", name, (double)ms / 1e3);
-    else
-        buf_printf(out, "%s: %lldm%llds\r\n", name, (long long)(ms / 60000), (long long)(ms % 60000 / 1000));
+    buf_puts(out, name);
+    buf_add(out, ": ", 2);
+    if (ms < 1000) {
+        buf_i64(out, ms);
+        buf_puts(out, "ms");
+    } else if (ms < 60000) {
+        char part[5] = {'.', (char)('0' + ms / 100 % 10), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10),
+                        0};
+        size_t n = 4;
+        while (n > 1 && part[n - 1] == '0')
+            n--;
+        buf_i64(out, ms / 1000);
+        buf_add(out, part, n > 1 ? n : 0);
+        buf_putc(out, 's');
+    } else {
+        buf_i64(out, ms / 60000);
+        buf_putc(out, 'm');
+        buf_i64(out, ms % 60000 / 1000);
+        buf_putc(out, 's');
+    }
+    buf_add(out, "\r\n", 2);
 }
 
 void limits_write_openai(const struct rate_limits *l, int64_t now_ms, struct buf *out)

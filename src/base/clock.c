@@ -3,7 +3,6 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <time.h>
 
 static _Atomic bool is_fake;
@@ -97,9 +96,22 @@ int64_t clock_from_date_utc(const struct clock_date *d)
     return s * NS_PER_S + d->ms * NS_PER_MS;
 }
 
+static char *put_digits(char *to, int v, int n)
+{
+    for (int i = n - 1; i >= 0; i--, v /= 10)
+        to[i] = (char)('0' + v % 10);
+    return to + n;
+}
+
 void clock_iso(int64_t wall_ns, char out[CLOCK_ISO_BYTES])
 {
     struct clock_date d = clock_date_utc(wall_ns);
-    snprintf(out, CLOCK_ISO_BYTES, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", d.year % 10000, d.month, d.day,
-             d.hour, d.minute, d.second, d.ms);
+    const int values[] = {d.year % 10000, d.month, d.day, d.hour, d.minute, d.second, d.ms};
+    static const char behind[] = "--T::.Z";
+    char *to = out;
+    for (int i = 0; i < 7; i++) {
+        to = put_digits(to, values[i], i == 0 ? 4 : i == 6 ? 3 : 2);
+        *to++ = behind[i];
+    }
+    *to = 0;
 }

@@ -8,6 +8,9 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define TAPE_FIRST 64u
 /* From this many members on, duplicates are searched by sorting hashes instead of pairwise. */
@@ -57,16 +60,34 @@ static bool is_hex(char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-/* True if none of the eight bytes ends a plain ASCII run: quote, backslash, control, high bit. */
-static bool plain8(const char *p)
+/* How many bytes at p, of the next PLAIN_STEP, are plain ASCII: no quote, backslash, control, high bit. */
+#ifdef __SSE2__
+#define PLAIN_STEP 16
+static unsigned n_plain(const char *p)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)p);
+    __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"')), back = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
+    __m128i low = _mm_cmplt_epi8(v, _mm_set1_epi8(0x20)); /* signed: bytes from 0x80 on are below too */
+    unsigned hits = (unsigned)_mm_movemask_epi8(_mm_or_si128(low, _mm_or_si128(quote, back)));
+    return hits ? (unsigned)__builtin_ctz(hits) : PLAIN_STEP;
+}
+#else
+#define PLAIN_STEP 8
+static unsigned n_plain(const char *p)
 {
     const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
     uint64_t w;
     memcpy(&w, p, 8);
     uint64_t quote = w ^ (ones * '"'), back = w ^ (ones * '\\');
-    uint64_t hit = ((w - ones * 0x20) | (quote - ones) | (back - ones)) & ~w & high;
-    return !((hit | w) & high);
+    uint64_t hits = (((w - ones * 0x20) | (quote - ones) | (back - ones)) & ~w & high) | (w & high);
+    if (!hits)
+        return PLAIN_STEP;
+    unsigned n = 0; /* a borrow may mark bytes behind the first hit, never before it */
+    while (n < PLAIN_STEP && (uint8_t)p[n] >= 0x20 && (uint8_t)p[n] < 0x80 && p[n] != '"' && p[n] != '\\')
+        n++;
+    return n;
 }
+#endif
 
 static const char *utf8_char(const char *at, const char *end)
 {
@@ -98,8 +119,12 @@ static int parse_string(struct parser *ps)
     const char *start = ps->p++;
     bool has_escape = false;
     for (;;) {
-        while (ps->end - ps->p >= 8 && plain8(ps->p))
-            ps->p += 8;
+        while (ps->end - ps->p >= PLAIN_STEP) {
+            unsigned n = n_plain(ps->p);
+            ps->p += n;
+            if (n < PLAIN_STEP)
+                break;
+        }
         if (ps->p >= ps->end)
             return bad(ps, start, "the string has no end");
         uint8_t c = (uint8_t)*ps->p;

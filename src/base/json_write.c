@@ -180,7 +180,7 @@ void jw_raw(struct json_writer *w, struct str json)
 void jw_i64(struct json_writer *w, int64_t v)
 {
     before_value(w);
-    buf_printf(w->out, "%lld", (long long)v);
+    buf_i64(w->out, v);
 }
 
 void jw_u64(struct json_writer *w, uint64_t v)

@@ -56,9 +56,64 @@ void log_raw(enum log_level level, struct str line)
     buf_deinit(&b);
 }
 
-void log_write(enum log_level level, const char *area, const char *fmt, ...)
+/* One event is one line, whatever a stranger put into a name. */
+static void put_plain(struct buf *out, struct str s)
+{
+    char *to = buf_reserve(out, s.n);
+    for (size_t i = 0; to && i < s.n; i++)
+        to[i] = (unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f ? ' ' : s.p[i];
+    if (to)
+        buf_commit(out, s.n);
+}
+
+static void put_json(struct buf *out, const char *before, struct str s)
+{
+    buf_puts(out, before);
+    json_escape(out, s);
+}
+
+bool log_line(struct buf *out, enum log_level level, const char *area, struct str message)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
+    char time[CLOCK_ISO_BYTES];
+    struct buf plain;
+    size_t before = out->n;
+    buf_init(&plain, LOG_LINE_MAX);
+    put_plain(&plain, str_sub(message, 0, LOG_LINE_MAX));
+    clock_iso(clock_wall_ns(), time);
+    if (json_lines) {
+        put_json(out, "{\"time\":\"", str_c(time));
+        put_json(out, "\",\"level\":\"", str_c(names[level]));
+        put_json(out, "\",\"area\":\"", str_c(area));
+        put_json(out, "\",\"message\":\"", buf_str(&plain));
+        buf_puts(out, "\"}\n");
+    } else {
+        static const char blanks[] = "     ";
+        buf_puts(out, time);
+        buf_putc(out, ' ');
+        buf_puts(out, names[level]);
+        buf_puts(out, blanks + strlen(names[level]));
+        buf_putc(out, ' ');
+        buf_puts(out, area);
+        buf_puts(out, ": ");
+        buf_str_add(out, buf_str(&plain));
+        buf_putc(out, '\n');
+    }
+    bool ok = buf_ok(out) && buf_ok(&plain);
+    buf_deinit(&plain);
+    if (!ok)
+        out->n = before;
+    return ok;
+}
+
+void log_lines(struct str lines)
+{
+    if (lines.n && log_level() < LOG_OFF)
+        write_line(lines.p, lines.n);
+}
+
+void log_write(enum log_level level, const char *area, const char *fmt, ...)
+{
     if (!log_wants(level) || level >= LOG_OFF)
         return;
     char text[LOG_LINE_MAX];
@@ -66,26 +121,9 @@ void log_write(enum log_level level, const char *area, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    for (char *c = text; *c; c++) /* one event is one line, whatever a stranger put into a name */
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = ' ';
-    char time[CLOCK_ISO_BYTES];
-    clock_iso(clock_wall_ns(), time);
     struct buf b;
     buf_init(&b, (size_t)8 * LOG_LINE_MAX);
-    if (json_lines) {
-        struct json_writer w = json_writer(&b);
-        jw_begin_object(&w);
-        jw_kv_z(&w, "time", time);
-        jw_kv_z(&w, "level", names[level]);
-        jw_kv_z(&w, "area", area);
-        jw_kv_z(&w, "message", text);
-        jw_end_object(&w);
-    } else {
-        buf_printf(&b, "%s %-5s %s: %s", time, names[level], area, text);
-    }
-    buf_putc(&b, '\n');
-    if (buf_ok(&b))
-        write_line(b.p, b.n);
+    if (log_line(&b, level, area, str_c(text)))
+        log_lines(buf_str(&b));
     buf_deinit(&b);
 }

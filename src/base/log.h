@@ -23,8 +23,12 @@ static inline bool log_wants(enum log_level level)
 /* `area` is the module that speaks ("engine", "net", ...). */
 void log_write(enum log_level level, const char *area, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* A line that is already in its final form (the access log); a newline is added. */
+/* A line that is already in its final form; a newline is added. */
 void log_raw(enum log_level level, struct str line);
+/* For those who gather the lines of a moment and write them at once: append a whole line to `out`,
+ * and write what was gathered.  False without memory: then nothing was appended. */
+bool log_line(struct buf *out, enum log_level level, const char *area, struct str message);
+void log_lines(struct str lines);
 bool log_is_json(void);
 
 #define log_debug(area, ...)                                                                                 \

@@ -341,6 +341,19 @@ bool buf_puts(struct buf *b, const char *z)
     return buf_add(b, z, strlen(z));
 }
 
+bool buf_i64(struct buf *b, int64_t v)
+{
+    char text[20], *p = text + sizeof text;
+    uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    do {
+        *--p = (char)('0' + u % 10);
+        u /= 10;
+    } while (u);
+    if (v < 0)
+        *--p = '-';
+    return buf_add(b, p, (size_t)(text + sizeof text - p));
+}
+
 bool buf_vprintf(struct buf *b, const char *fmt, va_list args)
 {
     va_list again;

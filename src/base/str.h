@@ -126,6 +126,7 @@ static inline bool buf_str_add(struct buf *b, struct str s)
 }
 bool buf_putc(struct buf *b, char c);
 bool buf_puts(struct buf *b, const char *z);
+bool buf_i64(struct buf *b, int64_t v); /* in decimal */
 bool buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 bool buf_vprintf(struct buf *b, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
 /* Remove the first n bytes (n <= b->n). */

@@ -17,8 +17,6 @@
 #define BYTES_PER_TOKEN    4    /* of an estimate: text of the languages that models are trained on most */
 #define MEDIA_TOKENS       1000 /* of an image or document whose size in tokens nobody knows yet */
 
-static struct metric cost_total =
-    METRIC_COUNTER("sluice_cost_usd_total", "US dollars by model and provider.", "model", "provider");
 static struct metric refusals_total =
     METRIC_COUNTER("sluice_refusals_total", "Requests refused before an attempt.", "reason");
 
@@ -292,12 +290,6 @@ void account_attempt(struct gw_request *r, enum record_outcome outcome, int stat
     r->cost_nano += cost;
     r->billed_tokens += tokens_total(&u);
     r->usage = u;
-    if (cost > 0) {
-        char model[128], provider[64];
-        snprintf(model, sizeof model, "%.*s", STR(r->target->model));
-        snprintf(provider, sizeof provider, "%.*s", STR(r->target->provider));
-        metric_add(metric_cell(&cost_total, model, provider), (double)cost / 1e9);
-    }
 }
 
 /* Once a second: what each running request has used so far, for the case that we die. */

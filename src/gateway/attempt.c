@@ -13,8 +13,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/metric.h"
 #include "gateway/account.h"
+#include "gateway/observe.h"
 #include "gateway/resume.h"
 #include "gateway/validate.h"
 
@@ -24,18 +24,6 @@
 #define KEY_UNPARK_SLACK_MS 5     /* behind the moment at which a limited key may be used again */
 #define BUSY_POLL_MS        20
 #define OVERLOAD_PAUSE_NS   (2 * NS_PER_S)
-
-static struct metric attempts_total =
-    METRIC_COUNTER("sluice_provider_attempts_total", "Attempts by provider, model and outcome.", "provider",
-                   "model", "outcome");
-
-static void count(const struct gw_request *r, const char *outcome)
-{
-    char provider[64], model[128];
-    snprintf(provider, sizeof provider, "%.*s", STR(r->target->provider));
-    snprintf(model, sizeof model, "%.*s", STR(r->target->model));
-    metric_add(metric_cell(&attempts_total, provider, model, outcome), 1);
-}
 
 static const struct config_provider *provider_of(const struct gw_request *r, const struct config_target *t)
 {
@@ -84,6 +72,7 @@ static enum begin begin_target(struct gw_request *r, const struct config_target 
     if (!leave)
         return BUSY;
     prepare(r, t);
+    r->target_health = h;
     const struct upstream *up = is_local ? &upstream_local : &upstream_hosted;
     struct chat_error e = {.retry_after_ms = -1};
     r->upstream = up;
@@ -427,12 +416,17 @@ void attempt_ended(struct gw_request *r)
     struct health *h = r->health;
     health_end(h, &provider_of(r, r->target)->breaker, r->is_probe, !failed || r->is_invalid, their_fault,
                clock_now_ns());
-    count(r, !failed ? "ok" : r->is_invalid ? "invalid" : r->has_content ? "broken" : "failed");
     account_attempt(r,
                     !failed          ? OUTCOME_OK
                     : r->has_content ? OUTCOME_INTERRUPTED
                                      : OUTCOME_FAILED,
                     failed ? r->error.status : 200);
+    observe_attempt(r,
+                    !failed          ? "ok"
+                    : r->is_invalid  ? "invalid"
+                    : r->has_content ? "broken"
+                                     : "failed",
+                    r->recorded[r->n_recorded - 1].cost_nano);
     watch(r, failed, their_fault || r->is_invalid);
     if (failed && !r->has_content && r->is_invalid)
         after_invalid(r);
@@ -451,6 +445,6 @@ void attempt_cancel(struct gw_request *r)
     r->upstream = NULL;
     health_end(r->health, &provider_of(r, r->target)->breaker, r->is_probe, false, false, clock_now_ns());
     r->health = NULL;
-    count(r, "cancelled");
     account_attempt(r, OUTCOME_CANCELLED, 499);
+    observe_attempt(r, "cancelled", r->recorded[r->n_recorded - 1].cost_nano);
 }

@@ -119,15 +119,28 @@ static void on_watch(struct timer *timer)
 
 /* ---- keys ---- */
 
-static struct key_ring *dead_keys(const struct hosted *h)
+/* Rings are kept at the target, so that they are looked up by name once. */
+static struct key_ring *ring(struct hosted *h, _Atomic(struct key_ring *) *place, struct str name)
 {
-    return key_ring_of(h->r->gw->health, h->provider->name);
+    struct key_ring *k = place ? atomic_load_explicit(place, memory_order_acquire) : NULL;
+    if (k || !name.p)
+        return k;
+    k = key_ring_of(h->r->gw->health, name);
+    if (place)
+        atomic_store_explicit(place, k, memory_order_release);
+    return k;
+}
+
+static struct key_ring *dead_keys(struct hosted *h)
+{
+    struct health *t = h->r->target_health;
+    return ring(h, t ? &t->provider->dead_keys : NULL, h->provider->name);
 }
 
 static struct key_ring *limited_keys(struct hosted *h)
 {
-    struct str name = arena_printf(&h->arena, "%.*s/%.*s", STR(h->provider->name), STR(h->target_model));
-    return name.p ? key_ring_of(h->r->gw->health, name) : NULL;
+    struct health *t = h->r->target_health;
+    return t ? ring(h, &t->limited_keys, str_of(t->name, t->name_n)) : NULL;
 }
 
 /* A dead key is parked for all models of the provider and asked again after a while (an account may

@@ -58,8 +58,16 @@ static char *join(struct str a, struct str b)
 {
     struct buf name;
     buf_init(&name, 4096);
-    buf_printf(&name, "%.*s/%.*s", STR(a), STR(b));
+    buf_str_add(&name, a);
+    buf_putc(&name, '/');
+    buf_str_add(&name, b);
     return buf_take(&name, NULL);
+}
+
+static bool is_named(const struct health *h, struct str provider, struct str model)
+{
+    return h->name_n == provider.n + 1 + model.n && memcmp(h->name, provider.p, provider.n) == 0 &&
+           h->name[provider.n] == '/' && memcmp(h->name + provider.n + 1, model.p, model.n) == 0;
 }
 
 static struct provider_pause *provider_locked(struct health_table *t, struct str name)
@@ -79,15 +87,17 @@ static struct provider_pause *provider_locked(struct health_table *t, struct str
     return p;
 }
 
-static struct health *new_health_locked(struct health_table *t, struct str provider, char *name)
+static struct health *new_health_locked(struct health_table *t, struct str provider, struct str model)
 {
     struct provider_pause *p = provider_locked(t, provider);
     struct health *h = p ? calloc(1, sizeof *h) : NULL;
-    if (!h)
+    if (!h || !(h->name = join(provider, model))) {
+        free(h);
         return NULL;
+    }
     pthread_mutex_init(&h->lock, NULL);
+    h->name_n = strlen(h->name);
     h->provider = p;
-    h->name = name;
     h->next = t->targets;
     t->targets = h;
     return h;
@@ -95,17 +105,13 @@ static struct health *new_health_locked(struct health_table *t, struct str provi
 
 struct health *health_of(struct health_table *t, struct str provider, struct str model)
 {
-    char *name = join(provider, model);
-    if (!name)
-        return NULL;
     pthread_mutex_lock(&t->lock);
     struct health *h = t->targets;
-    while (h && strcmp(h->name, name) != 0)
+    while (h && !is_named(h, provider, model))
         h = h->next;
-    if (!h && (h = new_health_locked(t, provider, name)))
-        name = NULL;
+    if (!h)
+        h = new_health_locked(t, provider, model);
     pthread_mutex_unlock(&t->lock);
-    free(name);
     return h;
 }
 

@@ -16,10 +16,14 @@
 #include "api/chat.h"
 #include "gateway/config.h"
 
+struct metric_cell;
+struct key_ring;
+
 #define BREAKER_FAILURES_MAX 64 /* remembered; a larger `failures` counts as this */
 #define HEALTH_WARM_MAX      512
 #define HEALTH_WARM_NS       (300 * INT64_C(1000000000)) /* as long as providers keep a prompt at least */
-#define HEALTH_KEYS_MAX      64                          /* API keys per provider whose state is kept */
+#define HEALTH_CELLS_MAX     8
+#define HEALTH_KEYS_MAX      64 /* API keys per provider whose state is kept */
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN };
 
@@ -28,6 +32,7 @@ struct provider_pause {
     struct provider_pause *next;
     char *name;
     _Atomic int64_t until_ns;
+    _Atomic(struct key_ring *) dead_keys; /* of its API keys; looked up at first use */
 };
 
 /* What is known of one target.  Everything under `lock`. */
@@ -35,13 +40,16 @@ struct health {
     pthread_mutex_t lock;
     struct health *next;
     char *name; /* "provider/model" */
+    size_t name_n;
     enum breaker_state state;
     int64_t failed_ns[BREAKER_FAILURES_MAX]; /* ring of failure times */
     int n_failed, at_failed;
     int64_t opened_ns;
     bool is_probing;
     struct provider_pause *provider;
+    _Atomic(struct key_ring *) limited_keys; /* as dead_keys */
     int n_running;
+    _Atomic(struct metric_cell *) cells[HEALTH_CELLS_MAX]; /* observe.c's */
     /* learned, exponentially weighted: 0 until first seen */
     double first_ms, per_token_ms, error_share;
     /* prompt beginnings that were here lately, by their hash: the provider's cache holds them */

@@ -12,16 +12,17 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "base/metric.h"
 #include "base/rand.h"
 #include "gateway/account.h"
 #include "gateway/auth.h"
 #include "gateway/cache_phase.h"
+#include "gateway/observe.h"
 #include "gateway/resume.h"
 #include "gateway/validate.h"
 
 #define REQUEST_ARENA_FACTOR 6 /* parsed forms are larger than the body they came from */
 #define REQUEST_ARENA_MIN    ((size_t)1 << 20)
+#define LOG_BYTES_MAX        ((size_t)1 << 20) /* of one turn */
 #define ANSWER_BYTES_MAX     ((size_t)64 << 20)
 
 static enum gw_step phase_read(struct gw_request *r);
@@ -49,30 +50,6 @@ enum {
     PHASE_FINISH = sizeof phases / sizeof *phases - 1,
     PHASE_SETTLE = PHASE_FINISH - 2,
 };
-
-static const double duration_bounds[] = {0.01, 0.02, 0.04,  0.08,  0.16,  0.32,  0.64, 1.28,
-                                         2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 0};
-static const double first_token_bounds[] = {0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25,
-                                            0.5,   0.75,  1,    2.5,  5,    7.5,  10,   0};
-static const double token_bounds[] = {1,     4,      16,      64,      256,      1024,     4096, 16384,
-                                      65536, 262144, 1048576, 4194304, 16777216, 67108864, 0};
-static const double per_token_bounds[] = {0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2,
-                                          0.3,  0.4,   0.5,  0.75,  1,   2.5,  0};
-
-static struct metric requests_total =
-    METRIC_COUNTER("sluice_requests_total", "Inference requests by answered status.", "status");
-static struct metric duration =
-    METRIC_HISTOGRAM("gen_ai_server_request_duration_seconds", "Time from request to last byte.",
-                     duration_bounds, "gen_ai_request_model", "gen_ai_provider_name");
-static struct metric first_token =
-    METRIC_HISTOGRAM("gen_ai_server_time_to_first_token_seconds", "Time to the first content.",
-                     first_token_bounds, "gen_ai_request_model", "gen_ai_provider_name");
-static struct metric per_token =
-    METRIC_HISTOGRAM("gen_ai_server_time_per_output_token_seconds", "Time per output token after the first.",
-                     per_token_bounds, "gen_ai_request_model", "gen_ai_provider_name");
-static struct metric token_usage =
-    METRIC_HISTOGRAM("gen_ai_client_token_usage", "Tokens of a request.", token_bounds, "gen_ai_token_type",
-                     "gen_ai_request_model", "gen_ai_provider_name");
 
 /* ---- life ---- */
 
@@ -195,6 +172,8 @@ struct gw_thread *gw_thread_create(struct gateway *gw, struct loop *loop, int id
     }
     t->journal = ledger_journal(gw->ledger, idx);
     t->flush.run = account_flush;
+    t->log_flush.run = observe_flush;
+    buf_init(&t->log, LOG_BYTES_MAX);
     timer_init(&t->checkpoint, loop, account_checkpoint);
     timer_start(&t->checkpoint, 1000);
     return t;
@@ -207,6 +186,9 @@ void gw_thread_free(struct gw_thread *t)
     assert(t->n_running == 0);
     timer_stop(&t->checkpoint);
     loop_withdraw(t->loop, LOOP_FIRST, &t->flush);
+    loop_withdraw(t->loop, LOOP_FLUSH, &t->log_flush);
+    observe_flush(&t->log_flush);
+    buf_deinit(&t->log);
     http_client_free(t->client);
     free(t);
 }
@@ -556,52 +538,13 @@ static enum gw_step phase_deliver(struct gw_request *r)
 
 /* ---- phase finish ---- */
 
-static void observe(struct gw_request *r, uint64_t now_ms)
-{
-    char model[128], provider[64];
-    snprintf(model, sizeof model, "%.*s", STR(r->target->model));
-    snprintf(provider, sizeof provider, "%.*s", STR(r->target->provider));
-    metric_observe(metric_cell(&duration, model, provider), (double)(now_ms - r->began_ms) / 1000);
-    if (r->first_content_ms)
-        metric_observe(metric_cell(&first_token, model, provider),
-                       (double)(r->first_content_ms - r->began_ms) / 1000);
-    if (r->first_content_ms && r->usage.output > 1)
-        metric_observe(metric_cell(&per_token, model, provider),
-                       (double)(now_ms - r->first_content_ms) / 1000 / (double)(r->usage.output - 1));
-    if (r->usage.is_known) {
-        metric_observe(metric_cell(&token_usage, "input", model, provider), (double)tokens_input(&r->usage));
-        metric_observe(metric_cell(&token_usage, "output", model, provider), (double)r->usage.output);
-    }
-}
-
-static void log_access(struct gw_request *r, uint64_t now_ms)
-{
-    if (!log_wants(LOG_INFO))
-        return;
-    struct str model = r->req ? str_sub(r->req->model, 0, 128) : S("");
-    struct str provider = r->target ? r->target->provider : S("-");
-    uint64_t first = r->first_content_ms ? r->first_content_ms - r->began_ms : 0;
-    log_write(LOG_INFO, "request",
-              "%s status=%d dialect=%s model=%.*s provider=%.*s attempts=%d%s in=%lld cached=%lld out=%lld "
-              "first_ms=%llu total_ms=%llu",
-              r->id, r->status, r->client->name, STR(model), STR(provider), r->n_attempts,
-              r->is_resumed ? " resumed=1" : "", (long long)tokens_input(&r->usage),
-              (long long)r->usage.cache_read, (long long)r->usage.output, (unsigned long long)first,
-              (unsigned long long)(now_ms - r->began_ms));
-}
-
 static enum gw_step phase_finish(struct gw_request *r)
 {
     cache_phase_end(r);
     if (r->key) /* ended between admission and the journal: nothing was used */
         limit_settle(r->key->limit, &r->limits, &r->held, 0, 0, clock_now_ns(), clock_wall_ns());
     uint64_t now_ms = loop_now_ms(r->thread->loop);
-    char status[16];
-    snprintf(status, sizeof status, "%d", r->status);
-    metric_add(metric_cell(&requests_total, status), 1);
-    if (r->target)
-        observe(r, now_ms);
-    log_access(r, now_ms);
+    observe_request(r, now_ms);
     free_request(r);
     return GW_END;
 }

@@ -48,8 +48,10 @@ struct gw_thread {
     struct rng rng;             /* jitter of back-off */
     struct gw_request *running; /* all of this thread */
     struct journal *journal;
-    struct record record;        /* scratch: large */
-    struct loop_task flush;      /* the turn's one write */
+    struct record record;   /* scratch: large */
+    struct loop_task flush; /* the turn's one write */
+    struct buf log;         /* lines of this turn */
+    struct loop_task log_flush;
     struct gw_request *flushing; /* wait for it */
     struct timer checkpoint;
     /* durability power: requests that wait for the disk, now and next time */
@@ -116,6 +118,7 @@ struct gw_request {
     const struct upstream *upstream; /* NULL: none is running */
     void *call;                      /* of the upstream: struct local_call or struct hosted */
     struct health *health;           /* of the target; held from health_begin to health_end */
+    struct health *target_health;    /* the same, until the next attempt; for the metrics */
     bool is_probe;                   /* of its breaker */
     int n_attempts;
     int tries_left;                /* on this target */
