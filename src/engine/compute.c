@@ -12,6 +12,11 @@ static float *logits(void *self, uint32_t i)
     return model_logits(self, i);
 }
 
+static void kv_copy(void *self, uint32_t dst, uint32_t src, uint32_t n_tokens)
+{
+    model_kv_copy(self, dst, src, n_tokens);
+}
+
 static void kv_export(void *self, uint32_t page, void *bytes)
 {
     model_kv_export(self, page, bytes);
@@ -34,6 +39,7 @@ struct compute compute_of_model(struct model *m)
         .self = m,
         .step = step,
         .logits = logits,
+        .kv_copy = kv_copy,
         .isa = model_isa(m),
         .n_vocab = (int32_t)model_facts(m)->n_vocab,
         .n_ctx = (int32_t)model_n_ctx(m),

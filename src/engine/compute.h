@@ -15,6 +15,8 @@ struct compute {
     int (*step)(void *self, const struct model_batch *batch, struct err *err);
     /* Logits of the i-th row of the last step that wanted them, to be changed at will. */
     float *(*logits)(void *self, uint32_t i);
+    /* The first n_tokens tokens of page dst become those of page src. */
+    void (*kv_copy)(void *self, uint32_t dst, uint32_t src, uint32_t n_tokens);
     const char *isa;
     int32_t n_vocab;
     int32_t n_ctx; /* largest position + 1 */

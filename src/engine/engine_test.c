@@ -144,6 +144,47 @@ TEST(a_repeated_prompt_is_taken_from_the_cache_and_answers_the_same)
     free(a);
 }
 
+TEST(a_prompt_that_leaves_a_known_one_inside_a_page_takes_the_common_part_along)
+{
+    struct tokenizer *t = fake_tokenizer();
+    struct fake_model m = {0}, other = {0};
+    struct rng r = rng_seeded(3);
+    struct asked *a = calloc(3, sizeof *a);
+
+    fake_model_init(&m);
+    fake_model_init(&other);
+    struct engine *e = fake_engine(&m, t, 4, 1e6, 0, false),
+                  *alone = fake_engine(&other, t, 4, 1e6, 0, false);
+    ask_init(&a[0], &r, 1, 20);
+    a[0].n_prompt = 100;
+    for (int i = 0; i < 100; i++)
+        a[0].prompt[i] = FAKE_BYTE + i;
+    a[0].rq.sampling.max_tokens = 20;
+    a[1] = a[0];
+    a[1].prompt[86] = FAKE_BYTE + 200; /* 10 full pages of 8 and 6 tokens are the same */
+    a[2] = a[1];
+    for (int i = 1; i < 3; i++)
+        a[i].rq.user = &a[i].heard;
+    submit(e, &a[0]);
+    run_until_quiet(e);
+    submit(e, &a[1]);
+    run_until_quiet(e);
+    submit(alone, &a[2]);
+    run_until_quiet(alone);
+    CHECK_INT(a[1].heard.usage.cached_tokens, 86);
+    CHECK_INT(a[2].heard.usage.cached_tokens, 0);
+    CHECK_INT(a[1].heard.n_tokens, a[2].heard.n_tokens);
+    CHECK(!memcmp(a[1].heard.tokens, a[2].heard.tokens, sizeof a[1].heard.tokens));
+    CHECK(!m.is_corrupt);
+    free_all(a, 3);
+    engine_free(e);
+    engine_free(alone);
+    fake_model_deinit(&m);
+    fake_model_deinit(&other);
+    tokenizer_free(t);
+    free(a);
+}
+
 TEST(equal_prompts_that_arrive_together_are_computed_once)
 {
     struct tokenizer *t = fake_tokenizer();
@@ -214,9 +255,9 @@ static void fuzz(uint64_t seed, struct fuzz_of f)
     clock_fake(1000, 0);
     fake_model_init(&m);
     fake_model_init(&draft);
-    struct engine *e =
-        f.disk ? fake_engine_on_disk(&m, t, f.max_batch, f.draft_max, f.disk, 40000)
-               : fake_engine_drafted(&m, f.has_draft_model ? &draft : NULL, t, f.max_batch, 5000, f.draft_max);
+    struct engine *e = f.disk ? fake_engine_on_disk(&m, t, f.max_batch, f.draft_max, f.disk, 40000)
+                              : fake_engine_drafted(&m, f.has_draft_model ? &draft : NULL, t, f.max_batch,
+                                                    5000, f.draft_max);
     for (int turn = 0; turn < (f.disk ? 50000 : 5000); turn++) {
         if (n_asked < N && rng_below(&r, 3) == 0) {
             ask_init(&a[n_asked], &r, 60, 80);

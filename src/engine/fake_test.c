@@ -85,6 +85,16 @@ static int fake_step(void *self, const struct model_batch *b, struct err *err)
     return OK;
 }
 
+static void fake_copy(void *self, uint32_t dst, uint32_t src, uint32_t n_tokens)
+{
+    struct fake_model *m = self;
+    size_t page = (size_t)m->page_tokens;
+    REQUIRE(dst != src && n_tokens < page);
+    memcpy(m->cells + dst * page, m->cells + src * page, n_tokens * sizeof *m->cells);
+    for (size_t i = n_tokens; i < page; i++)
+        m->cells[dst * page + i].pos = -1;
+}
+
 static void fake_export(void *self, uint32_t page, void *bytes)
 {
     struct fake_model *m = self;
@@ -117,6 +127,7 @@ struct compute fake_compute(struct fake_model *m)
     return (struct compute){.self = m,
                             .step = fake_step,
                             .logits = fake_row,
+                            .kv_copy = fake_copy,
                             .isa = "ref",
                             .n_vocab = FAKE_VOCAB,
                             .n_ctx = m->n_ctx,

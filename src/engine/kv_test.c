@@ -89,6 +89,34 @@ TEST(the_longest_common_prefix_in_whole_pages_is_found)
     drop(&kv, &p);
 }
 
+TEST(the_page_that_begins_most_alike_is_found_until_it_is_evicted)
+{
+    struct kv kv;
+    struct prefix p;
+    int32_t a[8] = {1, 2, 3, 4, 5, 6, 7, 8}, pages[8], n, common;
+
+    make(&kv, &p, 8);
+    CHECK_INT(prefix_find_part(&p, KV_NONE, a, 4, &common), KV_NONE);
+    for (int last = 0; last < 3; last++) { /* three second pages: 5 6 7 8, 5 6 7 9, 5 6 10 8 */
+        a[7] = last == 1 ? 9 : 8;
+        a[6] = last == 2 ? 10 : 7;
+        run_prompt(&kv, &p, a, 8, pages, &n);
+        end_prompt(&p, pages, n);
+    }
+    int32_t first = pages[0], wanted[4] = {5, 6, 10, 11};
+    CHECK_INT(prefix_find_part(&p, first, wanted, 4, &common), pages[1]);
+    CHECK_INT(common, 3);
+    wanted[2] = 7;
+    CHECK(prefix_find_part(&p, first, wanted, 2, &common) != KV_NONE);
+    CHECK_INT(common, 2);
+    wanted[0] = 99;
+    CHECK_INT(prefix_find_part(&p, first, wanted, 4, &common), KV_NONE);
+    CHECK_INT(common, 0);
+    CHECK(prefix_evict(&p, kv.n_pages));
+    CHECK_INT(prefix_find_part(&p, KV_NONE, a, 4, &common), KV_NONE);
+    drop(&kv, &p);
+}
+
 TEST(an_equal_page_computed_twice_is_kept_once)
 {
     struct kv kv;

@@ -99,6 +99,30 @@ static int32_t find_child(const struct prefix *p, int32_t parent, const int32_t 
     return KV_NONE;
 }
 
+/* Where the list of a node's (or the root's) children begins. */
+static int32_t *children_of(const struct prefix *p, int32_t parent)
+{
+    return &p->child[parent == KV_NONE ? p->kv->n_pages : parent];
+}
+
+static void add_child(struct prefix *p, int32_t parent, int32_t page)
+{
+    int32_t *first = children_of(p, parent);
+    p->child[page] = p->younger[page] = KV_NONE;
+    p->older[page] = *first;
+    if (*first != KV_NONE)
+        p->younger[*first] = page;
+    *first = page;
+}
+
+static void remove_child(struct prefix *p, int32_t parent, int32_t page)
+{
+    int32_t older = p->older[page], younger = p->younger[page];
+    *(younger == KV_NONE ? children_of(p, parent) : &p->older[younger]) = older;
+    if (older != KV_NONE)
+        p->younger[older] = younger;
+}
+
 static void unlink_node(struct prefix *p, int32_t page)
 {
     int32_t *link = &p->buckets[bucket_of(p, p->parent[page], node_tokens(p, page))];
@@ -107,6 +131,7 @@ static void unlink_node(struct prefix *p, int32_t page)
         link = &p->hash_next[*link];
     }
     *link = p->hash_next[page];
+    remove_child(p, p->parent[page], page);
     p->is_node[page] = false;
     p->n_nodes--;
 }
@@ -146,17 +171,21 @@ int prefix_init(struct prefix *p, struct kv *kv, struct err *err)
     p->used = calloc(n, sizeof *p->used);
     p->born = calloc(n, sizeof *p->born);
     p->hash_next = calloc(n, sizeof *p->hash_next);
+    p->child = calloc(n + 1, sizeof *p->child);
+    p->older = calloc(n, sizeof *p->older);
+    p->younger = calloc(n, sizeof *p->younger);
     p->heap = calloc(n, sizeof *p->heap);
     p->heap_at = calloc(n, sizeof *p->heap_at);
     p->is_node = calloc(n, sizeof *p->is_node);
     p->buckets = calloc((size_t)p->n_buckets, sizeof *p->buckets);
-    if (!p->tokens || !p->parent || !p->n_children || !p->used || !p->born || !p->hash_next || !p->heap || !p->heap_at ||
-        !p->is_node || !p->buckets) {
+    if (!p->tokens || !p->parent || !p->n_children || !p->used || !p->born || !p->hash_next || !p->child ||
+        !p->older || !p->younger || !p->heap || !p->heap_at || !p->is_node || !p->buckets) {
         prefix_deinit(p);
         return fail(err, ERR_NOMEM, "no memory for the prefix tree of %d KV pages", kv->n_pages);
     }
     memset(p->buckets, 0xff, (size_t)p->n_buckets * sizeof *p->buckets);
     memset(p->heap_at, 0xff, n * sizeof *p->heap_at);
+    p->child[n] = KV_NONE;
     return OK;
 }
 
@@ -168,6 +197,9 @@ void prefix_deinit(struct prefix *p)
     free(p->used);
     free(p->born);
     free(p->hash_next);
+    free(p->child);
+    free(p->older);
+    free(p->younger);
     free(p->heap);
     free(p->heap_at);
     free(p->is_node);
@@ -191,6 +223,25 @@ int32_t prefix_find(const struct prefix *p, const int32_t *tokens, int64_t n_tok
     if (n_idle)
         *n_idle = idle;
     return n;
+}
+
+int32_t prefix_find_part(const struct prefix *p, int32_t parent, const int32_t *tokens, int64_t n_tokens,
+                         int32_t *n_common)
+{
+    int32_t most = n_tokens < p->kv->page_tokens ? (int32_t)n_tokens : p->kv->page_tokens, best = KV_NONE;
+    int32_t page = *children_of(p, parent);
+
+    *n_common = 0;
+    for (int32_t looks = 0; page != KV_NONE && looks < PREFIX_LOOK; looks++, page = p->older[page]) {
+        int32_t n = 0;
+        while (n < most && node_tokens(p, page)[n] == tokens[n])
+            n++;
+        if (n > *n_common) {
+            *n_common = n;
+            best = page;
+        }
+    }
+    return best;
 }
 
 void prefix_hold(struct prefix *p, int32_t page)
@@ -237,6 +288,7 @@ int32_t prefix_insert(struct prefix *p, int32_t parent, const int32_t *tokens, i
     uint32_t bucket = bucket_of(p, parent, tokens);
     p->hash_next[page] = p->buckets[bucket];
     p->buckets[bucket] = page;
+    add_child(p, parent, page);
     if (parent != KV_NONE)
         p->n_children[parent]++;
     return page;

@@ -22,9 +22,11 @@ struct prefix {
     int32_t *tokens; /* [n_pages][page_tokens]: a node has the number of its page */
     int32_t *parent; /* page, or KV_NONE below the root */
     int32_t *n_children;
-    uint64_t *used;     /* when it was last let go, by `clock` */
-    uint64_t *born;     /* when it became a node, by `clock`: tells it from what the page was before */
-    int32_t *hash_next; /* chain of a hash bucket */
+    uint64_t *used;           /* when it was last let go, by `clock` */
+    uint64_t *born;           /* when it became a node, by `clock`: tells it from what the page was before */
+    int32_t *hash_next;       /* chain of a hash bucket */
+    int32_t *child;           /* the youngest, or KV_NONE; [n_pages]: the youngest below the root */
+    int32_t *older, *younger; /* its siblings */
     int32_t *buckets;
     int32_t *heap;    /* idle leaves, least recently used on top */
     int32_t *heap_at; /* place in the heap, -1: not there */
@@ -45,6 +47,13 @@ void prefix_deinit(struct prefix *p);
  * are idle now.  Changes nothing. */
 int32_t prefix_find(const struct prefix *p, const int32_t *tokens, int64_t n_tokens, int32_t *pages,
                     int32_t *n_idle);
+
+/* Of the pages that follow `parent` (a node, or KV_NONE), the one that begins with most of tokens[n_tokens],
+ * which *n_common says; KV_NONE if there is none.  Only the youngest PREFIX_LOOK are looked at.  The
+ * caller may copy that part into a page of his own. */
+#define PREFIX_LOOK 16
+int32_t prefix_find_part(const struct prefix *p, int32_t parent, const int32_t *tokens, int64_t n_tokens,
+                         int32_t *n_common);
 
 /* Become a holder of a page of the tree, or stop being a holder of any page. */
 void prefix_hold(struct prefix *p, int32_t page);

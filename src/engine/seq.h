@@ -36,6 +36,9 @@ struct seq {
     int32_t *pages;
     int32_t n_pages;
     int32_t n_kept; /* pages that the prefix tree knows */
+    /* While it waits: a page of the tree that begins like the first one that is missing. */
+    int32_t part_page, n_part; /* n_part tokens of it are the same */
+    uint64_t part_born;        /* by prefix.born: tells whether it is still that page */
     bool is_running, has_started;
     enum seq_disk disk; /* while it waits */
 

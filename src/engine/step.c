@@ -9,6 +9,7 @@
 #include "engine/ensure.h"
 
 #define WAITING_LOOKED_AT 8 /* waiting sequences that a step considers for admission */
+#define PART_MIN          4 /* tokens of a page that are worth copying it */
 
 /* ---- telling ---- */
 
@@ -157,6 +158,18 @@ static bool is_computed_elsewhere(const struct engine *e, int32_t idx, int32_t n
     return false;
 }
 
+/* What a page of the tree shares with the first page that `s` did not find. */
+static void find_part(const struct engine *e, struct seq *s, int32_t n_match)
+{
+    int64_t from = (int64_t)n_match * e->kv.page_tokens;
+    s->part_page = prefix_find_part(&e->prefix, n_match > 0 ? s->pages[n_match - 1] : KV_NONE,
+                                    s->tokens + from, s->n_tokens - 1 - from, &s->n_part);
+    if (s->n_part < PART_MIN)
+        s->n_part = 0;
+    else
+        s->part_born = e->prefix.born[s->part_page];
+}
+
 static struct sched_seq view_waiting(const struct engine *e, int32_t idx, bool is_looked_at)
 {
     struct seq *s = e->seqs[idx];
@@ -168,9 +181,12 @@ static struct sched_seq view_waiting(const struct engine *e, int32_t idx, bool i
     if (s->use_prefix) /* at least one token is left to compute: its logits are wanted */
         n_match = prefix_find(&e->prefix, s->tokens, s->n_tokens - 1, s->pages, &n_idle);
     v.must_wait = is_computed_elsewhere(e, idx, n_match) || disk_must_wait(e->disk, s, n_match);
+    s->n_part = 0;
+    if (s->use_prefix)
+        find_part(e, s, n_match);
     v.n_pages = n_match;
     v.n_given = n_idle;
-    v.n_ctx = (int64_t)n_match * e->kv.page_tokens;
+    v.n_ctx = (int64_t)n_match * e->kv.page_tokens + s->n_part;
     v.n_todo = (int32_t)(s->n_tokens - v.n_ctx);
     return v;
 }
@@ -258,6 +274,18 @@ static void admit(struct engine *e, struct seq *s, int32_t n_match)
     s->n_pages = s->n_kept = n_match;
     s->n_ctx = (int64_t)n_match * e->kv.page_tokens;
     s->is_running = true;
+}
+
+/* Its pages are reserved: the part of one more page that was found is copied, if that page is still there. If
+ * not, the step computes so many tokens less of this prompt. */
+static void start(struct engine *e, struct seq *s)
+{
+    if (s->n_part > 0 && e->prefix.is_node[s->part_page] && e->prefix.born[s->part_page] == s->part_born) {
+        const struct compute *c = &e->options.compute;
+        c->kv_copy(c->self, (uint32_t)s->pages[s->n_kept], (uint32_t)s->part_page, (uint32_t)s->n_part);
+        s->n_ctx += s->n_part;
+    }
+    s->n_part = 0;
     if (s->has_started)
         return;
     s->has_started = true;
@@ -287,6 +315,8 @@ static void take_pages(struct engine *e)
         struct seq *s = item_seq(e, i);
         int64_t n_tokens = item->is_admitted ? s->n_tokens : s->n_ctx + item->n_rows + item->n_draft;
         reserve_pages(e, s, n_tokens);
+        if (item->is_admitted)
+            start(e, s);
     }
 }
 
