@@ -250,8 +250,8 @@ class Server:
     def ask(self, tokens, n, on_text=None):
         """Times at which text came."""
         times = []
-        body = json.dumps({"model": self.model, "prompt": tokens, "max_tokens": n, "temperature": 0, "stream": True, "ignore_eos": True,
-                           "cache_prompt": True, "logit_bias": {"300": 100}})
+        body = json.dumps({"model": self.model, "prompt": tokens, "max_tokens": n, "temperature": 1, "top_k": 40, "stream": True, "ignore_eos": True,
+                           "cache_prompt": True, "seed": 1})
         c = http.client.HTTPConnection("127.0.0.1", PORT, timeout=300)
         c.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})
         r = c.getresponse()
@@ -282,7 +282,7 @@ def start_server(o, name, path, slots=8, context=2048):
     """With room for `slots` requests of `context` tokens (ours takes what comes)."""
     stem = os.path.splitext(os.path.basename(path))[0]
     if name == "sluice":
-        s = Server(o, name, [SLUICE, "serve", "-m", path, "--listen", "127.0.0.1:%d" % PORT], stem)
+        s = Server(o, name, [SLUICE, "serve", "-m", path, "--listen", "127.0.0.1:%d" % PORT, "--draft", stem + "=off"], stem)
         s.wait(lambda: socket.create_connection(("127.0.0.1", PORT), 1).close() is None)
         return s
     program = next((p.beside("llama-server") for p in PEERS if p.name == name), None)
