@@ -74,6 +74,7 @@ for t in tests/system/test_*.sh tests/system/test_*.py; do
     *)    part "system: $(basename "$t" .sh)" bash "$t" ;;
   esac
 done
+part "oracle: JSON Schema, suite and ajv"       bash tests/oracle/schema.sh
 part "SDKs from PyPI"                        bash tests/sdk/python.sh
 part "SDKs from npm"                         bash tests/sdk/node.sh
 
