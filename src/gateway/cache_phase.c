@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "gateway/account.h"
+#include "gateway/cache_keep.h"
 #include "net/digest.h"
 
 /* Members of a body that do not decide what the answer says. */
@@ -40,6 +41,10 @@ static bool make_key(struct gw_request *r)
     add(d, owner);
     add(d, str_c(r->client->name));
     add(d, r->model->name);
+    for (int i = 0; i < r->model->n_targets; i++) { /* another model behind the name answers otherwise */
+        add(d, r->model->targets[i].provider);
+        add(d, r->model->targets[i].model);
+    }
     int64_t cap = account_output_cap(r);
     digest_add(d, &cap, sizeof cap);
     struct json_iter it = json_iter(json_root(r->req->doc));
@@ -87,6 +92,8 @@ enum gw_step phase_cache(struct gw_request *r)
     const struct config_cache *c = &r->model->cache;
     if (!r->http)
         return GW_END;
+    if (r->is_leader) /* the file has it neither */
+        return GW_NEXT;
     bool can_be_kept = r->req->op == CHAT_OP_GENERATE || r->req->op == CHAT_OP_COMPLETE;
     if (c->mode != CACHE_EXACT || !can_be_kept || !r->req->doc ||
         (!c->any_temperature && !is_deterministic(r->req)))
@@ -99,7 +106,7 @@ enum gw_step phase_cache(struct gw_request *r)
     switch (cache_ask(r->gw->cache, r->cache_key, clock_now_ns(), &r->hit, &r->waiter)) {
     case CACHE_HIT: return serve(r);
     case CACHE_WAIT: r->is_waiting = true; return GW_WAIT;
-    default: r->is_leader = true; return GW_NEXT;
+    default: r->is_leader = true; return cache_keep_look(r) ? GW_WAIT : GW_NEXT;
     }
 }
 
@@ -125,6 +132,7 @@ void cache_phase_end(struct gw_request *r)
         cache_abandon(r->gw->cache, r->cache_key);
         return;
     }
+    cache_keep_write(r, chat_collected(r->collector));
     cache_put(r->gw->cache, r->cache_key, r->model->name, r->model->cache.max_bytes, r->model->cache.ttl_ns,
               r->collector, r->produced_bytes, r->target->provider, r->target->model, clock_now_ns());
     r->collector = NULL;
@@ -137,6 +145,7 @@ bool cache_phase_leave(struct gw_request *r)
         return !cache_stop_waiting(r->gw->cache, r->cache_key,
                                    &r->waiter); /* woken already: it ends itself */
     }
+    cache_keep_forget(r);
     if (!r->is_leader || !r->upstream || !cache_has_waiters(r->gw->cache, r->cache_key))
         return false;
     r->is_detached = true;

@@ -15,6 +15,7 @@
 #include "base/rand.h"
 #include "gateway/account.h"
 #include "gateway/auth.h"
+#include "gateway/cache_disk.h"
 #include "gateway/cache_phase.h"
 #include "gateway/observe.h"
 #include "gateway/resume.h"
@@ -83,8 +84,9 @@ struct gateway *gateway_create(const struct gateway_options *options, struct err
     gw->tls = tls_client_create(NULL, err);
     gw->cache = cache_create();
     gw->drift = drift_table_create();
-    bool ok = gw->health && gw->tls && gw->cache && gw->drift;
-    if (!gw->health || !gw->cache || !gw->drift)
+    gw->cache_disk = cache_disk_create();
+    bool ok = gw->health && gw->tls && gw->cache && gw->drift && gw->cache_disk;
+    if (!gw->health || !gw->cache || !gw->drift || !gw->cache_disk)
         fail(err, ERR_NOMEM, "no memory for the gateway");
     ok = ok && load_authorities(gw, options->config, err) == OK;
     if (ok && options->config->prices_file.n) {
@@ -104,6 +106,7 @@ void gateway_free(struct gateway *gw)
     if (!gw)
         return;
     ledger_free(gw->ledger);
+    cache_disk_free(gw->cache_disk);
     cache_free(gw->cache);
     drift_table_free(gw->drift);
     price_table_free(gw->prices);
@@ -183,7 +186,7 @@ void gw_thread_free(struct gw_thread *t)
 {
     if (!t)
         return;
-    assert(t->n_running == 0);
+    assert(t->n_running == 0 && t->n_looking == 0);
     timer_stop(&t->checkpoint);
     loop_withdraw(t->loop, LOOP_FIRST, &t->flush);
     loop_withdraw(t->loop, LOOP_FLUSH, &t->log_flush);
@@ -195,7 +198,7 @@ void gw_thread_free(struct gw_thread *t)
 
 int gw_thread_n_running(const struct gw_thread *t)
 {
-    return t->n_running;
+    return t->n_running + t->n_looking; /* both come back to its loop */
 }
 
 /* Milliseconds, then 52 random bits: ids ascend, so that the ledger's tables, which are sorted by

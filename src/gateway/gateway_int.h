@@ -31,6 +31,7 @@ struct gateway {
     struct ledger *ledger;
     struct cache *cache;
     struct drift_table *drift;
+    struct cache_disk *cache_disk;
     struct price_table *prices; /* NULL: none configured; replaced only at start */
     struct tls_client *tls;
     const struct local_engine *local;
@@ -44,6 +45,7 @@ struct gw_thread {
     struct http_client *client; /* connections to hosted providers */
     int idx;
     int n_running;
+    int n_looking; /* questions to the cache's files */
     uint64_t next_id;
     struct rng rng;             /* jitter of back-off */
     struct gw_request *running; /* all of this thread */
@@ -166,6 +168,8 @@ struct gw_request {
     struct str hit_provider;
     struct cache_waiter waiter;
     bool is_waiting, is_leader;
+    struct looking *looking; /* in the cache's file (cache_keep.h) */
+    bool has_looked;
     bool is_detached;         /* the client left, others wait for the answer */
     bool has_lost_collection; /* the answer is too large to be kept */
 
