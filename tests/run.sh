@@ -75,6 +75,7 @@ for t in tests/system/test_*.sh tests/system/test_*.py; do
   esac
 done
 part "oracle: JSON Schema, suite and ajv"       bash tests/oracle/schema.sh
+part "grammar corpus, judged by ajv"         bash tests/grammar/corpus.sh
 part "SDKs from PyPI"                        bash tests/sdk/python.sh
 part "SDKs from npm"                         bash tests/sdk/node.sh
 

@@ -206,7 +206,7 @@ int grammar_compile(struct grammar **out, const struct grammar_spec *spec, const
         compile_fail(&c, ERR_LIMIT, S(""), "the texts of the grammar have more than %zu bytes",
                      GRAMMAR_TEXT_MAX);
     arena_init(&c.arena, ARENA_BYTES_MAX);
-    if (!c.has_failed && net_init(&c.net, nodes_max, clock_now_ns() + (int64_t)time_ms * NS_PER_MS) != OK)
+    if (!c.has_failed && net_init(&c.net, nodes_max, clock_thread_cpu_ns() + (int64_t)time_ms * NS_PER_MS) != OK)
         compile_fail(&c, ERR_NOMEM, S(""), "no memory for a grammar");
     c.room = (struct dfa_room){.arena = &c.arena, .net = &c.net, .states_max = nodes_max / 4};
     if (!c.has_failed)

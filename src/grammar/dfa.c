@@ -167,37 +167,117 @@ struct dfa *dfa_explore(struct dfa_room *room, const struct dfa_machine *m)
 
 /* ---- trimming ---- */
 
-/* alive[s] = 1 where an accepting state can be reached.  Backwards over reversed ways, which are
- * sorted by their end first. */
-static bool find_alive(const struct dfa *d, uint8_t *alive)
+/* The ways backwards: from[begin[t]] to from[begin[t + 1] - 1] lead to t, one for each symbol. */
+struct ways_back {
+    uint32_t *begin, *from;
+};
+
+static void ways_back_deinit(struct ways_back *w)
 {
-    size_t n = d->n_states, n_cells = n * d->n_symbols, n_todo = 0;
-    uint32_t *begin = calloc(n + 2, sizeof *begin), *from = calloc(n_cells + 1, sizeof *from);
-    uint32_t *todo = calloc(n + 1, sizeof *todo);
-    bool ok = begin && from && todo;
-    for (size_t i = 0; ok && i < n_cells; i++)
+    free(w->begin);
+    free(w->from);
+}
+
+static bool ways_back_init(struct ways_back *w, const struct dfa *d)
+{
+    size_t n = d->n_states, n_cells = n * d->n_symbols;
+    w->begin = calloc(n + 2, sizeof *w->begin);
+    w->from = calloc(n_cells + 1, sizeof *w->from);
+    if (!w->begin || !w->from) {
+        ways_back_deinit(w);
+        return false;
+    }
+    for (size_t i = 0; i < n_cells; i++)
         if (d->next[i] != DFA_NONE)
-            begin[d->next[i] + 2]++;
-    for (size_t s = 2; ok && s < n + 2; s++)
-        begin[s] += begin[s - 1];
-    for (size_t i = 0; ok && i < n_cells; i++)
+            w->begin[d->next[i] + 2]++;
+    for (size_t s = 2; s < n + 2; s++)
+        w->begin[s] += w->begin[s - 1];
+    for (size_t i = 0; i < n_cells; i++)
         if (d->next[i] != DFA_NONE)
-            from[begin[d->next[i] + 1]++] = (uint32_t)(i / d->n_symbols);
-    for (size_t s = 0; ok && s < n; s++)
-        if ((alive[s] = d->accepts[s]))
-            todo[n_todo++] = (uint32_t)s;
-    while (ok && n_todo > 0) {
-        uint32_t t = todo[--n_todo];
-        for (uint32_t i = begin[t]; i < begin[t + 1]; i++) {
-            if (alive[from[i]])
+            w->from[w->begin[d->next[i] + 1]++] = (uint32_t)(i / d->n_symbols);
+    return true;
+}
+
+/* least[s]: characters to the nearest accepting state, NET_NO_MAX: there is none.  Breadth first,
+ * backwards. */
+static void find_least(const struct dfa *d, const struct ways_back *w, uint32_t *queue, uint32_t *least)
+{
+    uint32_t n_queue = 0;
+    for (uint32_t s = 0; s < d->n_states; s++) {
+        least[s] = d->accepts[s] ? 0 : NET_NO_MAX;
+        if (d->accepts[s])
+            queue[n_queue++] = s;
+    }
+    for (uint32_t i = 0; i < n_queue; i++) {
+        uint32_t t = queue[i];
+        for (uint32_t k = w->begin[t]; k < w->begin[t + 1]; k++) {
+            if (least[w->from[k]] != NET_NO_MAX)
                 continue;
-            alive[from[i]] = 1;
-            todo[n_todo++] = from[i];
+            least[w->from[k]] = least[t] + 1;
+            queue[n_queue++] = w->from[k];
         }
     }
-    free(begin);
-    free(from);
-    free(todo);
+}
+
+/* most[s] of a trimmed automaton: states are done when all their ways are; those that never are lead
+ * into a circle. */
+static void find_most(const struct dfa *d, const struct ways_back *w, uint32_t *queue, uint32_t *n_ways,
+                      uint32_t *most)
+{
+    uint32_t n_queue = 0;
+    for (uint32_t s = 0; s < d->n_states; s++) {
+        n_ways[s] = 0;
+        most[s] = 0;
+        for (uint32_t c = 0; c < d->n_symbols; c++)
+            n_ways[s] += d->next[(size_t)s * d->n_symbols + c] != DFA_NONE;
+        if (n_ways[s] == 0)
+            queue[n_queue++] = s;
+    }
+    for (uint32_t i = 0; i < n_queue; i++) {
+        uint32_t t = queue[i];
+        for (uint32_t k = w->begin[t]; k < w->begin[t + 1]; k++) {
+            uint32_t s = w->from[k];
+            most[s] = most[t] + 1 > most[s] ? most[t] + 1 : most[s];
+            if (--n_ways[s] == 0)
+                queue[n_queue++] = s;
+        }
+    }
+    for (uint32_t s = 0; s < d->n_states; s++)
+        if (n_ways[s] > 0)
+            most[s] = NET_NO_MAX;
+}
+
+bool dfa_find_rests(struct dfa_room *room, const struct dfa *d, uint32_t *least, uint32_t *most)
+{
+    struct ways_back w;
+    uint32_t *queue = calloc(d->n_states, sizeof *queue), *n_ways = calloc(d->n_states, sizeof *n_ways);
+    bool ok = queue && n_ways && ways_back_init(&w, d);
+    if (ok) {
+        find_least(d, &w, queue, least);
+        find_most(d, &w, queue, n_ways, most);
+        ways_back_deinit(&w);
+    } else {
+        refuse(room, ERR_NOMEM);
+    }
+    free(queue);
+    free(n_ways);
+    return ok;
+}
+
+/* alive[s] = 1 where an accepting state can be reached. */
+static bool find_alive(const struct dfa *d, uint8_t *alive)
+{
+    struct ways_back w;
+    uint32_t *queue = calloc(d->n_states, sizeof *queue), *least = calloc(d->n_states, sizeof *least);
+    bool ok = queue && least && ways_back_init(&w, d);
+    if (ok) {
+        find_least(d, &w, queue, least);
+        for (uint32_t s = 0; s < d->n_states; s++)
+            alive[s] = least[s] != NET_NO_MAX;
+        ways_back_deinit(&w);
+    }
+    free(queue);
+    free(least);
     return ok;
 }
 
@@ -380,72 +460,4 @@ bool dfa_accepts(const struct dfa *d, struct str text)
             return false;
     }
     return d->accepts[s];
-}
-
-static uint32_t shortest(const struct dfa *d, uint32_t *queue, uint8_t *seen)
-{
-    uint32_t n_queue = 0, end_of_level = 1, length = 0;
-    queue[n_queue++] = 0;
-    seen[0] = 1;
-    for (uint32_t i = 0; i < n_queue; i++) {
-        if (i == end_of_level) {
-            length++;
-            end_of_level = n_queue;
-        }
-        uint32_t s = queue[i];
-        if (d->accepts[s])
-            return length;
-        for (uint32_t c = 0; c < d->n_symbols; c++) {
-            uint32_t to = d->next[(size_t)s * d->n_symbols + c];
-            if (to == DFA_NONE || seen[to])
-                continue;
-            seen[to] = 1;
-            queue[n_queue++] = to;
-        }
-    }
-    return NET_NO_MAX;
-}
-
-/* States in topological order; those of a cycle never come, and then there is no longest text. */
-static uint32_t longest(const struct dfa *d, uint32_t *queue, uint32_t *n_before, uint32_t *length)
-{
-    uint32_t n_queue = 0, most = 0;
-    for (size_t i = 0; i < (size_t)d->n_states * d->n_symbols; i++)
-        if (d->next[i] != DFA_NONE)
-            n_before[d->next[i]]++;
-    for (uint32_t s = 0; s < d->n_states; s++)
-        if (n_before[s] == 0)
-            queue[n_queue++] = s;
-    for (uint32_t i = 0; i < n_queue; i++) {
-        uint32_t s = queue[i];
-        most = d->accepts[s] && length[s] > most ? length[s] : most;
-        for (uint32_t c = 0; c < d->n_symbols; c++) {
-            uint32_t to = d->next[(size_t)s * d->n_symbols + c];
-            if (to == DFA_NONE)
-                continue;
-            length[to] = length[s] + 1 > length[to] ? length[s] + 1 : length[to];
-            if (--n_before[to] == 0)
-                queue[n_queue++] = to;
-        }
-    }
-    return n_queue < d->n_states ? NET_NO_MAX : most;
-}
-
-bool dfa_find_lengths(struct dfa_room *room, const struct dfa *d, uint32_t *min, uint32_t *max)
-{
-    uint32_t *queue = calloc(d->n_states, sizeof *queue), *n_before = calloc(d->n_states, sizeof *n_before);
-    uint32_t *length = calloc(d->n_states, sizeof *length);
-    uint8_t *seen = calloc(d->n_states, 1);
-    bool ok = queue && n_before && length && seen;
-    if (ok) {
-        *min = shortest(d, queue, seen);
-        *max = longest(d, queue, n_before, length);
-    } else {
-        refuse(room, ERR_NOMEM);
-    }
-    free(queue);
-    free(n_before);
-    free(length);
-    free(seen);
-    return ok;
 }

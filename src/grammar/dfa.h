@@ -64,9 +64,9 @@ struct dfa *dfa_words(struct dfa_room *room, const struct str *words, uint32_t n
 
 bool dfa_is_nothing(const struct dfa *d);
 bool dfa_accepts(const struct dfa *d, struct str text);
-/* Shortest and longest accepted text in characters (NET_NO_MAX: there is no longest); d accepts
- * something.  False without memory. */
-bool dfa_find_lengths(struct dfa_room *room, const struct dfa *d, uint32_t *min, uint32_t *max);
+/* For every state the fewest and the most characters that can follow it (NET_NO_MAX: without end), in
+ * arrays of n_states.  False without memory. */
+bool dfa_find_rests(struct dfa_room *room, const struct dfa *d, uint32_t *least, uint32_t *most);
 
 /* Forget states that lead nowhere. */
 struct dfa *dfa_trim(struct dfa_room *room, struct dfa *d);
@@ -77,6 +77,11 @@ enum dfa_spelling {
 };
 /* The automaton as nodes: its texts, then next. */
 uint32_t dfa_to_net(struct dfa_room *room, const struct dfa *d, enum dfa_spelling spelling, uint32_t next);
+/* Of its texts those with min to max characters, counted while they are followed, so that no product of
+ * the automaton with the lengths is made.  False: *node is not set, because from some state on the
+ * possible lengths have gaps (or a limit was passed: see room->code); then dfa_and with dfa_lengths helps. */
+bool dfa_to_net_counted(struct dfa_room *room, const struct dfa *d, enum dfa_spelling spelling, uint32_t min,
+                        uint32_t max, uint32_t next, uint32_t *node);
 
 /* Next character of UTF-8 text at *at (which must be well-formed). */
 uint32_t dfa_next_char(struct str s, size_t *at);

@@ -17,6 +17,7 @@ struct lower {
     struct net *net;
     const struct dfa *d;
     uint32_t *state_node; /* a jump for each state */
+    uint32_t *target;     /* where a character that leads to a state goes: the jump, or a count before it */
     uint32_t *any[3];     /* [state]: any 1, 2 or 3 continuation bytes, then the state; 0: not made yet */
     uint32_t *state_of;   /* parallel to ways: the target's state */
     struct way *ways;
@@ -25,7 +26,7 @@ struct lower {
 
 static uint32_t any_tail(struct lower *l, int n_bytes, uint32_t state)
 {
-    uint32_t node = l->state_node[state];
+    uint32_t node = l->target[state];
     for (int i = 0; i < n_bytes; i++) {
         if (!l->any[i][state])
             l->any[i][state] = net_byte(l->net, 0x80, 0xbf, node);
@@ -139,7 +140,7 @@ static void add_way(struct lower *l, uint32_t lo, uint32_t hi, uint32_t state, b
         return;
     }
     l->state_of[l->n_ways] = state;
-    l->ways[l->n_ways++] = (struct way){lo, hi, l->state_node[state]};
+    l->ways[l->n_ways++] = (struct way){lo, hi, l->target[state]};
 }
 
 /* The ranges that UTF-8 can say: no surrogates, and split where the number of bytes changes, so
@@ -161,8 +162,6 @@ static void find_ways(struct lower *l, uint32_t s)
 
 static uint32_t lower_states(struct lower *l, enum dfa_spelling spelling, uint32_t next)
 {
-    for (uint32_t s = 0; s < l->d->n_states; s++)
-        l->state_node[s] = net_jump(l->net);
     for (uint32_t s = 0; s < l->d->n_states && net_is_good(l->net); s++) {
         find_ways(l, s);
         uint32_t node = state_bytes(l, spelling);
@@ -171,29 +170,92 @@ static uint32_t lower_states(struct lower *l, enum dfa_spelling spelling, uint32
     return l->net->is_bad ? NET_NOTHING : l->state_node[0];
 }
 
+static void lower_deinit(struct lower *l)
+{
+    free(l->state_node);
+    free(l->target);
+    free(l->ways);
+    free(l->state_of);
+    for (int i = 0; i < 3; i++)
+        free(l->any[i]);
+}
+
+static bool lower_init(struct lower *l, struct dfa_room *room, const struct dfa *d)
+{
+    size_t n = d->n_states, n_ways = (size_t)d->n_symbols * 2 + 8;
+    *l = (struct lower){.net = room->net, .d = d};
+    l->state_node = calloc(n, sizeof *l->state_node);
+    l->target = calloc(n, sizeof *l->target);
+    l->ways = calloc(n_ways, sizeof *l->ways);
+    l->state_of = calloc(n_ways, sizeof *l->state_of);
+    bool ok = l->state_node && l->target && l->ways && l->state_of;
+    for (int i = 0; i < 3; i++) {
+        l->any[i] = calloc(n, sizeof *l->any[i]);
+        ok = ok && l->any[i];
+    }
+    if (!ok) {
+        room->code = ERR_NOMEM;
+        lower_deinit(l);
+        return false;
+    }
+    for (uint32_t s = 0; s < d->n_states; s++)
+        l->target[s] = l->state_node[s] = net_jump(room->net);
+    return true;
+}
+
 uint32_t dfa_to_net(struct dfa_room *room, const struct dfa *d, enum dfa_spelling spelling, uint32_t next)
 {
-    if (!d || dfa_is_nothing(d) || next == NET_NOTHING)
+    struct lower l;
+    if (!d || dfa_is_nothing(d) || next == NET_NOTHING || !lower_init(&l, room, d))
         return NET_NOTHING;
-    size_t n = d->n_states, n_ways = (size_t)d->n_symbols * 2 + 8;
-    struct lower l = {.net = room->net, .d = d};
-    uint32_t start = NET_NOTHING;
-    l.state_node = calloc(n, sizeof *l.state_node);
-    l.ways = calloc(n_ways, sizeof *l.ways);
-    l.state_of = calloc(n_ways, sizeof *l.state_of);
-    bool ok = l.state_node && l.ways && l.state_of;
-    for (int i = 0; i < 3; i++) {
-        l.any[i] = calloc(n, sizeof *l.any[i]);
-        ok = ok && l.any[i];
-    }
-    if (ok)
-        start = lower_states(&l, spelling, next);
-    else
-        room->code = ERR_NOMEM;
-    free(l.state_node);
-    free(l.ways);
-    free(l.state_of);
-    for (int i = 0; i < 3; i++)
-        free(l.any[i]);
+    uint32_t start = lower_states(&l, spelling, next);
+    lower_deinit(&l);
     return start;
+}
+
+/* ---- counted ---- */
+
+/* Are all lengths between least and most possible behind every state?  A state's are those of its
+ * targets plus one, and none if it accepts: if these, taken as whole intervals, join without a gap
+ * everywhere, then they are (by induction over the length). */
+static bool has_no_gaps(const struct dfa *d, const uint32_t *least, const uint32_t *most)
+{
+    for (uint32_t s = 0; s < d->n_states; s++) {
+        uint64_t covered = d->accepts[s] ? 1 : least[s]; /* lengths below are done */
+        bool has_grown = true;
+        while (has_grown && covered <= most[s]) {
+            has_grown = false;
+            for (uint32_t c = 0; c < d->n_symbols; c++) {
+                uint32_t t = d->next[(size_t)s * d->n_symbols + c];
+                if (t == DFA_NONE || least[t] + 1ull > covered ||
+                    (most[t] != NET_NO_MAX && most[t] + 1ull < covered))
+                    continue;
+                covered = most[t] == NET_NO_MAX ? UINT64_MAX : most[t] + 2ull;
+                has_grown = true;
+            }
+        }
+        if (covered <= most[s])
+            return false;
+    }
+    return true;
+}
+
+bool dfa_to_net_counted(struct dfa_room *room, const struct dfa *d, enum dfa_spelling spelling, uint32_t min,
+                        uint32_t max, uint32_t next, uint32_t *node)
+{
+    uint32_t *least = calloc(d->n_states, sizeof *least), *most = calloc(d->n_states, sizeof *most);
+    bool ok = least && most && !dfa_is_nothing(d) && dfa_find_rests(room, d, least, most) &&
+              has_no_gaps(d, least, most);
+    struct lower l;
+    if (ok && (least[0] > max || most[0] < min)) {
+        *node = NET_NOTHING;
+    } else if (ok && (ok = lower_init(&l, room, d))) {
+        for (uint32_t s = 0; s < d->n_states; s++)
+            l.target[s] = net_count(room->net, least[s], most[s], l.state_node[s]);
+        *node = net_meter(room->net, lower_states(&l, spelling, NET_RET), min, max, next);
+        lower_deinit(&l);
+    }
+    free(least);
+    free(most);
+    return ok;
 }

@@ -110,7 +110,7 @@ int32_t grammar_vocab_n_tokens(const struct grammar_vocab *v);
 /* 0: the default, which suits a request of a stranger. */
 struct grammar_limits {
     uint32_t nodes_max; /* nodes of the automaton, also of its parts while they are made */
-    uint32_t time_ms;   /* of compiling */
+    uint32_t time_ms;   /* of compiling, CPU time */
 };
 
 struct grammar_error {

@@ -45,7 +45,7 @@ static void go_bad(struct net *net, int code)
 
 bool net_is_good(struct net *net)
 {
-    if (!net->is_bad && net->deadline_ns && clock_now_ns() > net->deadline_ns)
+    if (!net->is_bad && net->deadline_ns && clock_thread_cpu_ns() > net->deadline_ns)
         go_bad(net, ERR_LIMIT);
     return !net->is_bad;
 }
@@ -148,6 +148,18 @@ uint32_t net_loop(struct net *net, uint32_t body, uint32_t min, uint32_t max, bo
                  .op = NET_OP_LOOP, .is_plain = is_plain, .a = body, .b = next, .min = min, .max = max});
 }
 
+uint32_t net_meter(struct net *net, uint32_t body, uint32_t min, uint32_t max, uint32_t next)
+{
+    if (body == NET_NOTHING || next == NET_NOTHING || min > max)
+        return NET_NOTHING;
+    return new_node(net, (struct net_node){.op = NET_OP_METER, .a = body, .b = next, .min = min, .max = max});
+}
+
+uint32_t net_count(struct net *net, uint32_t least, uint32_t most, uint32_t next)
+{
+    return new_node(net, (struct net_node){.op = NET_OP_COUNT, .a = next, .min = least, .max = most});
+}
+
 uint32_t net_jump(struct net *net)
 {
     return new_node(net, (struct net_node){.op = NET_OP_JUMP, .a = NET_NOTHING});
@@ -178,10 +190,19 @@ static uint32_t raised(uint32_t height, uint32_t weight)
     return height > NET_HEIGHT_MAX - weight ? NET_HOPELESS : height + weight;
 }
 
+/* The height of what a way leads to.  Jumps are looked through, so that heights pass along long rows
+ * of states in one go.  (There are no circles of jumps: find_cycle has looked for them.) */
+static uint32_t height_at(const struct net *net, uint32_t i)
+{
+    while (net->nodes[i].op == NET_OP_JUMP || net->nodes[i].op == NET_OP_COUNT)
+        i = net->nodes[i].a;
+    return net->nodes[i].height;
+}
+
 /* The height of node i from those behind it. */
 static uint32_t height_of(const struct net *net, uint32_t i)
 {
-    const struct net_node *n = &net->nodes[i], *all = net->nodes;
+    const struct net_node *n = &net->nodes[i];
     uint32_t h = NET_HOPELESS;
 
     switch ((enum net_op)n->op) {
@@ -190,18 +211,22 @@ static uint32_t height_of(const struct net *net, uint32_t i)
     case NET_OP_RET: return 0;
     case NET_OP_BYTES:
         for (uint32_t e = 0; e < n->b; e++)
-            h = min_of(h, all[net->edges[n->a + e].to].height);
+            h = min_of(h, height_at(net, net->edges[n->a + e].to));
         return h;
-    case NET_OP_SPLIT: return min_of(all[n->a].height, all[n->b].height);
-    case NET_OP_JUMP: return all[n->a].height;
-    case NET_OP_CALL: return max_of(raised(all[n->a].height, n->weight), all[n->b].height);
-    case NET_OP_LOOP: return n->min == 0 ? all[n->b].height : max_of(all[n->a].height, all[n->b].height);
+    case NET_OP_SPLIT: return min_of(height_at(net, n->a), height_at(net, n->b));
+    case NET_OP_JUMP:
+    case NET_OP_COUNT: return height_at(net, n->a);
+    case NET_OP_CALL: return max_of(raised(height_at(net, n->a), n->weight), height_at(net, n->b));
+    case NET_OP_METER: return max_of(height_at(net, n->a), height_at(net, n->b));
+    case NET_OP_LOOP:
+        return n->min == 0 ? height_at(net, n->b) : max_of(height_at(net, n->a), height_at(net, n->b));
     }
     return h;
 }
 
 /* Heights are the least solution: all hopeless at first, then lowered until nothing changes.  Nodes
- * mostly come after those that follow them, so few passes are needed. */
+ * mostly come after those that follow them, or (states of automata) all before them, so that few passes
+ * in turn up and down are enough. */
 static bool find_heights(struct net *net)
 {
     for (uint32_t i = 0; i < net->n_nodes; i++)
@@ -213,8 +238,8 @@ static bool find_heights(struct net *net)
             return false;
         }
         has_changed = false;
-        for (uint32_t i = 0; i < net->n_nodes; i++) {
-            uint32_t h = height_of(net, i);
+        for (uint32_t k = 0; k < net->n_nodes; k++) {
+            uint32_t i = pass % 2 ? net->n_nodes - 1 - k : k, h = height_of(net, i);
             has_changed |= h != net->nodes[i].height;
             net->nodes[i].height = h;
         }
@@ -234,13 +259,16 @@ static bool find_empty(struct net *net, uint8_t *is_empty)
             return false;
         }
         has_changed = false;
-        for (uint32_t i = 3; i < net->n_nodes; i++) {
+        for (uint32_t k = 3; k < net->n_nodes; k++) {
+            uint32_t i = pass % 2 ? net->n_nodes + 2 - k : k;
             const struct net_node *n = &net->nodes[i];
             uint8_t v = 0;
             if (n->op == NET_OP_SPLIT)
                 v = is_empty[n->a] | is_empty[n->b];
-            else if (n->op == NET_OP_JUMP)
+            else if (n->op == NET_OP_JUMP || n->op == NET_OP_COUNT)
                 v = is_empty[n->a];
+            else if (n->op == NET_OP_METER)
+                v = is_empty[n->a] & is_empty[n->b] & (n->min == 0);
             else if (n->op == NET_OP_CALL)
                 v = is_empty[n->a] & is_empty[n->b];
             else if (n->op == NET_OP_LOOP)
@@ -258,7 +286,9 @@ static uint32_t silent_step(const struct net *net, const uint8_t *is_empty, uint
     const struct net_node *n = &net->nodes[i];
     switch ((enum net_op)n->op) {
     case NET_OP_SPLIT: return k == 0 ? n->a : k == 1 ? n->b : NET_NOTHING;
-    case NET_OP_JUMP: return k == 0 ? n->a : NET_NOTHING;
+    case NET_OP_JUMP:
+    case NET_OP_COUNT: return k == 0 ? n->a : NET_NOTHING;
+    case NET_OP_METER: return k == 0 ? n->a : k == 1 && is_empty[n->a] ? n->b : NET_NOTHING;
     case NET_OP_CALL: return k == 0 ? n->a : k == 1 && is_empty[n->a] ? n->b : NET_NOTHING;
     case NET_OP_LOOP: return k == 0 ? n->a : k == 1 && (n->min == 0 || is_empty[n->a]) ? n->b : NET_NOTHING;
     default: return NET_NOTHING;

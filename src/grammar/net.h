@@ -29,7 +29,9 @@ enum net_op {
     NET_OP_SPLIT,
     NET_OP_JUMP,
     NET_OP_CALL,
-    NET_OP_LOOP
+    NET_OP_LOOP,
+    NET_OP_METER, /* a body that counts its characters */
+    NET_OP_COUNT  /* one more of them */
 };
 
 #define NET_NO_MAX      UINT32_MAX
@@ -49,7 +51,7 @@ struct net_node {
     uint16_t weight;   /* CALL */
     uint32_t a, b;     /* BYTES: first edge, number; SPLIT: two ways; JUMP: a; CALL: rule, then;
                         * LOOP: body, then */
-    uint32_t min, max; /* LOOP: rounds */
+    uint32_t min, max; /* LOOP: rounds; METER: characters; COUNT: how many more can follow in the body */
     uint32_t height;   /* least stack weight with which the rest of the rule can be passed; NET_HOPELESS */
 };
 
@@ -60,7 +62,7 @@ struct net {
     uint32_t n_edges, edges_cap;
     bool is_bad;
     int bad_code;        /* ERR_LIMIT or ERR_NOMEM */
-    int64_t deadline_ns; /* 0: none */
+    int64_t deadline_ns; /* of clock_thread_cpu_ns: a busy machine is no large schema; 0: none */
     uint32_t start;
     uint8_t class_of[256]; /* bytes that no node tells apart have the same class */
     uint32_t n_classes;
@@ -80,6 +82,10 @@ uint32_t net_either(struct net *net, uint32_t a, uint32_t b);
 uint32_t net_call(struct net *net, uint32_t rule, uint16_t weight, uint32_t next);
 /* min to max (NET_NO_MAX) rounds of body, which ends in NET_RET. */
 uint32_t net_loop(struct net *net, uint32_t body, uint32_t min, uint32_t max, bool is_plain, uint32_t next);
+/* A body of min to max (NET_NO_MAX) characters; it ends in NET_RET and has a net_count behind each
+ * character, with the least and the most that can follow it (all numbers between must be possible). */
+uint32_t net_meter(struct net *net, uint32_t body, uint32_t min, uint32_t max, uint32_t next);
+uint32_t net_count(struct net *net, uint32_t least, uint32_t most, uint32_t next);
 /* A node whose way is told later by net_set_jump, for rules that are called before they are made. */
 uint32_t net_jump(struct net *net);
 void net_set_jump(struct net *net, uint32_t jump, uint32_t to);

@@ -7,15 +7,16 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define FRAMES_CAP   (1u << 16)
-#define READINGS_CAP (1u << 18)
-#define PLACES_CAP   (1u << 14)
-#define ROW_BYTES    (8u << 20)
-#define MASKS        96
-#define VISITS       (1u << 13) /* a power of two */
-#define VISITS_MAX   (VISITS / 2)
-#define TODO_MAX     4096
-#define JUMPS_LOOKED 8
+#define FRAMES_CAP     (1u << 16)
+#define READINGS_CAP   (1u << 18)
+#define PLACES_CAP     (1u << 14)
+#define ROW_BYTES      (8u << 20)
+#define MASKS          96
+#define VISITS         (1u << 13) /* a power of two */
+#define VISITS_MAX     (VISITS / 2)
+#define TODO_MAX       4096
+#define JUMPS_LOOKED   8
+#define CHAR_NODES_MAX 256 /* looked at inside one character */
 
 /* ---- hashes ---- */
 
@@ -143,10 +144,56 @@ static void put_return(struct finder *f, struct todo t)
 {
     const struct frame *frame = &f->run->frames[t.stack];
     assert(t.stack != 0);
-    if (frame->count == 0)
+    const struct net_node *n = &f->run->net->nodes[frame->node];
+    if (n->op == NET_OP_METER && frame->count > 0) { /* its count is one more than the characters */
+        if (frame->count > n->min)
+            put(f, n->b, frame->below, t.n_fresh ? t.n_fresh - 1 : 0);
+    } else if (frame->count == 0)
         put(f, frame->node, frame->below, t.n_fresh ? t.n_fresh - 1 : 0);
     else if (t.n_fresh == 0) /* else the round was empty, and changes nothing */
         put_loop(f, frame->node, frame->below, frame->count, 0);
+}
+
+/* Can one more character, of which the body of the meter is at `count`, be the one before that node? */
+static bool may_count(const struct net_node *meter, const struct net_node *count, uint64_t n_chars)
+{
+    bool is_short_enough = meter->max == NET_NO_MAX || n_chars + count->min <= meter->max;
+    return is_short_enough && (count->max == NET_NO_MAX || n_chars + count->max >= meter->min);
+}
+
+static void put_count(struct finder *f, const struct net_node *n, struct todo t)
+{
+    struct run *run = f->run;
+    struct frame frame = run->frames[t.stack];
+    const struct net_node *meter = &run->net->nodes[frame.node];
+    assert(meter->op == NET_OP_METER && frame.count > 0);
+    if (!may_count(meter, n, frame.count))
+        return;
+    bool is_endless = meter->max == NET_NO_MAX;
+    frame.count = is_endless && frame.count >= meter->min ? meter->min + 1 : frame.count + 1;
+    uint32_t stack = intern_frame(run, frame);
+    if (stack)
+        put(f, n->a, stack, 0);
+}
+
+/* Inside a character (of several bytes) that a meter will count: is there one that it can take?  Else the
+ * text would be stuck in the middle of it. */
+static bool can_finish_char(const struct run *run, uint32_t node, uint32_t stack)
+{
+    uint32_t todo[CHAR_NODES_MAX], n_todo = 0, n_seen = 0;
+    const struct frame *frame = &run->frames[stack];
+    const struct net_node *meter = &run->net->nodes[frame->node];
+    if (run->net->nodes[node].op != NET_OP_BYTES || meter->op != NET_OP_METER || frame->count == 0)
+        return true;
+    todo[n_todo++] = node;
+    while (n_todo > 0 && n_seen++ < CHAR_NODES_MAX) {
+        const struct net_node *n = &run->net->nodes[todo[--n_todo]];
+        if (n->op == NET_OP_COUNT && may_count(meter, n, frame->count))
+            return true;
+        for (uint32_t e = 0; n->op == NET_OP_BYTES && e < n->b && n_todo < CHAR_NODES_MAX; e++)
+            todo[n_todo++] = run->net->edges[n->a + e].to;
+    }
+    return false;
 }
 
 static void found(struct run *run, uint32_t node, uint32_t stack)
@@ -183,6 +230,10 @@ static void find_add(struct run *run, uint32_t *n_visits, uint32_t node, uint32_
         case NET_OP_CALL: put_call(&f, n, t); break;
         case NET_OP_RET: put_return(&f, t); break;
         case NET_OP_LOOP: put_loop(&f, t.node, t.stack, 0, t.n_fresh); break;
+        case NET_OP_METER:
+            enter(&f, (struct frame){t.stack, t.node, 1, run->frames[t.stack].weight}, n->a, t.n_fresh);
+            break;
+        case NET_OP_COUNT: put_count(&f, n, t); break;
         }
     }
 }
@@ -283,7 +334,7 @@ uint32_t run_find_next(struct run *run, uint32_t place, uint8_t class)
         if (n->op != NET_OP_BYTES)
             continue;
         uint32_t to = find_edge(run->net, n, byte);
-        if (to != NET_NOTHING)
+        if (to != NET_NOTHING && can_finish_char(run, to, r.stack))
             find_add(run, &n_visits, to, r.stack);
     }
     uint32_t next = intern_place(run);

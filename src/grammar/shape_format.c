@@ -54,8 +54,9 @@
     "(?:(?:[-0-9A-Za-z._~!$&'()*+,;=:]|" ESCAPE ")*@)?(?:\\[" IPV6 "\\]|(?:" UNRESERVED "|" ESCAPE           \
     ")*)(?::\\d*)?"
 #define QUERY "(?:\\?(?:" PCHAR "|[/?])*)?(?:#(?:" PCHAR "|[/?])*)?"
+/* With at least one character, as other judges of URIs want it. */
 #define PATHS(first)                                                                                         \
-    "(?://" AUTHORITY "(?:/" PCHAR "*)*|/(?:" PCHAR "+(?:/" PCHAR "*)*)?|" first "+(?:/" PCHAR "*)*)?"
+    "(?://" AUTHORITY "(?:/" PCHAR "*)*|/(?:" PCHAR "+(?:/" PCHAR "*)*)?|" first "+(?:/" PCHAR "*)*)"
 #define NO_COLON "(?:[-0-9A-Za-z._~!$&'()*+,;=@]|" ESCAPE ")"
 #define HEX      "[0-9A-Fa-f]"
 
@@ -71,7 +72,7 @@ static const struct {
     {SCHEMA_FORMAT_UUID, HEX "{8}-" HEX "{4}-" HEX "{4}-" HEX "{4}-" HEX "{12}"},
     {SCHEMA_FORMAT_URI, "[A-Za-z][-0-9A-Za-z+.]*:" PATHS("" PCHAR) QUERY},
     {SCHEMA_FORMAT_URI_REFERENCE,
-     "(?:[A-Za-z][-0-9A-Za-z+.]*:" PATHS("" PCHAR) QUERY "|" PATHS("" NO_COLON) QUERY ")"},
+     "(?:[A-Za-z][-0-9A-Za-z+.]*:" PATHS("" PCHAR) QUERY "|(?:" PATHS("" NO_COLON) ")?" QUERY ")"},
     {SCHEMA_FORMAT_HOSTNAME, HOST("0", "7")},
     {SCHEMA_FORMAT_IPV4, IPV4},
     {SCHEMA_FORMAT_IPV6, IPV6},

@@ -60,7 +60,8 @@ struct shaper {
     uint32_t n_shapes;
     uint32_t next_id; /* of schemas that are made here */
     struct disjoint_check *checks;
-    struct dfa *integers, *texts; /* any integer; any text; NULL: not made yet */
+    uint32_t integer_rule; /* any integer; NET_NOTHING: not made yet */
+    struct dfa *texts;     /* any text; NULL: not made yet */
 };
 
 /* A set being put together. */

@@ -59,15 +59,7 @@ static bool read_bound(struct shaper *s, const struct schema_node *node, const c
     return true;
 }
 
-/* -1, 0, 1: the bound a beside the bound b, exclusive ones being a little inside. */
-static const struct schema_number *tighter(const struct schema_number *a, const struct schema_number *b,
-                                           int sign)
-{
-    if (!a)
-        return b;
-    return schema_number_cmp(b, a) * sign > 0 ? b : a;
-}
-
+/* The tightest bound of its kind; sign 1: a lower one. */
 struct chosen {
     const struct schema_number *number;
     const struct schema_node *node;
@@ -80,10 +72,8 @@ static void choose(struct chosen *c, const struct schema_node *node, const struc
 {
     if (!schema_number_exists(n))
         return;
-    bool is_equal = c->number && schema_number_cmp(n, c->number) == 0;
-    if (c->number && !is_equal && tighter(c->number, n, sign) == c->number)
-        return;
-    if (is_equal && !is_exclusive)
+    int beside = c->number ? schema_number_cmp(n, c->number) * sign : 1;
+    if (beside < 0 || (beside == 0 && !is_exclusive))
         return;
     *c = (struct chosen){n, node, keyword, is_exclusive};
 }
@@ -400,8 +390,8 @@ uint32_t shape_number(struct shaper *s, const struct plain *p, uint32_t next)
     bool is_free = !n.lo.exists && !n.hi.exists && n.multiple == 0 && !has_excluded;
     if (is_free && !n.is_integer)
         return json_net_number(&s->json, next);
-    if (is_free && s->integers)
-        return dfa_to_net(&s->c->room, s->integers, DFA_PLAIN, next);
+    if (is_free && s->integer_rule != NET_NOTHING)
+        return net_call(s->net, s->integer_rule, 0, next);
 
     struct dfa_machine m = {
         &n, {{AT_START, 0, 0, SAME, SAME, 0}}, symbols, N_SYMBOLS, number_step, number_accepts};
@@ -411,9 +401,12 @@ uint32_t shape_number(struct shaper *s, const struct plain *p, uint32_t next)
     shape_check_room(s, p, "numbers");
     if (!d || s->c->has_failed)
         return NET_NOTHING;
-    if (is_free)
-        s->integers = d;
+    if (is_free) {
+        s->integer_rule = dfa_to_net(&s->c->room, d, DFA_PLAIN, NET_RET);
+        return net_call(s->net, s->integer_rule, 0, next);
+    }
     uint32_t node = dfa_to_net(&s->c->room, d, DFA_PLAIN, next);
-    struct dfa *e = n.is_integer ? NULL : exponents(s, &n);
+    /* No exponents for integers: a model that begins to write 5.0 would be led to 5.0e+21. */
+    struct dfa *e = n.is_integer || has_excluded ? NULL : exponents(s, &n);
     return e ? net_either(s->net, node, dfa_to_net(&s->c->room, e, DFA_PLAIN, next)) : node;
 }

@@ -95,47 +95,55 @@ static void find_lengths(const struct plain *p, uint32_t *min, uint32_t *max)
     *max = most < NET_NO_MAX ? (uint32_t)most : NET_NO_MAX;
 }
 
+/* All but the lengths, which *min and *max tell; *d is NULL if there is nothing but them. */
+static bool merge(struct shaper *s, const struct plain *p, struct dfa **d, uint32_t *min, uint32_t *max)
+{
+    *d = NULL;
+    find_lengths(p, min, max);
+    return intersect_patterns(s, p, d) && subtract_excluded(s, p, d);
+}
+
+/* Does the automaton keep the lengths by itself? */
+static bool keeps_lengths(struct shaper *s, const struct dfa *d, uint32_t min, uint32_t max)
+{
+    uint32_t *least = arena_new_array(s->arena, uint32_t, d->n_states);
+    uint32_t *most = arena_new_array(s->arena, uint32_t, d->n_states);
+    if ((min == 0 && max == NET_NO_MAX) || dfa_is_nothing(d))
+        return true;
+    return least && most && dfa_find_rests(&s->c->room, d, least, most) && least[0] >= min && most[0] <= max;
+}
+
 struct dfa *shape_string_dfa(struct shaper *s, const struct plain *p, bool *is_any)
 {
-    struct dfa *d = NULL;
-    uint32_t min, max, least, most;
-    if (is_any)
-        *is_any = false;
-    if (!intersect_patterns(s, p, &d) || !subtract_excluded(s, p, &d))
+    struct dfa *d;
+    uint32_t min, max;
+    *is_any = false;
+    if (!merge(s, p, &d, &min, &max))
         return NULL;
-    find_lengths(p, &min, &max);
-    if (!d && min == 0 && max == NET_NO_MAX) {
-        if (is_any)
-            *is_any = true;
-        return is_any ? NULL : any_text(s);
-    }
+    *is_any = !d && min == 0 && max == NET_NO_MAX;
+    if (*is_any)
+        return NULL;
     if (!d)
         return dfa_lengths(&s->c->room, min, max);
-    if (dfa_is_nothing(d))
-        return d;
-    if (!dfa_find_lengths(&s->c->room, d, &least, &most))
-        return NULL;
-    if (least >= min && most <= max)
-        return d;
-    return dfa_and(&s->c->room, d, dfa_lengths(&s->c->room, min, max));
+    return keeps_lengths(s, d, min, max) ? d : dfa_and(&s->c->room, d, dfa_lengths(&s->c->room, min, max));
 }
 
 uint32_t shape_string(struct shaper *s, const struct plain *p, uint32_t next)
 {
-    bool is_free = p->n_excluded == 0;
-    uint32_t min, max;
-    for (uint32_t i = 0; i < p->n_nodes && is_free; i++)
-        is_free = !p->nodes[i]->pattern.p &&
-                  (p->nodes[i]->format == SCHEMA_FORMAT_NONE || p->nodes[i]->format == SCHEMA_FORMAT_INT32 ||
-                   p->nodes[i]->format == SCHEMA_FORMAT_INT64);
-    if (is_free) {
-        find_lengths(p, &min, &max);
-        return min > max ? NET_NOTHING : json_net_string(&s->json, min, max, next);
-    }
-    struct dfa *d = shape_string_dfa(s, p, NULL);
-    shape_check_room(s, p, "strings");
-    if (!d || s->c->has_failed)
+    uint32_t min, max, node;
+    struct dfa *d;
+    if (!merge(s, p, &d, &min, &max)) {
+        shape_check_room(s, p, "strings");
         return NET_NOTHING;
+    }
+    if (!d)
+        return min > max ? NET_NOTHING : json_net_string(&s->json, min, max, next);
     uint32_t end = net_byte(s->net, '"', '"', next);
-    return net_byte(s->net, '"', '"', dfa_to_net(&s->c->room, d, DFA_JSON, end));
+    if (keeps_lengths(s, d, min, max))
+        node = dfa_to_net(&s->c->room, d, DFA_JSON, end);
+    else if (!dfa_to_net_counted(&s->c->room, d, DFA_JSON, min, max, end, &node))
+        node = dfa_to_net(&s->c->room, dfa_and(&s->c->room, d, dfa_lengths(&s->c->room, min, max)), DFA_JSON,
+                          end);
+    shape_check_room(s, p, "strings");
+    return net_byte(s->net, '"', '"', node);
 }

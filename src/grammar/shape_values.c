@@ -1,6 +1,7 @@
 /* shape_values.c - enum and const: a few values, of which each is a text.
  *
  * A value stays if every schema of the shape takes it, which the validator of instances says. */
+#include "base/clock.h"
 #include "grammar/shape_int.h"
 
 #include "grammar/schema_check_int.h"
@@ -82,7 +83,7 @@ static bool add_value(struct texts *t, struct json v, bool all_spellings)
 
 static bool is_taken_by_all(struct shaper *s, struct schema_checker *k, const struct plain *p, struct json v)
 {
-    struct check c = {.checker = k, .deadline_ns = s->net->deadline_ns};
+    struct check c = {.checker = k, .deadline_ns = clock_now_ns() + SCHEMA_CHECK_MS_MAX * NS_PER_MS};
     struct place root = {0};
     bool ok = true;
     arena_init(&c.arena, 1 << 24);
