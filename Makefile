@@ -3,7 +3,7 @@
 #   make MODE=release|debug|asan|tsan|hostile [CC=gcc|clang] [all|sluice|tests|lib|fuzz]
 #
 # Sources are found by wildcard: a new file needs no line here.  The suffix of a file in
-# src/kernel or src/model selects its instruction set (_avx2, _avx512, _neon).
+# src/kernel or src/model selects its instruction set (_avx2, _avx512, _neon, _i8mm).
 # FOLDERS="base text" builds only these folders of src/ (for working on one room).
 
 MODE    ?= release
@@ -50,14 +50,16 @@ LDFLAGS_hostile := -fsanitize=address,undefined $(GUARD)
 ISA_avx2   := -mavx2 -mfma -mf16c -mbmi -mbmi2
 ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mfma -mf16c -mbmi -mbmi2
 ISA_avx512bf16 := $(ISA_avx512) -mavx512bf16
-ISA_neon   := -march=armv8.2-a+dotprod+i8mm+fp16+bf16
+# ARM: a file may contain no instruction that its level does not ask the processor for.
+ISA_neon   := -march=armv8.2-a+dotprod
+ISA_i8mm   := -march=armv8.2-a+dotprod+i8mm
 
 LIBS := -luv -lssl -lcrypto -lyaml -lsqlite3 -lpcre2-8 -lutf8proc -ledit -lz -ldl -lm
 LIB_LIBS := -lpcre2-8 -lutf8proc -lm
 
 SRC   := $(foreach f,$(FOLDERS),$(wildcard src/$(f)/*.c))
 ifeq ($(ARCH),x86_64)
-SRC   := $(filter-out %_neon.c,$(SRC))
+SRC   := $(filter-out %_neon.c %_i8mm.c,$(SRC))
 else
 SRC   := $(filter-out %_avx2.c %_avx512.c %_avx512bf16.c,$(SRC))
 endif
@@ -81,7 +83,7 @@ endif
 tests: $(O)/sluice-tests
 lib: $(O)/libsluice.a $(O)/libsluice.so
 
-isa = $(if $(filter %_avx2.c,$<),$(ISA_avx2))$(if $(filter %_avx512.c,$<),$(ISA_avx512))$(if $(filter %_avx512bf16.c,$<),$(ISA_avx512bf16))$(if $(filter %_neon.c,$<),$(ISA_neon))
+isa = $(if $(filter %_avx2.c,$<),$(ISA_avx2))$(if $(filter %_avx512.c,$<),$(ISA_avx512))$(if $(filter %_avx512bf16.c,$<),$(ISA_avx512bf16))$(if $(filter %_neon.c,$<),$(ISA_neon))$(if $(filter %_i8mm.c,$<),$(ISA_i8mm))
 # Kernels are optimised in every mode: their tests would take minutes otherwise.
 hot = $(if $(filter src/kernel/%,$<),-O3)
 

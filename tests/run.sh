@@ -55,6 +55,15 @@ qemu_avx2() {
   qemu-x86_64 -cpu Haswell build/debug/sluice-tests kernel/ base/team
 }
 
+# The ARM kernels agree with the reference too, as far as an emulator can tell.
+arm() {
+  local cc=aarch64-linux-gnu-gcc
+  command -v $cc > /dev/null || { echo "skipped: $cc is not installed"; return 77; }
+  command -v qemu-aarch64 > /dev/null || { echo "skipped: qemu-user is not installed"; return 77; }
+  make_mode MODE=debug CC=$cc FOLDERS="base kernel model" LIBS="-static -lm" tests || return 1
+  qemu-aarch64 -cpu max build/debug-$cc/sluice-tests neon_ i8mm_matrix base/team base/checksum kernel/limits
+}
+
 part "build: release"                        make_mode MODE=release sluice lib
 part "rules: layers, banned calls, AVX-512"  bash -c 'tools/layers.sh && tools/checks.sh'
 part "build: debug tests"                    make_mode MODE=debug tests
@@ -67,6 +76,7 @@ part "unit tests, hostile build"             unit hostile base/ net/ api/ text/ 
 part "build: thread sanitizer"               make_mode MODE=tsan tests
 part "unit tests, thread sanitizer"          unit tsan base/queue base/team net/ engine/ gateway/ server/ store/
 part "AVX2 only, emulated"                   qemu_avx2
+part "ARM, emulated"                         arm
 for t in tests/system/test_*.sh tests/system/test_*.py; do
   [ -e "$t" ] || continue
   case "$t" in

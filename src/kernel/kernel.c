@@ -2,7 +2,8 @@
  *
  * A level asks for instructions (CPUID) and for registers that the system saves (XCR0): without
  * the second, the first AVX-512 instruction would end the process.  A new level needs a row in
- * `levels`, its files vec_LEVEL.c and matmul_LEVEL.c, and its name in kernel.h. */
+ * `levels`, its files vec_LEVEL.c and matmul_LEVEL.c, and its name in kernel.h.  On ARM the system tells what the
+ * processor has. */
 #include "kernel/kernel.h"
 
 #include <pthread.h>
@@ -11,6 +12,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 #include "kernel/kern_int.h"
@@ -50,6 +53,19 @@ static bool has_avx512(void)
     return BIT(b, 16) && BIT(b, 17) && BIT(b, 30) && BIT(b, 31) && BIT(c, 11); /* F DQ BW VL VNNI */
 }
 
+#elif defined(__aarch64__)
+
+/* Bits of the kernel's words about the processor (Linux, asm/hwcap.h): what it names it also saves. */
+static bool has_dotprod(void)
+{
+    return getauxval(AT_HWCAP) >> 20 & 1; /* ASIMDDP */
+}
+
+static bool has_i8mm(void)
+{
+    return has_dotprod() && getauxval(AT_HWCAP2) >> 13 & 1; /* I8MM */
+}
+
 #endif
 
 bool kern_level_possible(enum kern_level level)
@@ -59,12 +75,15 @@ bool kern_level_possible(enum kern_level level)
 #if defined(__x86_64__)
     case KERN_AVX2: return has_avx2();
     case KERN_AVX512: return has_avx512();
+#elif defined(__aarch64__)
+    case KERN_NEON: return has_dotprod();
+    case KERN_I8MM: return has_i8mm();
 #endif
     default: return false;
     }
 }
 
-static const char *const names[KERN_LEVELS_END] = {"ref", "avx2", "avx512"};
+static const char *const names[KERN_LEVELS_END] = {"ref", "avx2", "avx512", "neon", "i8mm"};
 
 static struct kern_ops levels[KERN_LEVELS_END]; /* filled once, then read-only */
 static pthread_once_t filled = PTHREAD_ONCE_INIT;
@@ -86,6 +105,15 @@ static void fill_levels(void)
     if (kern_level_possible(KERN_AVX512)) {
         kern_fill_avx512(&levels[KERN_AVX512]);
         kern_strips_avx512(&levels[KERN_AVX512]);
+    }
+#elif defined(__aarch64__)
+    if (kern_level_possible(KERN_NEON)) {
+        kern_fill_neon(&levels[KERN_NEON]);
+        kern_strips_neon(&levels[KERN_NEON]);
+    }
+    if (kern_level_possible(KERN_I8MM)) {
+        kern_fill_neon(&levels[KERN_I8MM]); /* it has no other use for the matrix product */
+        kern_strips_i8mm(&levels[KERN_I8MM]);
     }
 #endif
 }

@@ -177,3 +177,13 @@ TEST(avx2_matrix_products_equal_the_reference)
 {
     check_level("avx2");
 }
+
+TEST(neon_matrix_products_equal_the_reference)
+{
+    check_level("neon");
+}
+
+TEST(i8mm_matrix_products_equal_the_reference)
+{
+    check_level("i8mm");
+}

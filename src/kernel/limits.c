@@ -51,6 +51,11 @@ static const struct limits_ops *ops_of(const struct kern_ops *ops)
         return &limits_avx512;
     if (ops->level == KERN_AVX2)
         return &limits_avx2;
+#elif defined(__aarch64__)
+    if (ops->level == KERN_I8MM)
+        return &limits_i8mm;
+    if (ops->level == KERN_NEON)
+        return &limits_neon;
 #endif
     (void)ops;
     return &limits_ref;

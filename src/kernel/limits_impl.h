@@ -7,6 +7,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__ARM_FEATURE_DOTPROD)
+#include <arm_neon.h>
 #endif
 
 #if defined(__AVX512F__)
@@ -68,6 +70,20 @@ static uint64_t multiply(int rounds, uint64_t *sink)
     }
 #define COLLECT(i) c0 = _mm256_add_epi32(c0, c##i);
 #define STORE()    _mm256_storeu_si256((__m256i *)out, c0)
+#elif defined(__ARM_FEATURE_MATMUL_INT8)
+    int8x16_t u = vdupq_n_s8(3), s = vdupq_n_s8(5);
+    per_step = 32;
+#define DECLARE(i) int32x4_t c##i = vdupq_n_s32(0);
+#define STEP(i)    __asm__ volatile("smmla %0.4s, %1.16b, %2.16b" : "+w"(c##i) : "w"(u), "w"(s));
+#define COLLECT(i) c0 = vaddq_s32(c0, c##i);
+#define STORE()    vst1q_s32(out, c0)
+#elif defined(__ARM_FEATURE_DOTPROD)
+    int8x16_t u = vdupq_n_s8(3), s = vdupq_n_s8(5);
+    per_step = 16;
+#define DECLARE(i) int32x4_t c##i = vdupq_n_s32(0);
+#define STEP(i)    __asm__ volatile("sdot %0.4s, %1.16b, %2.16b" : "+w"(c##i) : "w"(u), "w"(s));
+#define COLLECT(i) c0 = vaddq_s32(c0, c##i);
+#define STORE()    vst1q_s32(out, c0)
 #else
     volatile int8_t u = 3, s = 5;
     per_step = 1;

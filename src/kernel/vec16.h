@@ -1,7 +1,7 @@
 /* vec16.h - Sixteen floats as one value, on every level with the same results.
  *
  * A file that includes this is compiled for one level (its suffix selects the compiler's flags):
- * with AVX-512 a value is one register, with AVX2 two, otherwise an array.  Each operation is one
+ * with AVX-512 a value is one register, with AVX2 two, with NEON four, otherwise an array.  Each operation is one
  * IEEE operation per lane, so code written with these gives equal bits on all levels.
  * Loads and stores take any alignment. */
 #ifndef KERNEL_VEC16_H
@@ -16,7 +16,8 @@
 /* The sanitizers' checks of every lane would take half a minute to compile, per level. */
 #define NO_SANITIZE no_sanitize("address", "undefined", "thread")
 
-#if !defined(__AVX2__) /* plain C is for comparison: small code, not fast code */
+/* A file of an ARM level is known by its dot product: every aarch64 compiler has NEON itself. */
+#if !defined(__AVX2__) && !defined(__ARM_FEATURE_DOTPROD) /* plain C is for comparison: small code, not fast code */
 #define VEC static inline __attribute__((unused, NO_SANITIZE))
 #define UNROLL
 #else
@@ -266,6 +267,182 @@ VEC vf vf_shift_exp(vf a, vf t)
 {
     return vf_both(shift_exp8(a.a, t.a), shift_exp8(a.b, t.b));
 }
+
+#elif defined(__ARM_FEATURE_DOTPROD)
+#include <arm_neon.h>
+
+typedef struct {
+    float32x4_t a, b, c, d;
+} vf;
+/* OP(r): an operation on the registers r of its operands. */
+#define QUARTERS(A, B, C, D)                                                                                 \
+    do {                                                                                                     \
+        vf r_ = {A, B, C, D};                                                                                \
+        return r_;                                                                                           \
+    } while (0)
+#define EACH(OP) QUARTERS(OP(a), OP(b), OP(c), OP(d))
+VEC vf vf_set1(float x)
+{
+#define OP(r) vdupq_n_f32(x)
+    EACH(OP);
+#undef OP
+}
+VEC vf vf_zero(void)
+{
+    return vf_set1(0);
+}
+VEC vf vf_load(const float *p)
+{
+    QUARTERS(vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12));
+}
+VEC void vf_store(float *p, vf x)
+{
+    vst1q_f32(p, x.a);
+    vst1q_f32(p + 4, x.b);
+    vst1q_f32(p + 8, x.c);
+    vst1q_f32(p + 12, x.d);
+}
+VEC vf vf_load_n(const float *p, int n)
+{
+    if (n == 16)
+        return vf_load(p);
+    float t[16] = {0};
+    memcpy(t, p, (size_t)n * sizeof *p);
+    return vf_load(t);
+}
+VEC void vf_store_n(float *p, vf x, int n)
+{
+    if (n == 16) {
+        vf_store(p, x);
+        return;
+    }
+    float t[16];
+    vf_store(t, x);
+    memcpy(p, t, (size_t)n * sizeof *p);
+}
+VEC vf vf_add(vf x, vf y)
+{
+#define OP(r) vaddq_f32(x.r, y.r)
+    EACH(OP);
+#undef OP
+}
+VEC vf vf_sub(vf x, vf y)
+{
+#define OP(r) vsubq_f32(x.r, y.r)
+    EACH(OP);
+#undef OP
+}
+VEC vf vf_mul(vf x, vf y)
+{
+#define OP(r) vmulq_f32(x.r, y.r)
+    EACH(OP);
+#undef OP
+}
+VEC vf vf_div(vf x, vf y)
+{
+#define OP(r) vdivq_f32(x.r, y.r)
+    EACH(OP);
+#undef OP
+}
+VEC vf vf_fma(vf x, vf y, vf z)
+{
+#define OP(r) vfmaq_f32(z.r, x.r, y.r)
+    EACH(OP);
+#undef OP
+}
+/* Not vmaxq and vminq, which have another opinion of NaN and of zeros. */
+VEC vf vf_max(vf x, vf y)
+{
+#define OP(r) vbslq_f32(vcgtq_f32(x.r, y.r), x.r, y.r)
+    EACH(OP);
+#undef OP
+}
+VEC vf vf_min(vf x, vf y)
+{
+#define OP(r) vbslq_f32(vcltq_f32(x.r, y.r), x.r, y.r)
+    EACH(OP);
+#undef OP
+}
+VEC vf vf_abs(vf x)
+{
+#define OP(r) vabsq_f32(x.r)
+    EACH(OP);
+#undef OP
+}
+VEC float32x4_t f16x4(const void *p)
+{
+    uint16x4_t h;
+    memcpy(&h, p, sizeof h);
+    return vcvt_f32_f16(vreinterpret_f16_u16(h));
+}
+VEC vf vf_of_f16(const void *p)
+{
+    const uint8_t *h = p;
+    QUARTERS(f16x4(h), f16x4(h + 8), f16x4(h + 16), f16x4(h + 24));
+}
+VEC void vf_to_f16(void *p, vf x)
+{
+    uint16x4_t h[4] = {vreinterpret_u16_f16(vcvt_f16_f32(x.a)), vreinterpret_u16_f16(vcvt_f16_f32(x.b)),
+                       vreinterpret_u16_f16(vcvt_f16_f32(x.c)), vreinterpret_u16_f16(vcvt_f16_f32(x.d))};
+    memcpy(p, h, sizeof h);
+}
+VEC float32x4_t bf16x4(const void *p)
+{
+    uint16x4_t h;
+    memcpy(&h, p, sizeof h);
+    return vreinterpretq_f32_u32(vshll_n_u16(h, 16));
+}
+VEC vf vf_of_bf16(const void *p)
+{
+    const uint8_t *h = p;
+    QUARTERS(bf16x4(h), bf16x4(h + 8), bf16x4(h + 16), bf16x4(h + 24));
+}
+VEC vf vf_of_i8(const void *p)
+{
+    int8x16_t q = vld1q_s8(p);
+    int16x8_t lo = vmovl_s8(vget_low_s8(q)), hi = vmovl_s8(vget_high_s8(q));
+    QUARTERS(vcvtq_f32_s32(vmovl_s16(vget_low_s16(lo))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(lo))),
+             vcvtq_f32_s32(vmovl_s16(vget_low_s16(hi))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(hi))));
+}
+VEC void vf_to_i8(int8_t *p, vf x)
+{
+    int16x8_t lo = vcombine_s16(vmovn_s32(vcvtnq_s32_f32(x.a)), vmovn_s32(vcvtnq_s32_f32(x.b)));
+    int16x8_t hi = vcombine_s16(vmovn_s32(vcvtnq_s32_f32(x.c)), vmovn_s32(vcvtnq_s32_f32(x.d)));
+    vst1q_s8(p, vcombine_s8(vmovn_s16(lo), vmovn_s16(hi)));
+}
+VEC uint32x4_t lanes_below(int n)
+{
+    static const int32_t lane[4] = {0, 1, 2, 3};
+    return vcltq_s32(vld1q_s32(lane), vdupq_n_s32(n));
+}
+VEC vf vf_first(int n, vf x, vf y)
+{
+    QUARTERS(vbslq_f32(lanes_below(n), x.a, y.a), vbslq_f32(lanes_below(n - 4), x.b, y.b),
+             vbslq_f32(lanes_below(n - 8), x.c, y.c), vbslq_f32(lanes_below(n - 12), x.d, y.d));
+}
+VEC float32x4_t if_ge4(float32x4_t x, float32x4_t y, float32x4_t p)
+{
+    return vreinterpretq_f32_u32(vandq_u32(vcgeq_f32(x, y), vreinterpretq_u32_f32(p)));
+}
+VEC vf vf_if_ge(vf x, vf y, vf p)
+{
+#define OP(r) if_ge4(x.r, y.r, p.r)
+    EACH(OP);
+#undef OP
+}
+VEC float32x4_t shift_exp4(float32x4_t x, float32x4_t t)
+{
+    return vreinterpretq_f32_s32(
+        vaddq_s32(vreinterpretq_s32_f32(x), vshlq_n_s32(vreinterpretq_s32_f32(t), 23)));
+}
+VEC vf vf_shift_exp(vf x, vf t)
+{
+#define OP(r) shift_exp4(x.r, t.r)
+    EACH(OP);
+#undef OP
+}
+#undef EACH
+#undef QUARTERS
 
 #else
 

@@ -76,7 +76,7 @@ static void quantize_256(struct kern_act256 *a, const float *x, int n)
 
 static void quantize(enum quant_act act, void *y, const float *x, int n)
 {
-#if defined(__AVX2__)
+#if defined(__AVX2__) || defined(__ARM_FEATURE_DOTPROD)
     switch (act) {
     case QUANT_ACT_Q8_32: quantize_32(y, x, n); return;
     case QUANT_ACT_Q8_256: quantize_256(y, x, n); return;

@@ -40,7 +40,7 @@ int kv_type_by_name(struct str name, enum kv_type *t); /* OK or ERR_ARG */
 
 struct model_options {
     struct team *team; /* borrowed, leased during open and each step; must outlive the model */
-    const char *isa;   /* NULL or "auto", "ref", "avx2", "avx512": see kernel/kernel.h */
+    const char *isa;   /* NULL or "auto", "ref", "avx2", "neon", ...: see kernel/kernel.h */
     enum kv_type kv_type;
     uint32_t n_ctx;       /* largest position + 1 ever used; 0: as the model was trained */
     uint32_t page_tokens; /* multiple of 16 that divides 512; 0: the default, 32 */
@@ -95,7 +95,7 @@ struct model_memory {
 void model_memory(const struct model *m, struct model_memory *memory);
 /* The packed weights, *n bytes: for measuring how fast they can be read.  NULL where they are elsewhere. */
 const void *model_weights(const struct model *m, size_t *n);
-const char *model_isa(const struct model *m); /* level in use: "ref", "avx2", "avx512" */
+const char *model_isa(const struct model *m); /* level in use: "ref", "avx2", ... */
 uint32_t model_page_tokens(const struct model *m);
 uint32_t model_n_pages(const struct model *m);
 uint32_t model_n_ctx(const struct model *m);

@@ -426,6 +426,16 @@ TEST(avx2_computes_whole_models_as_the_reference)
     check_level("avx2");
 }
 
+TEST(neon_computes_whole_models_as_the_reference)
+{
+    check_level("neon");
+}
+
+TEST(i8mm_computes_whole_models_as_the_reference)
+{
+    check_level("i8mm");
+}
+
 TEST(a_copied_and_an_exported_page_mean_the_same)
 {
     static const int all[] = {0};
