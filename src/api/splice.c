@@ -121,6 +121,7 @@ void splice_write(const struct json_doc *doc, const struct splice *edits, size_t
     }
     struct str src = doc->source;
     size_t pos = 0;
+    buf_reserve(out, src.n); /* at once: growing by doubling would copy it all once more */
     for (size_t i = 0; i < n_cuts; i++) {
         size_t at = cuts[i].at < pos ? pos : cuts[i].at;
         buf_add(out, src.p + pos, at - pos);

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 
 #define ALIGN       16u
-#define FIRST_CHUNK 1024u
+#define FIRST_CHUNK 4096u
+#define LARGE_TEXT  4096u
 #define CHUNK_MAX   (256u * 1024)
 
 struct arena_chunk {
@@ -86,6 +87,25 @@ void *arena_array(struct arena *a, size_t n, size_t size)
     return arena_alloc(a, bytes);
 }
 
+/* A chunk for one large text alone, not cleared first; smaller things go on in the present one. */
+static char *text_chunk(struct arena *a, size_t n)
+{
+    if (n > SIZE_MAX - sizeof(struct arena_chunk) || a->used > a->max || n > a->max - a->used)
+        return NULL;
+    struct arena_chunk *c = malloc(sizeof *c + n);
+    if (!c)
+        return NULL;
+    *c = (struct arena_chunk){.n = n, .cap = n};
+    a->used += n;
+    if (a->chunk) {
+        c->next = a->chunk->next;
+        a->chunk->next = c;
+    } else {
+        a->chunk = c;
+    }
+    return c->data;
+}
+
 struct str arena_str(struct arena *a, struct str s)
 {
     char *p = arena_str_z(a, s);
@@ -96,9 +116,12 @@ char *arena_str_z(struct arena *a, struct str s)
 {
     if (s.n == SIZE_MAX)
         return NULL;
-    char *p = arena_alloc(a, s.n + 1);
+    bool is_large = s.n >= LARGE_TEXT && s.n >= a->chunk_bytes;
+    char *p = is_large ? text_chunk(a, s.n + 1) : arena_alloc(a, s.n + 1);
     if (p && s.n)
         memcpy(p, s.p, s.n);
+    if (p)
+        p[s.n] = 0;
     return p;
 }
 
