@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "gateway/providers.h"
 #include "server/hub.h"
 #include "server/options.h"
 #include "server/server.h"
@@ -139,11 +140,13 @@ int cmd_config(struct args *a)
             options_write_docs(&out);
         else if (args_is(a, "example"))
             options_write_example(&out);
+        else if (args_is(a, "providers"))
+            provider_kinds_write_docs(&out);
         else
             return args_unknown(a);
     }
     if (!out.n)
-        return cli_fail(EXIT_USAGE, "say --docs or --example");
+        return cli_fail(EXIT_USAGE, "say --docs, --example or --providers");
     fwrite(out.p, 1, out.n, stdout);
     buf_deinit(&out);
     return EXIT_OK;

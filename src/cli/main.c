@@ -78,8 +78,8 @@ const struct command commands[] = {
      "      --since TIME   back from now (default: 30d)\n"
      "  -c, --config FILE  whose state it is; default: $SLUICE_CONFIG, else the default state\n"},
     {"check", cmd_check, "-c FILE", "Say every fault of a configuration with its line; start nothing.", NULL},
-    {"config", cmd_config, "--docs | --example",
-     "Print the reference of all options, or a commented example file.", NULL},
+    {"config", cmd_config, "--docs | --example | --providers",
+     "Print the reference of all options, a commented example file, or the table of provider kinds.", NULL},
     {0},
 };
 

@@ -26,6 +26,8 @@ extern const struct provider_kind provider_kinds[]; /* ended by a row without a 
 const struct provider_kind *provider_kind_find(struct str name);
 /* All names, for messages: "openai, anthropic, ...". */
 void provider_kinds_list(struct buf *out);
+/* The table of docs/providers.md. */
+void provider_kinds_write_docs(struct buf *out);
 
 /* The dialect that a kind speaks for an operation; NULL if it has none. */
 const struct dialect *provider_dialect(const struct provider_kind *kind, enum chat_op op);

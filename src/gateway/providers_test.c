@@ -1,5 +1,7 @@
 #include "gateway/providers.h"
 
+#include <stdlib.h>
+
 #include "base/test.h"
 
 static void leads(const char *kind, const char *base, bool is_continued, struct str want)
@@ -20,4 +22,16 @@ TEST(deepseek_continues_at_its_beta_address)
           S("https://api.deepseek.com/beta/chat/completions"));
     leads("deepseek", "https://mirror.example/v1", true, S("https://mirror.example/v1/chat/completions"));
     leads("mistral", "", true, S("https://api.mistral.ai/v1/chat/completions"));
+}
+
+TEST(the_table_in_the_docs_is_the_table_of_kinds)
+{
+    struct buf b;
+    size_t n;
+    char *docs = test_read_file("docs/providers.md", &n);
+    buf_init(&b, 1 << 16);
+    provider_kinds_write_docs(&b);
+    CHECK(docs && str_find(str_of(docs, n), buf_str(&b), 0) != STR_NONE);
+    buf_deinit(&b);
+    free(docs);
 }
