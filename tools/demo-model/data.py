@@ -232,7 +232,7 @@ def series(g):
         i = g.number(0, 2)
         return [("user", g.style(g.phrase(P[f"SERIES {i}"]))), ("assistant", SERIES[i])]
     a = g.number(0, 90) if g.chance(0.4) else g.number(0, 3)
-    b = a + g.number(2, 12)
+    b = a + (g.number(2, 12) if g.test or g.chance(0.7) else g.number(9, 12))
     q = g.phrase(P["COUNT_UP"]).replace("{a}", str(a)).replace("{b}", str(b))
     return [("user", g.style(q)), ("assistant", ", ".join(map(str, range(a, b + 1))))]
 
@@ -464,7 +464,7 @@ def memory(g):
         if g.chance(0.35):
             turns += g.rng.choice(SHORT_TASKS)(g)
     ask = g.rng.sample(kinds, g.number(1, len(kinds)))
-    if g.chance(0.2):
+    if g.chance(0.3):
         ask.append(g.rng.choice([k for k in MEMORY]))
     for k in ask:
         _, _, answer, unknown = MEMORY[k]
@@ -530,7 +530,7 @@ SHORT_TASKS = [inference, sluice, smalltalk, identity, arithmetic, arithmetic, r
 FAMILIES = {
     "inference": (inference, 10), "sluice": (sluice, 14), "identity": (identity, 4), "smalltalk": (smalltalk, 5),
     "case": (case, 9), "spell": (spell, 9), "reverse": (reverse, 8), "repeat": (repeat, 13), "count_words": (count_words, 10),
-    "series": (series, 3), "arithmetic": (arithmetic, 11), "extract": (extract, 9),
+    "series": (series, 4), "arithmetic": (arithmetic, 11), "extract": (extract, 9),
     "tools": (tools, 7), "tools_unused": (tools_unused, 2), "memory": (memory, 5), "system": (system, 11), "other": (other, 7),
 }
 
