@@ -13,7 +13,7 @@
 _Static_assert((int)SLUICE_GRAMMAR_REPEAT == (int)GRAMMAR_REPEAT, "kinds of grammars differ");
 _Static_assert((int)SLUICE_GRAMMAR_SPACE_ONE == (int)GRAMMAR_SPACE_ONE, "kinds of white space differ");
 
-static int copy_spec(struct arena *arena, struct grammar_spec *to, const struct sluice_grammar_spec *from,
+int face_copy_spec(struct arena *arena, struct grammar_spec *to, const struct sluice_grammar_spec *from,
                      int depth, struct err *err)
 {
     struct grammar_spec *parts = arena_new_array(arena, struct grammar_spec, from->n_parts + 1);
@@ -23,7 +23,7 @@ static int copy_spec(struct arena *arena, struct grammar_spec *to, const struct 
     for (size_t i = 0; i < from->n_choices; i++)
         choices[i] = str_c(from->choices[i]);
     for (size_t i = 0; i < from->n_parts; i++) {
-        int rc = copy_spec(arena, &parts[i], &from->parts[i], depth + 1, err);
+        int rc = face_copy_spec(arena, &parts[i], &from->parts[i], depth + 1, err);
         if (rc != OK)
             return rc;
     }
@@ -76,7 +76,7 @@ static int compile(struct sluice_model *m, const struct sluice_grammar_spec *spe
     struct grammar_spec inner;
     struct arena arena;
     arena_init(&arena, SPEC_BYTES_MAX);
-    int rc = copy_spec(&arena, &inner, spec, 0, &e->err);
+    int rc = face_copy_spec(&arena, &inner, spec, 0, &e->err);
     if (rc == OK)
         rc = model_vocab(m, &vocab, &e->err);
     struct sluice_grammar *g = calloc(1, sizeof *g);

@@ -60,6 +60,9 @@ int face_chat_encode(const struct sluice_model *m, const struct sluice_chat *cha
                      struct err *err);
 /* The markup in which the model writes its tool calls (face_parser.c). */
 const struct toolcall_format *face_tool_format(const struct sluice_model *m);
+/* A public spec as the inside has it; texts stay the caller's, the tree is in the arena. */
+int face_copy_spec(struct arena *arena, struct grammar_spec *to, const struct sluice_grammar_spec *from,
+                   int depth, struct err *err);
 /* Is there a token that is written so?  ctx: the tokenizer. */
 bool face_has_token(void *ctx, struct str text);
 /* The end of the prompt that the template makes of a conversation, into `end` (at most end_cap bytes). */

@@ -3,8 +3,8 @@
 set -u
 cd "$(dirname "$0")/../.."
 venv=tests/sdk/.venv
-packages="openai anthropic google-genai"
-if ! [ -x $venv/bin/python ] || ! $venv/bin/python -c 'import openai, anthropic, google.genai' 2> /dev/null; then
+packages="openai anthropic google-genai instructor"
+if ! [ -x $venv/bin/python ] || ! $venv/bin/python -c 'import openai, anthropic, google.genai, instructor' 2> /dev/null; then
   rm -rf $venv
   python3 -m venv $venv && $venv/bin/pip install -q --disable-pip-version-check $packages || {
     echo "skipped: the SDKs cannot be installed from PyPI"; exit 77; }

@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""What a form costs: generation speed with and without a grammar, beside llama-server where its path is given.
+
+  bench/structure.py [--model FILE] [--pairs 5] [--tokens 128] [--threads N]
+
+  free       the model says what it likes, to the last token
+  schema     objects with texts, numbers and enums in a list, as applications ask for them
+  text       one long JSON string: every step is a choice among nearly the whole vocabulary
+  compile    from request to first token, with a schema that was never seen, beside the same prompt without
+
+  LLAMA_SERVER   path of llama.cpp's llama-server (default: beside LLAMA_BENCH, if that is set)
+  BENCH_MODELS   folder of the random-weight models (made if absent; default build/bench-models)
+
+With and without take turns (A B A B ...) in one sitting on one server, because shared machines drift; quoted
+are medians and the median of the ratios pair by pair.  Tokens per second are counted between the first and the last
+token of a stream.  Forms may make an answer faster than free text: tokens that have no alternative are taken
+without asking the model; `text` has none of them."""
+import argparse, csv, datetime, json, os, socket, statistics, subprocess, sys, tempfile, time, http.client
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SLUICE = os.environ.get("SLUICE_BINARY", os.path.join(ROOT, "build", "release", "sluice"))
+
+ITEM = {"type": "object", "properties": {
+    "name": {"type": "string", "minLength": 8, "maxLength": 60}, "age": {"type": "integer", "minimum": 0, "maximum": 150},
+    "email": {"type": "string"}, "role": {"enum": ["owner", "editor", "reader"]}, "scores": {"type": "array", "items": {"type": "number"}, "maxItems": 4}},
+    "required": ["name", "age", "email", "role", "scores"], "additionalProperties": False}
+SCHEMAS = {"schema": {"type": "array", "items": ITEM, "minItems": 200},
+           "text": {"type": "string", "minLength": 20000}}
+
+
+def model_file():
+    folder = os.environ.get("BENCH_MODELS", os.path.join(ROOT, "build", "bench-models"))
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, "qwen2.5-0.5b-q4_k_m.gguf")
+    if not os.path.exists(path):
+        subprocess.run([sys.executable, os.path.join(ROOT, "tools", "make_gguf.py"), "--preset", "qwen2.5-0.5b", "--type", "q4_k_m", path + ".part"], check=True)
+        os.rename(path + ".part", path)
+    return path
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Rival:
+    """A server with OpenAI's dialect."""
+
+    def __init__(self, name, command, port, model):
+        self.name, self.port, self.model = name, port, model
+        self.log = tempfile.TemporaryFile()
+        self.state = tempfile.TemporaryDirectory(prefix="sluice-bench-")
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env={**os.environ, "XDG_STATE_HOME": self.state.name})
+        for _ in range(600):
+            try:
+                c = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+                c.request("GET", "/health")
+                if c.getresponse().status == 200:
+                    return
+            except OSError:
+                pass
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.1)
+        self.log.seek(0)
+        sys.exit("%s did not start: %s" % (name, self.log.read()[-500:].decode("utf-8", "replace")))
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(20)
+        self.state.cleanup()
+
+    def stream(self, tokens, schema, seed):
+        """(seconds to the first token, tokens per second after it)"""
+        body = {"model": self.model, "stream": True, "stream_options": {"include_usage": True}, "max_tokens": tokens, "temperature": 1.0, "seed": seed,
+                "messages": [{"role": "user", "content": "List everybody who works here. %d" % seed}]}
+        if schema:
+            body["response_format"] = {"type": "json_schema", "json_schema": {"name": "list", "schema": schema}}
+        else:
+            body["ignore_eos"] = True
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
+        begun = time.perf_counter()
+        c.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+        r = c.getresponse()
+        if r.status != 200:
+            raise RuntimeError("%s: %d %s" % (self.name, r.status, r.read(300).decode("utf-8", "replace")))
+        first = last = None
+        n = 0
+        for line in r:
+            if not line.startswith(b"data: {"):
+                continue
+            event = json.loads(line[6:])
+            if (event.get("usage") or {}).get("completion_tokens"):
+                n = event["usage"]["completion_tokens"]
+            if event.get("choices") and (event["choices"][0]["delta"].get("content") or event["choices"][0]["delta"].get("reasoning_content")):
+                last = time.perf_counter()
+                first = first or last
+        c.close()
+        if not first or n < tokens // 2:
+            raise RuntimeError("%s: only %d tokens came" % (self.name, n))
+        return first - begun, (n - 1) / (last - first)
+
+
+def spread(values):
+    return "%.2f (%.2f to %.2f)" % (statistics.median(values), min(values), max(values))
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--model")
+    p.add_argument("--pairs", type=int, default=5)
+    p.add_argument("--tokens", type=int, default=128)
+    p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    o = p.parse_args()
+    path = o.model or model_file()
+    ours, theirs = free_port(), free_port()
+    servers = [Rival("sluice", [SLUICE, "serve", "--listen", "127.0.0.1:%d" % ours, "-m", "m=" + path, "--threads", str(o.threads), "--context", "4096"], ours, "m")]
+    beside = os.path.join(os.path.dirname(os.environ.get("LLAMA_BENCH", "")), "llama-server")
+    llama = os.environ.get("LLAMA_SERVER") or (beside if os.environ.get("LLAMA_BENCH") and os.path.exists(beside) else None)
+    if llama:
+        servers.append(Rival("llama-server", [llama, "-m", path, "--host", "127.0.0.1", "--port", str(theirs), "-t", str(o.threads), "-np", "1", "-c", "4096",
+                                              "-fa", "on", "--no-webui"], theirs, "m"))
+    print("structure, %s, %d tokens, %d threads" % (os.path.basename(path), o.tokens, o.threads))
+    rows = []
+    try:
+        for server in servers:
+            try:
+                server.stream(16, None, 0)
+                firsts = []
+                for what, schema in SCHEMAS.items():
+                    free, held = [], []
+                    for i in range(o.pairs):
+                        free.append(server.stream(o.tokens, None, i + 1))
+                        held.append(server.stream(o.tokens, schema, i + 1))
+                    ratio = [h[1] / f[1] for f, h in zip(free, held)]
+                    print("  %-14s%-8s free %6.1f, held %6.1f tokens/s: %s x" % (server.name, what, statistics.median(f[1] for f in free),
+                          statistics.median(h[1] for h in held), spread(ratio)), flush=True)
+                    rows.append([server.name, what, statistics.median(f[1] for f in free), statistics.median(h[1] for h in held),
+                                 statistics.median(ratio), min(ratio), max(ratio)])
+                for i in range(o.pairs):  # never seen before: another name of a property each time
+                    new = json.loads(json.dumps(SCHEMAS["schema"]).replace('"email"', '"email%d"' % (1000 * os.getpid() + i)))
+                    firsts.append((server.stream(8, new, 100 + i)[0] - server.stream(8, None, 200 + i)[0]) * 1000)
+                print("  %-14scompile  %s ms more to the first token" % (server.name, spread(firsts)), flush=True)
+                rows.append([server.name, "compile_ms", "", "", statistics.median(firsts), min(firsts), max(firsts)])
+            except RuntimeError as e:
+                print("  %-14s%s" % (server.name, e), flush=True)
+    finally:
+        for server in servers:
+            server.stop()
+    out = os.path.join(ROOT, "bench", "results", "structure-%s.csv" % datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H%M%SZ"))
+    os.makedirs(os.path.dirname(out), exist_ok=True)
+    with open(out, "w", newline="") as f:
+        w = csv.writer(f)
+        w.writerow(["engine", "what", "free_tokens_s", "held_tokens_s", "median", "min", "max"])
+        w.writerows(rows)
+    print("kept in " + os.path.relpath(out, ROOT))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Answers of the engine that are held to a form: formats of every dialect, tools, and honest refusals."""
+import json, re, sys
+
+from harness import Server, Skip, check, equal, main
+from mock_provider import Mock
+
+mock = Mock()
+server = Server(config="""
+providers: [{name: openai, kind: openai, base_url: %s/v1, api_key: k}]
+models:
+  - {name: demo, targets: [{provider: local, model: demo}]}
+  - {name: both, targets: [{provider: local, model: demo}, {provider: openai, model: a}]}
+""" % mock.url)
+PERSON = {"type": "object", "properties": {
+    "name": {"type": "string", "maxLength": 12}, "age": {"type": "integer", "minimum": 0, "maximum": 150},
+    "tags": {"type": "array", "items": {"enum": ["red", "blue"]}, "minItems": 1, "maxItems": 2}},
+    "required": ["name", "age", "tags"], "additionalProperties": False}
+TOOLS = [{"type": "function", "function": {"name": "move", "strict": True, "parameters": {"type": "object", "properties": {
+             "x": {"type": "integer", "minimum": -9, "maximum": 9}, "to": {"enum": ["left", "right"]}}, "required": ["x", "to"],
+             "additionalProperties": False}}},
+         {"type": "function", "function": {"name": "stop"}}]
+NOT_HELD = {"type": "object", "properties": {"a": {"type": "string", "pattern": "(?=x)y"}}}
+
+
+def ask(status=200, **more):
+    r = server.post("/v1/chat/completions", {"model": "demo", "messages": [{"role": "user", "content": "Who is Ann?"}],
+                                             "max_tokens": 300, "temperature": 1.2, **more})
+    equal(r.status, status, repr(r))
+    return r.json
+
+
+def text(answer):
+    equal(answer["choices"][0]["finish_reason"], "stop")
+    return answer["choices"][0]["message"]["content"]
+
+
+def is_person(value):
+    equal(sorted(value), ["age", "name", "tags"])
+    check(isinstance(value["age"], int) and 0 <= value["age"] <= 150, value)
+    check(isinstance(value["name"], str) and len(value["name"]) <= 12, value)
+    check(1 <= len(value["tags"]) <= 2 and set(value["tags"]) <= {"red", "blue"}, value)
+
+
+def test_a_json_schema_is_followed_whatever_the_model_would_say():
+    for seed in range(8):
+        is_person(json.loads(text(ask(seed=seed, response_format={"type": "json_schema", "json_schema": {"name": "p", "schema": PERSON}}))))
+    lines = list(server.stream("/v1/chat/completions", {"model": "demo", "stream": True, "messages": [{"role": "user", "content": "Who?"}],
+                 "response_format": {"type": "json_schema", "json_schema": {"name": "p", "schema": PERSON}}}))
+    is_person(json.loads("".join(json.loads(l)["choices"][0]["delta"].get("content") or "" for l in lines if l != "[DONE]")))
+
+
+def test_every_dialect_has_its_form():
+    r = server.post("/v1/messages", {"model": "demo", "max_tokens": 300, "messages": [{"role": "user", "content": "Who?"}],
+                                     "output_config": {"format": {"type": "json_schema", "schema": PERSON}}})
+    is_person(json.loads(r.json["content"][0]["text"]))
+    r = server.post("/v1beta/models/demo:generateContent", {"contents": [{"parts": [{"text": "Who?"}]}], "generationConfig": {
+        "responseMimeType": "application/json", "responseSchema": {"type": "OBJECT", "properties": {"n": {"type": "INTEGER", "nullable": True}},
+                                                                   "required": ["n"]}}})
+    value = json.loads(r.json["candidates"][0]["content"]["parts"][0]["text"])
+    check(value["n"] is None or isinstance(value["n"], int), value)
+    r = server.post("/v1/completions", {"model": "demo", "prompt": "Ann is", "max_tokens": 300, "structured_outputs": {"json": PERSON}})
+    is_person(json.loads(r.json["choices"][0]["text"]))
+
+
+def test_the_forms_of_vllm_and_llama_server():
+    check(re.fullmatch("[A-Z]{3}-[0-9]{2}", text(ask(guided_regex="[A-Z]{3}-[0-9]{2}"))))
+    check(text(ask(structured_outputs={"choice": ["yes", "perhaps", "no"]})) in ("yes", "perhaps", "no"))
+    check(text(ask(guided_choice=["one", "two"])) in ("one", "two"))
+    is_person(json.loads(text(ask(guided_json=PERSON))))
+    is_person(json.loads(text(ask(json_schema=PERSON))))
+    check(re.fullmatch("a[bc]{1,4}d", text(ask(grammar='root ::= "a" ("b" | "c"){1,4} "d"'))))
+    compact = text(ask(structured_outputs={"json": PERSON, "disable_any_whitespace": True}))
+    equal(compact, json.dumps(json.loads(compact), separators=(",", ":"), ensure_ascii=False))
+
+
+def test_a_json_object_is_one_or_is_marked_as_cut():
+    a = ask(response_format={"type": "json_object"}, max_tokens=25)["choices"][0]
+    check(a["message"]["content"].startswith("{"))
+    if a["finish_reason"] == "stop":
+        json.loads(a["message"]["content"])
+    else:
+        equal(a["finish_reason"], "length")
+
+
+def calls_of(answer):
+    return [(c["function"]["name"], json.loads(c["function"]["arguments"])) for c in answer["choices"][0]["message"].get("tool_calls") or []]
+
+
+def test_a_call_that_is_asked_for_is_made():
+    for seed in range(4):
+        (name, args), = calls_of(ask(seed=seed, tools=TOOLS[:1], tool_choice="required", parallel_tool_calls=False))
+        equal(name, "move")
+        check(sorted(args) == ["to", "x"] and args["to"] in ("left", "right") and -9 <= args["x"] <= 9, args)
+    (name, args), = calls_of(ask(tools=TOOLS, tool_choice={"type": "function", "function": {"name": "move"}}))
+    equal(name, "move")
+    equal(ask(tools=TOOLS, tool_choice="none")["choices"][0]["message"].get("tool_calls"), None)
+    r = server.post("/v1/messages", {"model": "demo", "max_tokens": 200, "messages": [{"role": "user", "content": "Go"}],
+                                     "tools": [{"name": "move", "input_schema": TOOLS[0]["function"]["parameters"]}],
+                                     "tool_choice": {"type": "tool", "name": "move"}})
+    block, = [b for b in r.json["content"] if b["type"] == "tool_use"]
+    check(block["name"] == "move" and block["input"]["to"] in ("left", "right"), block)
+
+
+def test_what_cannot_be_held_is_refused_with_its_place_or_goes_elsewhere():
+    e = ask(400, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": NOT_HELD}})["error"]
+    check("#/properties/a/pattern" in e["message"] and e["param"] == "response_format", e)
+    e = ask(400, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object", "minimun": 3}}})["error"]
+    check("minimun" in e["message"], e)
+    e = ask(400, tools=[{"type": "function", "function": {"name": "f", "strict": True, "parameters": NOT_HELD}}])["error"]
+    check("'f'" in e["message"], e)
+    e = ask(400, guided_regex="(a")["error"]
+    check("guided_regex" in e["message"], e)
+    mock.script["a"] = ['{"a": "xy"}']
+    r = server.post("/v1/chat/completions", {"model": "both", "messages": [{"role": "user", "content": "?"}],
+                                             "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": NOT_HELD}}})
+    equal((r.status, r.headers["x-sluice-provider"]), (200, "openai"), repr(r))
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.modules[__name__])
+    finally:
+        server.stop()
