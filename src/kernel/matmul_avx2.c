@@ -27,7 +27,7 @@
 #define UNROLL _Pragma("GCC unroll 64")
 #endif
 
-enum { LINE = 64, TILE_ROWS = 6, UNITS = 4, AHEAD = 4096 };
+enum { LINE = 64, TILE_ROWS = 6, UNITS = 4, AHEAD = 8192 };
 
 /* Keeps the compiler from regrouping and spreading sums, which needs more registers than there are
  * (a third of a tile's instructions were spills: 90 instead of 138 GMAC/s a core). */
@@ -157,9 +157,19 @@ INLINE __m256i codes32(enum quant_type t, const uint8_t *p, int q)
     return nib;
 }
 
-/* c = the products of quads [from, from + count). */
+/* Quad q's share of fetching `lines` lines from p on: spread, because in bunches the requests hold up the
+ * arithmetic that should run meanwhile. */
+INLINE void fetch_share(const uint8_t *p, int lines, int q)
+{
+    UNROLL for (int i = q * lines / 8; i < (q + 1) * lines / 8; i++)
+        _mm_prefetch((const char *)p + LINE * i, _MM_HINT_T0);
+}
+
+/* c = the products of quads [from, from + count); meanwhile fetches what lies `ahead` (0: nothing) of the
+ * block of `bytes`. */
 INLINE void quads32(enum quant_type t, int units, int n, __m256i c[UNITS][TILE_ROWS], const uint8_t *w,
-                    int first_unit, const uint8_t *const *x, size_t at, int from, int count)
+                    int first_unit, const uint8_t *const *x, size_t at, int from, int count, size_t ahead,
+                    int bytes)
 {
     const int half = half32(t), step = quads16(t) < count ? quads16(t) : count;
     UNROLL for (int q0 = from; q0 < from + count; q0 += step)
@@ -168,6 +178,8 @@ INLINE void quads32(enum quant_type t, int units, int n, __m256i c[UNITS][TILE_R
         UNROLL for (int q = q0; q < q0 + step; q++)
         {
             __m256i codes[UNITS];
+            if (ahead)
+                fetch_share(w + ahead, bytes / LINE, q);
             UNROLL for (int u = 0; u < units; u++) codes[u] = codes32(t, unit_at(w, first_unit + u, half), q);
             UNROLL for (int i = 0; i < n; i++)
             {
@@ -194,6 +206,7 @@ INLINE void tile32(enum quant_type t, int units, int n, const uint8_t *w, int n_
 {
     const int half = half32(t), groups = t == QUANT_NVFP4 ? 2 : 1, shift = zero_shift32(t);
     const int bytes = 2 * half + LINE * (groups == 2 || has_min32(t) ? 2 : 1);
+    const size_t ahead = first_unit == 0 ? AHEAD : 0; /* the other units find the strip in the cache */
     const uint8_t *x[TILE_ROWS];
     __m256 f[UNITS][TILE_ROWS];
     UNROLL for (int i = 0; i < n; i++)
@@ -203,13 +216,10 @@ INLINE void tile32(enum quant_type t, int units, int n, const uint8_t *w, int n_
     }
     size_t end = (size_t)n_blocks * sizeof(struct kern_act32);
     for (size_t at = 0; at < end; at += sizeof(struct kern_act32), w += bytes) {
-        if (units == UNITS)
-            UNROLL for (int p = 0; p < bytes; p += LINE)
-                _mm_prefetch((const char *)w + p + AHEAD, _MM_HINT_T0);
         UNROLL for (int g = 0; g < groups; g++)
         {
             __m256i c[UNITS][TILE_ROWS];
-            quads32(t, units, n, c, w, first_unit, x, at, 8 / groups * g, 8 / groups);
+            quads32(t, units, n, c, w, first_unit, x, at, 8 / groups * g, 8 / groups, ahead, bytes);
             UNROLL for (int i = 0; i < n && shift >= 0; i++)
             {
                 const struct kern_act32 *a = (const struct kern_act32 *)(x[i] + at);
@@ -326,7 +336,8 @@ INLINE __m256i scale_words(enum quant_type t, const uint8_t *p, int k)
 
 /* s += scale * codes . activations for the quads k .. k + per_scale of group pair + odd. */
 INLINE void group256(enum quant_type t, int units, int n, __m256i s[UNITS][TILE_ROWS], const uint8_t *w,
-                     int half, int first_unit, const uint8_t *const *x, size_t at, int pair, int odd, int k)
+                     int half, int first_unit, const uint8_t *const *x, size_t at, int pair, int odd, int k,
+                     const uint8_t *ahead, int lines)
 {
     const int per_scale = group_elems(t) / 4, step = quads16(t) < per_scale ? quads16(t) : per_scale;
     __m256i scale[UNITS];
@@ -338,6 +349,8 @@ INLINE void group256(enum quant_type t, int units, int n, __m256i s[UNITS][TILE_
         UNROLL for (int q = q0; q < q0 + step; q++)
         {
             __m256i codes[UNITS];
+            if (ahead)
+                fetch_share(ahead, lines, q);
             UNROLL for (int u = 0; u < units; u++) codes[u] =
                 codes256(t, unit_at(w, first_unit + u, half), pair, odd, q);
             UNROLL for (int i = 0; i < n; i++)
@@ -400,11 +413,13 @@ INLINE void tile256(enum quant_type t, int units, int n, const uint8_t *w, int n
         UNROLL for (int i = 0; i < n; i++) UNROLL for (int u = 0; u < units; u++) s[u][i] =
             _mm256_setzero_si256();
         for (int pair = 0; pair < 8; pair += 2) {
-            if (units == UNITS)
-                for (int p = 0; p < bytes / 4; p += LINE)
-                    _mm_prefetch((const char *)w + pair / 2 * (bytes / 4) + p + AHEAD, _MM_HINT_T0);
-            UNROLL for (int odd = 0; odd < 2; odd++) UNROLL for (int k = 0; k < 8; k += per_scale)
-                group256(t, units, n, s, w, half, first_unit, x, at, pair, odd, k);
+            UNROLL for (int odd = 0; odd < 2; odd++)
+            {
+                const uint8_t *ahead = first_unit == 0 ? w + AHEAD + (pair + odd) * (bytes / 8) : NULL;
+                UNROLL for (int k = 0; k < 8; k += per_scale)
+                    group256(t, units, n, s, w, half, first_unit, x, at, pair, odd, k, ahead,
+                             (bytes / 8 + LINE - 1) / LINE);
+            }
         }
         if (shift >= 0) {
             weigh_sums(t, units, n, t2, w, half, first_unit, x, at, false);
@@ -451,7 +466,7 @@ INLINE void tile_float(enum quant_type t, int units, int n, const uint8_t *w, in
         UNROLL for (int u = 0; u < units; u++) f[u][i] = _mm256_setzero_ps();
     }
     for (size_t at = 0, end = (size_t)n_blocks * 4; at < end; at += 4, w += bytes) {
-        if (units == UNITS)
+        if (first_unit == 0)
             UNROLL for (int p = 0; p < bytes; p += LINE)
                 _mm_prefetch((const char *)w + p + AHEAD, _MM_HINT_T0);
         UNROLL for (int u = 0; u < units; u++)
