@@ -17,14 +17,19 @@ enum { PV_WIDTH = 1, QK_TILES = 1 };
 enum { PV_WIDTH = 1, QK_TILES = 1 };
 #endif
 
-VEC vf k_line(enum kern_kv kv, const uint8_t *tile, int d)
+/* `scale` is that of Q8_0's 32 dimensions around d (k_scale). */
+VEC vf k_line(enum kern_kv kv, const uint8_t *tile, int d, vf scale)
 {
     if (kv == KERN_KV_F16)
         return vf_of_f16(tile + 32 * d);
     if (kv == KERN_KV_BF16)
         return vf_of_bf16(tile + 32 * d);
-    const uint8_t *block = tile + KV_Q8_BLOCK * (d / 32);
-    return vf_mul(vf_of_i8(block + 16 * (d % 32)), vf_of_f16(block + 512));
+    return vf_mul(vf_of_i8(tile + KV_Q8_BLOCK * (d / 32) + 16 * (d % 32)), scale);
+}
+
+VEC vf k_scale(enum kern_kv kv, const uint8_t *tile, int d)
+{
+    return kv == KERN_KV_Q8_0 ? vf_of_f16(tile + KV_Q8_BLOCK * (d / 32) + 512) : vf_zero();
 }
 
 /* Pages lie anywhere, so the processor cannot guess what comes next.  While scores are made, the
@@ -51,17 +56,21 @@ VEC void score_tiles(enum kern_kv kv, int nq, int tiles, const struct kern_attn 
     vf acc[KERN_QUERIES][2];
     UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < tiles; j++) acc[i][j] = vf_zero();
     const uint8_t *k0 = a->k_tiles[t], *k1 = a->k_tiles[t + tiles - 1];
-    for (int d = 0; d < a->head_dim; d++) {
-        vf k[2];
-        if (a->fetch)
-            UNROLL for (int j = 0; j < tiles; j++) fetch_values(kv, a, t + j, d);
-        k[0] = k_line(kv, k0, d);
-        if (tiles == 2)
-            k[1] = k_line(kv, k1, d);
-        UNROLL for (int i = 0; i < nq; i++)
-        {
-            vf q = vf_set1(a->q[i][d]);
-            UNROLL for (int j = 0; j < tiles; j++) acc[i][j] = vf_fma(q, k[j], acc[i][j]);
+    const int together = kv == KERN_KV_Q8_0 ? 32 : 16; /* dimensions with one scale; head_dim is a multiple */
+    for (int d0 = 0; d0 < a->head_dim; d0 += together) {
+        vf scale0 = k_scale(kv, k0, d0), scale1 = k_scale(kv, k1, d0);
+        for (int d = d0; d < d0 + together; d++) {
+            vf k[2];
+            if (a->fetch)
+                UNROLL for (int j = 0; j < tiles; j++) fetch_values(kv, a, t + j, d);
+            k[0] = k_line(kv, k0, d, scale0);
+            if (tiles == 2)
+                k[1] = k_line(kv, k1, d, scale1);
+            UNROLL for (int i = 0; i < nq; i++)
+            {
+                vf q = vf_set1(a->q[i][d]);
+                UNROLL for (int j = 0; j < tiles; j++) acc[i][j] = vf_fma(q, k[j], acc[i][j]);
+            }
         }
     }
     UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < tiles; j++)
@@ -99,7 +108,7 @@ VEC void weigh_values(enum kern_kv kv, int nq, int width, const struct kern_attn
         const uint8_t *tile = a->v_tiles[k / 16];
         if (d0 == 0)
             fetch_next_keys(kv, a, k);
-        vf v[4];
+        vf v[4], scale = vf_zero();
         UNROLL for (int j = 0; j < width; j++)
         {
             int d = d0 + 16 * j;
@@ -107,9 +116,11 @@ VEC void weigh_values(enum kern_kv kv, int nq, int width, const struct kern_attn
                 v[j] = vf_of_f16(tile + 2 * (k % 16 * hd + d));
             else if (kv == KERN_KV_BF16)
                 v[j] = vf_of_bf16(tile + 2 * (k % 16 * hd + d));
-            else
-                v[j] = vf_mul(vf_of_i8(tile + k % 16 * hd + d),
-                              vf_of_f16_one(tile + 16 * hd + 2 * (k % 16 * (hd / 32) + d / 32)));
+            else {
+                if (j % 2 == 0) /* two lines of 16 share one: d0 is a multiple of 32 where width is above 1 */
+                    scale = vf_of_f16_one(tile + 16 * hd + 2 * (k % 16 * (hd / 32) + d / 32));
+                v[j] = vf_mul(vf_of_i8(tile + k % 16 * hd + d), scale);
+            }
         }
         UNROLL for (int i = 0; i < nq; i++)
         {
