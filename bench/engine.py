@@ -59,7 +59,7 @@ def model_file(size, kind):
 # ---- running ----
 
 def sluice_bench(o, path, *args):
-    out = subprocess.run([SLUICE, "bench", path, "-t", str(o.threads), "--json", *map(str, args)], capture_output=True, text=True)
+    out = subprocess.run([SLUICE, "bench", path, "-t", str(o.threads), "--json", *([] if "--context" in args else ["--context", "4096"]), *map(str, args)], capture_output=True, text=True)
     if out.returncode != 0:
         sys.exit("sluice bench failed: " + out.stderr)
     return json.loads(out.stdout)
