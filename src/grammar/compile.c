@@ -86,9 +86,11 @@ static uint32_t compile_mark(struct compiler *c, struct str s, uint32_t next)
 static uint32_t compile_json(struct compiler *c, const struct grammar_spec *spec, uint32_t next)
 {
     struct json_net j = json_net(&c->net, spec->space);
-    if (spec->kind == GRAMMAR_JSON_VALUE)
-        return json_net_value(&j, false, next);
-    return json_net_object(&j, next);
+    uint32_t from = c->net.n_nodes;
+    uint32_t node =
+        spec->kind == GRAMMAR_JSON_VALUE ? json_net_value(&j, false, next) : json_net_object(&j, next);
+    net_mark_json(&c->net, from);
+    return node;
 }
 
 static uint32_t compile_repeat(struct compiler *c, const struct grammar_spec *spec, uint32_t next, int depth)
@@ -206,7 +208,8 @@ int grammar_compile(struct grammar **out, const struct grammar_spec *spec, const
         compile_fail(&c, ERR_LIMIT, S(""), "the texts of the grammar have more than %zu bytes",
                      GRAMMAR_TEXT_MAX);
     arena_init(&c.arena, ARENA_BYTES_MAX);
-    if (!c.has_failed && net_init(&c.net, nodes_max, clock_thread_cpu_ns() + (int64_t)time_ms * NS_PER_MS) != OK)
+    if (!c.has_failed &&
+        net_init(&c.net, nodes_max, clock_thread_cpu_ns() + (int64_t)time_ms * NS_PER_MS) != OK)
         compile_fail(&c, ERR_NOMEM, S(""), "no memory for a grammar");
     c.room = (struct dfa_room){.arena = &c.arena, .net = &c.net, .states_max = nodes_max / 4};
     if (!c.has_failed)

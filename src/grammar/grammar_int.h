@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "grammar/grammar.h"
+#include "grammar/names.h"
 #include "grammar/net.h"
 #include "grammar/vocab_int.h"
 
@@ -41,6 +42,7 @@ struct place {
     uint32_t hash;
     uint32_t n_plain; /* so many characters of net_byte_is_plain may follow, at least */
     bool may_end;
+    bool is_json; /* the next byte belongs to JSON, by all readings */
 };
 
 /* Open addressing; 0: empty, else index + 1. */
@@ -109,6 +111,8 @@ struct grammar_state {
     struct grammar_state *prev, *next; /* among run.states, once it has begun */
     uint32_t place;                    /* PLACE_UNKNOWN: not begun */
     bool has_ended;                    /* an end token was accepted */
+    struct names *names;               /* NULL: the grammar has no free names */
+    struct names *ahead;               /* work memory beside it */
 };
 
 int run_init(struct run *run, const struct net *net, const struct grammar_vocab *vocab); /* ERR_NOMEM */

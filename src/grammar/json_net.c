@@ -65,22 +65,35 @@ static uint32_t unicode_escape(struct net *net, uint32_t next)
     return net_bytes(net, first, 7);
 }
 
-static uint32_t char_rule(struct json_net *j)
+/* What follows a backslash: any escape, or only those that JSON.stringify writes. */
+static uint32_t escape(struct net *net, bool is_fewest)
 {
-    struct net *net = j->net;
-    if (j->char_rule != NET_NOTHING)
-        return j->char_rule;
-    uint32_t one = net_byte(net, 0x80, 0xbf, NET_RET), two = net_byte(net, 0x80, 0xbf, one);
-    uint32_t three = net_byte(net, 0x80, 0xbf, two);
     static const uint8_t letters[] = "\"/\\bfnrt";
     struct net_edge e[9];
+    uint32_t n = 0, u = unicode_escape(net, NET_RET);
+    if (is_fewest) {
+        const struct net_edge zero[4] = {{'0', '7', NET_RET}, {'b', 'b', NET_RET}, {'e', 'f', NET_RET}};
+        const struct net_edge one[2] = {{'0', '9', NET_RET}, {'a', 'f', NET_RET}};
+        const struct net_edge tens[2] = {{'0', '0', net_bytes(net, zero, 3)},
+                                         {'1', '1', net_bytes(net, one, 2)}};
+        u = net_text(net, S("00"), net_bytes(net, tens, 2));
+    }
     for (int i = 0; i < 8; i++)
-        e[i] = (struct net_edge){letters[i], letters[i], NET_RET};
-    e[8] = (struct net_edge){'u', 'u', unicode_escape(net, NET_RET)};
+        if (!is_fewest || letters[i] != '/')
+            e[n++] = (struct net_edge){letters[i], letters[i], NET_RET};
+    e[n++] = (struct net_edge){'u', 'u', u};
+    return net_bytes(net, e, n);
+}
+
+/* One character of a string. */
+static uint32_t make_char(struct net *net, bool is_fewest)
+{
+    uint32_t one = net_byte(net, 0x80, 0xbf, NET_RET), two = net_byte(net, 0x80, 0xbf, one);
+    uint32_t three = net_byte(net, 0x80, 0xbf, two);
     const struct net_edge chars[] = {
         {0x20, 0x21, NET_RET},
         {0x23, 0x5b, NET_RET},
-        {0x5c, 0x5c, net_bytes(net, e, 9)},
+        {0x5c, 0x5c, escape(net, is_fewest)},
         {0x5d, 0x7f, NET_RET},
         {0xc2, 0xdf, one},
         {0xe0, 0xe0, net_byte(net, 0xa0, 0xbf, one)},
@@ -91,14 +104,28 @@ static uint32_t char_rule(struct json_net *j)
         {0xf1, 0xf3, three},
         {0xf4, 0xf4, net_byte(net, 0x80, 0x8f, two)},
     };
-    j->char_rule = net_bytes(net, chars, sizeof chars / sizeof *chars);
-    return j->char_rule;
+    return net_bytes(net, chars, sizeof chars / sizeof *chars);
+}
+
+static uint32_t quoted(struct net *net, uint32_t rule, uint32_t min, uint32_t max, uint32_t next)
+{
+    uint32_t end = net_byte(net, '"', '"', next);
+    return net_byte(net, '"', '"', net_loop(net, rule, min, max, true, end));
 }
 
 uint32_t json_net_string(struct json_net *j, uint32_t min, uint32_t max, uint32_t next)
 {
-    uint32_t end = net_byte(j->net, '"', '"', next);
-    return net_byte(j->net, '"', '"', net_loop(j->net, char_rule(j), min, max, true, end));
+    if (j->char_rule == NET_NOTHING)
+        j->char_rule = make_char(j->net, false);
+    return quoted(j->net, j->char_rule, min, max, next);
+}
+
+uint32_t json_net_name(struct json_net *j, uint32_t next)
+{
+    if (j->name_rule == NET_NOTHING)
+        j->name_rule = make_char(j->net, true);
+    j->net->has_free_names = true;
+    return quoted(j->net, j->name_rule, 0, NET_NO_MAX, next);
 }
 
 /* ---- numbers ---- */
@@ -163,7 +190,7 @@ uint32_t json_net_object(struct json_net *j, uint32_t next)
     uint32_t after = net_either(net, comma, json_net_blank(j, end));
     uint32_t value = json_net_value(j, true, after);
     uint32_t colon = net_byte(net, ':', ':', json_net_blank_after(j, value));
-    net_set_jump(net, member, json_net_string(j, 0, NET_NO_MAX, colon));
+    net_set_jump(net, member, json_net_name(j, colon));
     return net_byte(net, '{', '{', json_net_blank(j, net_either(net, member, end)));
 }
 

@@ -10,7 +10,7 @@
 struct json_net {
     struct net *net;
     enum grammar_space space;
-    uint32_t char_rule, value_rule; /* NET_NOTHING: not made yet */
+    uint32_t char_rule, name_rule, value_rule; /* NET_NOTHING: not made yet */
     uint32_t blank_rule;
 };
 
@@ -22,6 +22,8 @@ uint32_t json_net_blank_after(struct json_net *j, uint32_t next);
 
 /* A string of min to max characters with any escapes, quotes included. */
 uint32_t json_net_string(struct json_net *j, uint32_t min, uint32_t max, uint32_t next);
+/* The name of a property, any: with the fewest escapes, so that each name has one spelling. */
+uint32_t json_net_name(struct json_net *j, uint32_t next);
 uint32_t json_net_number(struct json_net *j, uint32_t next);
 uint32_t json_net_object(struct json_net *j, uint32_t next); /* any */
 uint32_t json_net_array(struct json_net *j, uint32_t next);  /* any */

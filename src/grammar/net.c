@@ -173,6 +173,12 @@ void net_set_jump(struct net *net, uint32_t jump, uint32_t to)
     net->nodes[jump].a = to;
 }
 
+void net_mark_json(struct net *net, uint32_t from)
+{
+    for (uint32_t i = from; i < net->n_nodes; i++)
+        net->nodes[i].is_json = true;
+}
+
 /* ---- what holds for the nodes ---- */
 
 static uint32_t max_of(uint32_t a, uint32_t b)

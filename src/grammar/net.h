@@ -47,6 +47,7 @@ struct net_edge {
 
 struct net_node {
     uint8_t op;
+    bool is_json;      /* between json_from and the end of a part that is JSON */
     bool is_plain;     /* LOOP: its body takes every character of net_char_is_plain */
     uint16_t weight;   /* CALL */
     uint32_t a, b;     /* BYTES: first edge, number; SPLIT: two ways; JUMP: a; CALL: rule, then;
@@ -64,6 +65,7 @@ struct net {
     int bad_code;        /* ERR_LIMIT or ERR_NOMEM */
     int64_t deadline_ns; /* of clock_thread_cpu_ns: a busy machine is no large schema; 0: none */
     uint32_t start;
+    bool has_free_names;   /* of properties: see names.h */
     uint8_t class_of[256]; /* bytes that no node tells apart have the same class */
     uint32_t n_classes;
     uint8_t class_byte[256]; /* a byte of each class */
@@ -89,6 +91,9 @@ uint32_t net_count(struct net *net, uint32_t least, uint32_t most, uint32_t next
 /* A node whose way is told later by net_set_jump, for rules that are called before they are made. */
 uint32_t net_jump(struct net *net);
 void net_set_jump(struct net *net, uint32_t jump, uint32_t to);
+
+/* The nodes made since `from` (an earlier n_nodes) are those of a part that is JSON. */
+void net_mark_json(struct net *net, uint32_t from);
 
 /* True while there is room and time; a builder of many nodes asks now and then. */
 bool net_is_good(struct net *net);

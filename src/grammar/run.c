@@ -272,6 +272,10 @@ static uint32_t intern_place(struct run *run)
         .n_plain = run->found_plain,
         .may_end = run->found_end,
     };
+    bool is_json = true;
+    for (uint32_t i = 0; i < run->n_found; i++)
+        is_json &= run->net->nodes[run->found[i].node].is_json;
+    run->places[run->n_places].is_json = is_json;
     memcpy(&run->readings[run->n_readings], run->found, n_bytes);
     run->n_readings += run->n_found;
     run->place_table.slots[at] = run->n_places + 1;

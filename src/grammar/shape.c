@@ -537,11 +537,13 @@ uint32_t compile_schema(struct compiler *c, const struct grammar_spec *spec, uin
     s->next_id = schema_n_nodes(schema);
 
     struct shape_set set = {.s = s};
+    uint32_t from = c->net.n_nodes;
     if (check_no_circle(s))
         shape_set_add(&set, schema_root(schema));
     uint32_t root =
         set.n == 0 ? json_net_value(&s->json, false, next) : net_call(&c->net, shape_rule(&set), 0, next);
     make_all(s);
+    net_mark_json(&c->net, from);
     *kept = (struct kept_schema){schema, s->checks, c->schemas};
     c->schemas = kept;
     return c->has_failed ? NET_NOTHING : root;

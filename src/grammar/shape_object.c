@@ -262,11 +262,12 @@ static uint32_t extra_member(struct object *o)
             continue;
         uint32_t rest = colon(o, &value, NET_RET);
         if (is_any) {
-            rule = net_either(s->net, rule, json_net_string(&s->json, 0, NET_NO_MAX, rest));
+            rule = net_either(s->net, rule, json_net_name(&s->json, rest));
             continue;
         }
         uint32_t end = net_byte(s->net, '"', '"', rest);
         uint32_t name = dfa_to_net(&s->c->room, names, DFA_JSON, end);
+        s->net->has_free_names = true;
         rule = net_either(s->net, rule, net_byte(s->net, '"', '"', name));
     }
     return rule;

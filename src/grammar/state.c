@@ -14,6 +14,16 @@ int grammar_state_create(struct grammar_state **out, struct grammar *g, struct e
         return fail(err, ERR_NOMEM, "no memory for the state of a grammar");
     s->grammar = grammar_hold(g);
     s->place = PLACE_UNKNOWN;
+    if (!g->net.has_free_names)
+        return OK;
+    s->names = malloc(sizeof *s->names);
+    s->ahead = malloc(sizeof *s->ahead);
+    if (!s->names || !s->ahead) {
+        grammar_state_free(s);
+        *out = NULL;
+        return fail(err, ERR_NOMEM, "no memory for the state of a grammar");
+    }
+    names_init(s->names);
     return OK;
 }
 
@@ -45,6 +55,8 @@ void grammar_state_free(struct grammar_state *s)
             s->next->prev = s->prev;
     }
     grammar_release(s->grammar);
+    free(s->names);
+    free(s->ahead);
     free(s);
 }
 
@@ -54,6 +66,8 @@ void grammar_state_copy(struct grammar_state *s, const struct grammar_state *fro
     struct run *run = begin(s);
     s->place = from->place == PLACE_UNKNOWN ? run_start(run) : from->place;
     s->has_ended = from->has_ended;
+    if (s->names)
+        names_copy(s->names, from->names);
 }
 
 struct grammar_state *grammar_state_clone(const struct grammar_state *s)
@@ -68,10 +82,19 @@ struct grammar_state *grammar_state_clone(const struct grammar_state *s)
 
 /* ---- what may follow ---- */
 
-static uint32_t place_behind(struct run *run, uint32_t place, struct str bytes)
+/* The place behind the bytes; s->ahead gets the names behind them. */
+static uint32_t place_behind(struct grammar_state *s, struct str bytes)
 {
-    for (size_t i = 0; i < bytes.n && place != PLACE_DEAD; i++)
-        place = run_step(run, place, (uint8_t)bytes.p[i]);
+    struct run *run = &s->grammar->run;
+    uint32_t place = s->place;
+    if (s->names)
+        names_copy(s->ahead, s->names);
+    for (size_t i = 0; i < bytes.n && place != PLACE_DEAD; i++) {
+        uint8_t byte = (uint8_t)bytes.p[i];
+        if (s->names && !names_step(s->ahead, byte, run->places[place].is_json))
+            return PLACE_DEAD;
+        place = run_step(run, place, byte);
+    }
     return place;
 }
 
@@ -81,10 +104,10 @@ static uint32_t look(struct grammar_state *s, struct str bytes)
     struct run *run = begin(s);
     if (s->has_ended)
         return PLACE_DEAD;
-    uint32_t to = place_behind(run, s->place, bytes);
+    uint32_t to = place_behind(s, bytes);
     if (run->is_full) {
         run_collect(run, PLACE_UNKNOWN);
-        to = place_behind(run, s->place, bytes);
+        to = place_behind(s, bytes);
         run->is_full = false;
     }
     return to;
@@ -96,6 +119,8 @@ bool grammar_state_accept(struct grammar_state *s, struct str bytes)
     if (to == PLACE_DEAD)
         return false;
     s->place = to;
+    if (s->names)
+        names_copy(s->names, s->ahead);
     return true;
 }
 
@@ -126,6 +151,54 @@ bool grammar_state_allows(struct grammar_state *s, int32_t token)
     return v->kinds[token] == GRAMMAR_TOKEN_END && grammar_state_may_end(s);
 }
 
+/* ---- masks ---- */
+
+static bool take_out(uint32_t *allowed, int32_t token)
+{
+    uint32_t bit = UINT32_C(1) << (token % 32);
+    bool was_in = allowed[token / 32] & bit;
+    allowed[token / 32] &= ~bit;
+    return was_in;
+}
+
+/* Take out the tokens whose bytes begin with these.  Returns how many there were. */
+static int32_t take_out_subtree(const struct grammar_vocab *v, uint32_t *allowed, struct str bytes)
+{
+    int32_t n = 0;
+    uint32_t at = trie_find(&v->all, bytes), end = at < v->all.n ? v->all.nodes[at].next : at;
+    for (; at < end; at++)
+        for (int32_t t = v->all.nodes[at].token; t >= 0; t = v->same[t])
+            n += take_out(allowed, t);
+    return n;
+}
+
+/* Take out the tokens that would write a name a second time: those that end the name being written, and
+ * those that hold a whole one.  Returns how many. */
+static int32_t take_out_names(struct grammar_state *s, uint32_t *allowed)
+{
+    const struct grammar_vocab *v = s->grammar->vocab;
+    struct str open = names_open(s->names), name;
+    int32_t n = 0;
+    uint32_t at = NAMES_FIRST;
+    bool has_names = false;
+    while (names_next(s->names, &at, &name)) {
+        has_names = true;
+        if (!open.p || !str_starts(name, open) || name.n - open.n > VOCAB_TOKEN_BYTES_MAX)
+            continue;
+        char rest[VOCAB_TOKEN_BYTES_MAX + 1];
+        size_t n_rest = name.n - open.n;
+        memcpy(rest, name.p + open.n, n_rest);
+        rest[n_rest] = '"';
+        n += take_out_subtree(v, allowed, str_of(rest, n_rest + 1));
+    }
+    for (int32_t i = 0; has_names && i < v->n_quoted; i++) {
+        int32_t t = v->quoted[i];
+        if (allowed[t / 32] >> (t % 32) & 1 && look(s, vocab_key(v, t)) == PLACE_DEAD)
+            n += take_out(allowed, t);
+    }
+    return n;
+}
+
 int32_t grammar_state_mask(struct grammar_state *s, uint32_t *allowed)
 {
     struct run *run = begin(s);
@@ -136,8 +209,16 @@ int32_t grammar_state_mask(struct grammar_state *s, uint32_t *allowed)
         return 0;
     }
     uint32_t slot = mask_of_place(run, &s->place);
-    memcpy(allowed, run->masks + (size_t)slot * v->n_words, v->n_words * sizeof *allowed);
-    return run->mask_slots[slot].n_allowed;
+    size_t n_bytes = v->n_words * sizeof *allowed;
+    int32_t n = run->mask_slots[slot].n_allowed;
+    memcpy(allowed, run->masks + (size_t)slot * v->n_words, n_bytes);
+    int32_t n_out = s->names && s->names->mode != NAMES_OUTSIDE ? take_out_names(s, allowed) : 0;
+    if (n_out == 0 || n_out < n)
+        return n - n_out;
+    s->names->is_blind = true; /* only used names are left: rather one of them twice than no way on */
+    slot = mask_of_place(run, &s->place);
+    memcpy(allowed, run->masks + (size_t)slot * v->n_words, n_bytes);
+    return n;
 }
 
 int32_t grammar_state_only_token(struct grammar_state *s)
@@ -146,7 +227,11 @@ int32_t grammar_state_only_token(struct grammar_state *s)
     assert(run->vocab);
     if (s->has_ended || s->place == PLACE_DEAD)
         return -1;
-    return run->mask_slots[mask_of_place(run, &s->place)].only;
+    const struct mask_slot *slot = &run->mask_slots[mask_of_place(run, &s->place)];
+    if (slot->only < 0 || grammar_state_allows(s, slot->only))
+        return slot->only;
+    s->names->is_blind = true;
+    return slot->only;
 }
 
 bool grammar_state_may_end(struct grammar_state *s)

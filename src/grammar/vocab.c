@@ -35,8 +35,9 @@ static int make_keys(struct grammar_vocab *v, const struct grammar_token *tokens
     v->bytes = malloc(n_bytes + 1);
     v->at = calloc((size_t)v->n_tokens + 1, sizeof *v->at);
     v->kinds = calloc((size_t)v->n_tokens, 1);
+    v->quoted = calloc((size_t)v->n_tokens, sizeof *v->quoted);
     v->ends = calloc((size_t)v->n_tokens, sizeof *v->ends);
-    if (!v->bytes || !v->at || !v->kinds || !v->ends)
+    if (!v->bytes || !v->at || !v->kinds || !v->quoted || !v->ends)
         return ERR_NOMEM;
     size_t at = 0;
     for (int32_t i = 0; i < v->n_tokens; i++) {
@@ -52,6 +53,10 @@ static int make_keys(struct grammar_vocab *v, const struct grammar_token *tokens
             v->bytes[at] = (char)VOCAB_MARK_BEGIN;
             v->bytes[at + n - 1] = (char)VOCAB_MARK_END;
         }
+        size_t quote = str_find_char(tokens[i].bytes, '"', 0);
+        if (n > 0 && !is_mark && quote != STR_NONE &&
+            str_find_char(tokens[i].bytes, '"', quote + 1) != STR_NONE)
+            v->quoted[v->n_quoted++] = i;
         at += n;
     }
     v->at[v->n_tokens] = at;
@@ -178,6 +183,7 @@ void grammar_vocab_free(struct grammar_vocab *v)
     free(v->rest.nodes);
     free(v->plain[0]);
     free(v->same);
+    free(v->quoted);
     free(v->ends);
     free(v->kinds);
     free(v->bytes);
@@ -198,6 +204,17 @@ static uint32_t find_child(const struct trie *t, uint32_t parent, uint8_t byte)
     while (i < end && t->nodes[i].byte != byte)
         i = t->nodes[i].next;
     return i < end ? i : t->n;
+}
+
+uint32_t trie_find(const struct trie *t, struct str bytes)
+{
+    uint32_t at = UINT32_MAX;
+    for (size_t i = 0; i < bytes.n; i++) {
+        at = find_child(t, at, (uint8_t)bytes.p[i]);
+        if (at == t->n)
+            return at;
+    }
+    return bytes.n > 0 ? at : t->n;
 }
 
 size_t vocab_match_control(const struct grammar_vocab *v, struct str s)

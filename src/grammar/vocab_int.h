@@ -34,6 +34,8 @@ struct grammar_vocab {
      * and `rest` the trie of all other tokens. */
     struct trie rest;
     uint32_t *plain[VOCAB_PLAIN_CHARS];
+    int32_t *quoted; /* tokens that may hold a whole name: with two quotes or more */
+    int32_t n_quoted;
     int32_t *same;
     int32_t *ends;
     int32_t n_ends;
@@ -46,6 +48,9 @@ static inline struct str vocab_key(const struct grammar_vocab *v, int32_t token)
 {
     return str_of(v->bytes + v->at[token], v->at[token + 1] - v->at[token]);
 }
+
+/* The node at the end of these bytes in the trie; t->n: there is none. */
+uint32_t trie_find(const struct trie *t, struct str bytes);
 
 /* The length of the longest spelling of a control token at the start of s; 0: none. */
 size_t vocab_match_control(const struct grammar_vocab *v, struct str s);
