@@ -8,7 +8,9 @@
 #include "base/metric.h"
 #include "gateway/validate_int.h"
 
-#define ARENA_MORE ((size_t)4 << 20) /* beside what a request takes: the quoted answer, read again */
+#define STREAM_TEXT_MAX     ((size_t)64 << 20)
+#define STREAM_ALWAYS_BYTES 16384             /* up to here a text is checked with every piece */
+#define ARENA_MORE          ((size_t)4 << 20) /* beside what a request takes: the quoted answer, read again */
 
 static struct metric failures_total =
     METRIC_COUNTER("sluice_validate_failures_total", "Answers that were not valid, by what was wrong.",
@@ -34,6 +36,8 @@ void validate_free(struct validation *v)
         free_schema(&v->tools[i]);
     free(v->tools);
     free(v->sources);
+    for (int i = 0; i < v->n_streams; i++)
+        buf_deinit(&v->streams[i].text);
     free(v->streams);
     arena_deinit(&v->arena);
     free(v);
@@ -152,6 +156,8 @@ static int prepare_streams(struct validation *v, const struct gw_request *r, str
     v->streams = calloc((size_t)v->n_streams, sizeof *v->streams);
     if (!v->streams)
         return chat_error_set(e, CHAT_ERR_UNAVAILABLE, NULL, "the server is out of memory");
+    for (int i = 0; i < v->n_streams; i++)
+        buf_init(&v->streams[i].text, STREAM_TEXT_MAX);
     return OK;
 }
 
@@ -190,8 +196,11 @@ enum gw_step phase_validate(struct gw_request *r)
 bool validate_begin(struct gw_request *r)
 {
     struct validation *v = r->validation;
-    for (int i = 0; v && i < v->n_streams; i++)
-        stream_check_init(&v->streams[i], v->wants_object);
+    for (int i = 0; v && i < v->n_streams; i++) {
+        stream_check_init(&v->streams[i].syntax, v->wants_object);
+        buf_clear(&v->streams[i].text);
+        v->streams[i].n_checked = 0;
+    }
     return v && r->req->is_stream && r->model->validate.buffer;
 }
 
@@ -240,17 +249,71 @@ bool validate_whole(struct gw_request *r)
     return true;
 }
 
-/* The text of a choice as it comes: is it the beginning of a JSON text still? */
+/* Can a text that follows the schema begin with the first n bytes of s->text?  `syntax` has seen them. */
+static bool may_begin(struct validation *v, struct stream_text *s, const struct stream_check *syntax,
+                      size_t n, struct schema_fault *fault)
+{
+    struct buf whole;
+    size_t n_real = 0;
+    bool is_number_open = false;
+    buf_init(&whole, n + STREAM_DEPTH_MAX + 64);
+    buf_add(&whole, s->text.p, n);
+    bool ok =
+        !stream_check_close(syntax, &whole, &n_real, &is_number_open) ||
+        schema_check_begun(v->answer.checker, buf_str(&whole), n_real, is_number_open, fault) != ERR_FORMAT;
+    buf_deinit(&whole);
+    return ok;
+}
+
+/* The new piece of the text makes it wrong: how much of the piece is good still.  If a piece is wrong,
+ * every longer one is. */
+static size_t first_wrong(struct validation *v, struct stream_text *s, const struct stream_check *before,
+                          struct str piece)
+{
+    struct schema_fault fault;
+    size_t start = s->text.n - piece.n, good = 0, bad = piece.n;
+    while (bad - good > 1) {
+        size_t mid = good + (bad - good) / 2;
+        struct stream_check syntax = *before;
+        stream_check_feed(&syntax, str_sub(piece, 0, mid));
+        if (may_begin(v, s, &syntax, start + mid, &fault))
+            good = mid;
+        else
+            bad = mid;
+    }
+    return good;
+}
+
+/* Long texts are not checked with every piece, or the work would grow with their square. */
+static bool is_due(const struct stream_text *s)
+{
+    return s->text.n <= STREAM_ALWAYS_BYTES || s->text.n - s->n_checked > s->text.n / 32;
+}
+
+/* The text of a choice as it comes: can it be the beginning of a valid one still? */
 static bool check_text(struct validation *v, const struct chat_event *ev, size_t *n_good)
 {
     if (ev->choice < 0 || ev->choice >= v->n_streams)
         return true;
-    struct stream_check *s = &v->streams[ev->choice];
-    *n_good = stream_check_feed(s, ev->text);
-    if (*n_good == ev->text.n)
+    struct stream_text *s = &v->streams[ev->choice];
+    struct stream_check before = s->syntax;
+    struct schema_fault fault = {0};
+    *n_good = stream_check_feed(&s->syntax, ev->text);
+    if (*n_good < ev->text.n) {
+        v->what = "schema";
+        snprintf(v->why, sizeof v->why, "the answer is no JSON at byte %llu: %s",
+                 (unsigned long long)s->syntax.n_bytes, s->syntax.why);
+        return false;
+    }
+    if (!v->answer.checker || !buf_str_add(&s->text, ev->text) || !is_due(s))
         return true;
+    s->n_checked = s->text.n;
+    if (may_begin(v, s, &s->syntax, s->text.n, &fault))
+        return true;
+    *n_good = first_wrong(v, s, &before, ev->text);
     v->what = "schema";
-    snprintf(v->why, sizeof v->why, "it is no JSON at byte %llu: %s", (unsigned long long)s->n_bytes, s->why);
+    snprintf(v->why, sizeof v->why, "the answer at byte %zu: %s (schema %s)",
+             s->text.n - ev->text.n + *n_good, fault.text, fault.schema);
     return false;
 }
 

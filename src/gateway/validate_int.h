@@ -19,6 +19,13 @@ struct source {
     struct str folded; /* its text, white space folded */
 };
 
+/* The text of one choice of a stream that is not held. */
+struct stream_text {
+    struct stream_check syntax;
+    struct buf text; /* so far; only kept where there is a schema */
+    size_t n_checked;
+};
+
 struct validation {
     bool wants_json;   /* the answer's text must be JSON */
     bool wants_object; /* ...and an object */
@@ -42,7 +49,7 @@ struct validation {
     struct chat_answer const *answered; /* to be quoted: borrowed from the collector */
 
     /* a stream that is not held: by choice */
-    struct stream_check *streams;
+    struct stream_text *streams;
     int n_streams;
 };
 

@@ -59,6 +59,7 @@ static bool open_level(struct stream_check *s, bool is_object)
     else
         s->is_object[s->depth / 64] &= ~bit;
     s->depth++;
+    s->item_at = s->n_bytes + 1;
     return to(s, is_object ? FIRST_KEY : FIRST_VALUE);
 }
 
@@ -101,8 +102,10 @@ static bool after_value(struct stream_check *s, uint8_t c)
 {
     if (s->depth == 0)
         return bad(s, "something follows the value");
-    if (c == ',')
+    if (c == ',') {
+        s->item_at = s->n_bytes;
         return to(s, in_object(s) ? KEY : VALUE);
+    }
     if (c == (in_object(s) ? '}' : ']'))
         return close_level(s);
     return bad(s, in_object(s) ? "expected ',' or '}'" : "expected ',' or ']'");
@@ -111,6 +114,7 @@ static bool after_value(struct stream_check *s, uint8_t c)
 /* The first byte of a character of more than one, by Unicode's table of well-formed sequences. */
 static bool begin_character(struct stream_check *s, uint8_t c)
 {
+    s->piece_at = s->n_bytes;
     s->lo = 0x80;
     s->hi = 0xbf;
     if (c >= 0xc2 && c <= 0xdf) {
@@ -141,8 +145,10 @@ static bool in_string(struct stream_check *s, uint8_t c)
     }
     if (c == '"')
         return to(s, s->in_key ? COLON : AFTER);
-    if (c == '\\')
+    if (c == '\\') {
+        s->piece_at = s->n_bytes;
         return to(s, ESCAPE);
+    }
     if (c < 0x20)
         return bad(s, "a control character in a string");
     return c < 0x80 || begin_character(s, c);
@@ -230,6 +236,45 @@ size_t stream_check_feed(struct stream_check *s, struct str text)
         s->n_bytes++;
     }
     return text.n;
+}
+
+/* How much of the text stays, and what is put behind it before the brackets. */
+static size_t kept(const struct stream_check *s, const char **more)
+{
+    *more = "";
+    switch (s->state) {
+    case VALUE: *more = in_object(s) ? "null" : ""; return in_object(s) ? s->n_bytes : s->item_at;
+    case KEY: return s->item_at;
+    case COLON: *more = ":null"; break;
+    case STRING:
+    case ESCAPE:
+    case HEX:
+        if (s->in_key)
+            return s->item_at;
+        *more = "\"";
+        return s->n_more || s->state != STRING ? s->piece_at : s->n_bytes;
+    case WORD: *more = s->word; break;
+    case MINUS:
+    case POINT:
+    case EXPONENT:
+    case EXPONENT_SIGN: *more = "0"; break;
+    default: break;
+    }
+    return s->n_bytes;
+}
+
+bool stream_check_close(const struct stream_check *s, struct buf *text, size_t *n_real, bool *is_number_open)
+{
+    const char *more;
+    if (s->depth == 0 && s->state == VALUE)
+        return false;
+    *n_real = kept(s, &more);
+    text->n = *n_real;
+    *is_number_open = s->state >= MINUS;
+    buf_puts(text, more);
+    for (int d = s->depth - 1; d >= 0; d--)
+        buf_putc(text, s->is_object[d / 64] >> d % 64 & 1 ? '}' : ']');
+    return buf_ok(text);
 }
 
 bool stream_check_is_whole(const struct stream_check *s)

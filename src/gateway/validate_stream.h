@@ -21,13 +21,18 @@ struct stream_check {
     int n_more;       /* bytes of a UTF-8 character, still to come */
     uint8_t lo, hi;   /* the next of them lies between */
     bool wants_object, in_key;
-    uint64_t n_bytes; /* good ones so far */
-    const char *why;  /* of the byte that is not */
+    uint64_t n_bytes;  /* good ones so far */
+    uint64_t item_at;  /* where the last ',' stands, or what follows the last '{' */
+    uint64_t piece_at; /* where the character or escape that is not whole yet begins */
+    const char *why;   /* of the byte that is not */
 };
 
 void stream_check_init(struct stream_check *s, bool wants_object);
 /* How many bytes of `text` are good; fewer than text.n: the next one is wrong, and s->why says why. */
 size_t stream_check_feed(struct stream_check *s, struct str text);
+/* Make the text whole that was fed so far: cut `text` where needed and append what closes it.  *n_real is
+ * how much of it was said.  False: there is nothing yet. */
+bool stream_check_close(const struct stream_check *s, struct buf *text, size_t *n_real, bool *is_number_open);
 /* The text may end here: a whole value was read. */
 bool stream_check_is_whole(const struct stream_check *s);
 

@@ -91,3 +91,55 @@ TEST(white_space_is_folded_for_citations)
     CHECK_STR(validate_fold(S(" \n"), &a), S(""));
     arena_deinit(&a);
 }
+
+/* Every beginning of a valid text is one, and at the given byte a wrong one stops being it. */
+TEST(a_text_that_is_only_begun_is_judged_by_its_schema)
+{
+    static const struct {
+        const char *schema, *text;
+        int first_wrong; /* -1: none */
+    } cases[] = {
+        {"{\"properties\":{\"a\":{\"type\":\"integer\",\"maximum\":99},\"b\":{\"enum\":[\"red\",\"rose\"]}},"
+         "\"required\":[\"a\",\"b\"],\"additionalProperties\":false,\"minProperties\":2}",
+         "{ \"a\" : 12 , \"b\":\"ro\\u0073e\" }", -1},
+        {"{\"properties\":{\"b\":{\"enum\":[\"red\",\"rose\"]}}}", "{\"b\":\"rust\"}", 7},
+        {"{\"properties\":{\"a\":{\"maximum\":99}}}", "{\"a\":123,\"b\":1}", 8},
+        {"{\"additionalProperties\":false,\"properties\":{\"a\":{}}}", "{\"a\":1,\"ab\":2}", 10},
+        {"{\"type\":\"array\",\"maxItems\":2}", "[1,2,3]", 5},
+        {"{\"type\":\"object\"}", "[1]", 0},
+        {"{\"maxLength\":3}", "\"abcd\"", 4},
+        {"{\"anyOf\":[{\"type\":\"null\"},{\"items\":{\"type\":\"string\"}}]}", "[\"a\",true]", 5},
+        {"{\"oneOf\":[{\"required\":[\"a\"]},{\"required\":[\"b\"]}],\"not\":{\"required\":[\"c\"]}}",
+         "{\"a\":[1,{\"x\":-1.5e+3}]}", -1},
+        {"{\"type\":\"array\",\"contains\":{\"const\":7},\"uniqueItems\":true,\"minItems\":2}", "[1,7]", -1},
+        {"{\"type\":\"integer\"}", "15", -1},
+        {"{\"const\":false}", "false", -1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct schema *s = NULL;
+        struct schema_checker *k = NULL;
+        struct stream_check syntax;
+        REQUIRE(schema_read(&s, str_c(cases[i].schema), NULL) == OK);
+        REQUIRE(schema_checker_create(&k, s, NULL) == OK);
+        stream_check_init(&syntax, false);
+        int wrong = -1;
+        for (size_t n = 0; n < strlen(cases[i].text) && wrong < 0; n++) {
+            struct buf whole;
+            size_t n_real = 0;
+            bool is_number_open = false;
+            REQUIRE(stream_check_feed(&syntax, str_of(cases[i].text + n, 1)) == 1);
+            buf_init(&whole, 1000);
+            buf_add(&whole, cases[i].text, n + 1);
+            if (stream_check_close(&syntax, &whole, &n_real, &is_number_open) &&
+                schema_check_begun(k, buf_str(&whole), n_real, is_number_open, NULL) == ERR_FORMAT)
+                wrong = (int)n;
+            buf_deinit(&whole);
+        }
+        if (wrong != cases[i].first_wrong)
+            test_fail(__FILE__, __LINE__, "%s with %s: wrong at %d, expected %d", cases[i].schema,
+                      cases[i].text, wrong, cases[i].first_wrong);
+        CHECK((schema_check_text(k, str_c(cases[i].text), NULL) == OK) == (cases[i].first_wrong < 0));
+        schema_checker_free(k);
+        schema_free(s);
+    }
+}

@@ -123,13 +123,15 @@ static bool is_integer(struct json v)
     return yes;
 }
 
-static bool has_type(const struct schema_node *node, struct json v)
+static bool has_type(const struct check *c, const struct schema_node *node, struct json v)
 {
     switch (json_type(v)) {
     case JSON_NULL: return node->types & SCHEMA_NULL;
     case JSON_TRUE:
     case JSON_FALSE: return node->types & SCHEMA_BOOLEAN;
-    case JSON_NUMBER: return node->types & SCHEMA_NUMBER || (node->types & SCHEMA_INTEGER && is_integer(v));
+    case JSON_NUMBER:
+        return node->types & SCHEMA_NUMBER ||
+               (node->types & SCHEMA_INTEGER && (check_is_open(c, v) || is_integer(v)));
     case JSON_STRING: return node->types & SCHEMA_STRING;
     case JSON_ARRAY: return node->types & SCHEMA_ARRAY;
     case JSON_OBJECT: return node->types & SCHEMA_OBJECT;
@@ -146,7 +148,7 @@ static const char *type_name(struct json v)
 
 static bool check_type(struct check *c, const struct schema_node *node, struct json v, const struct place *at)
 {
-    if (has_type(node, v))
+    if (has_type(c, node, v))
         return true;
     static const char *const names[] = {"null",     "a boolean", "an integer", "a number",
                                         "a string", "an array",  "an object"};
@@ -160,9 +162,34 @@ static bool check_type(struct check *c, const struct schema_node *node, struct j
     return check_fault(c, node, "type", at, "must be %s, not %s", want, type_name(v));
 }
 
+/* A text that is begun: does `value` begin so? */
+static bool begins(struct check *c, struct json value, struct json begun)
+{
+    return json_is(value, JSON_STRING) && str_starts(check_text(c, value), check_text(c, begun));
+}
+
+/* What is not whole yet can still become anything, but a text only what begins like it. */
+static bool check_begun_values(struct check *c, const struct schema_node *node, struct json v,
+                               const struct place *at)
+{
+    if (!json_is(v, JSON_STRING))
+        return true;
+    if (node->has & SCHEMA_HAS_CONST && !begins(c, node->const_value, v))
+        return check_fault(c, node, "const", at, "must be %.*s",
+                           STR(str_sub(json_span(node->const_value), 0, 160)));
+    bool any = !(node->has & SCHEMA_HAS_ENUM);
+    struct json_iter it = json_iter(node->enum_values);
+    while (!any && json_next(&it))
+        any = begins(c, it.value, v);
+    return any || check_fault(c, node, "enum", at, "must be one of %.*s",
+                              STR(str_sub(json_span(node->enum_values), 0, 160)));
+}
+
 static bool check_values(struct check *c, const struct schema_node *node, struct json v,
                          const struct place *at)
 {
+    if (check_is_open(c, v))
+        return check_begun_values(c, node, v, at);
     if (node->has & SCHEMA_HAS_CONST) {
         if (!check_spend(c, 1 + json_span(node->const_value).n / 16))
             return false;
@@ -247,14 +274,14 @@ static bool check_string(struct check *c, const struct schema_node *node, struct
         return false;
     if (node->min_length || node->max_length != SCHEMA_NO_MAX) {
         uint64_t n = schema_string_length(v);
-        if (n < node->min_length)
+        if (n < node->min_length && !check_is_open(c, v))
             return check_fault(c, node, "minLength", at, "must have at least %llu characters, not %llu",
                                (unsigned long long)node->min_length, (unsigned long long)n);
         if (n > node->max_length)
             return check_fault(c, node, "maxLength", at, "must have at most %llu characters, not %llu",
                                (unsigned long long)node->max_length, (unsigned long long)n);
     }
-    if (!node->pattern.p && !node->format)
+    if ((!node->pattern.p && !node->format) || check_is_open(c, v))
         return true;
     struct str text = check_text(c, v);
     bool matches = true;
@@ -350,7 +377,7 @@ static bool check_one(struct check *c, const struct schema_node *node, struct js
             best = i;
         }
     }
-    if (c->rc != OK || n == 1)
+    if (c->rc != OK || n == 1 || (n == 2 && check_is_open(c, v)))
         return c->rc == OK;
     if (n == 2)
         return check_fault(c, node, "oneOf", at,
@@ -372,6 +399,8 @@ static bool check_combined(struct check *c, const struct schema_node *node, stru
         return false;
     if (node->one_of.n && !check_one(c, node, v, at, seen))
         return false;
+    if (check_is_open(c, v)) /* what holds of the beginning may not hold of the whole */
+        return c->rc == OK;
     if (node->not_ && check_quietly(c, node->not_, v, at, NULL))
         return check_fault(c, node, "not", at, "must not match the schema of not");
     if (node->if_ && c->rc == OK) {
@@ -395,7 +424,8 @@ static bool check_keywords(struct check *c, const struct schema_node *node, stru
         return false;
     switch (json_type(v)) {
     case JSON_NUMBER:
-        if (has & (SCHEMA_HAS_NUMBER | SCHEMA_HAS_STRING) && !check_number(c, node, v, at))
+        if (has & (SCHEMA_HAS_NUMBER | SCHEMA_HAS_STRING) && !check_is_open(c, v) &&
+            !check_number(c, node, v, at))
             return false;
         break;
     case JSON_STRING:
@@ -415,8 +445,10 @@ static bool check_keywords(struct check *c, const struct schema_node *node, stru
     return !(has & SCHEMA_HAS_COMBINE) || check_combined(c, node, v, at, seen);
 }
 
-static bool asks_unevaluated(const struct schema_node *node, struct json v)
+static bool asks_unevaluated(const struct check *c, const struct schema_node *node, struct json v)
 {
+    if (check_is_open(c, v))
+        return false;
     return json_is(v, JSON_OBJECT) ? node->unevaluated_properties != NULL
                                    : json_is(v, JSON_ARRAY) && node->unevaluated_items != NULL;
 }
@@ -439,6 +471,8 @@ bool check_node(struct check *c, const struct schema_node *node, struct json v, 
 {
     if (!check_spend(c, 1) || node->kind == SCHEMA_KIND_TRUE)
         return c->rc == OK;
+    if (node->kind != SCHEMA_KIND_FALSE && check_is_hole(c, v))
+        return true;
     if (node->kind == SCHEMA_KIND_FALSE)
         return check_fault(c, node, NULL, at, "must not be there");
     if (c->n_nested == NESTED_MAX) {
@@ -446,8 +480,8 @@ bool check_node(struct check *c, const struct schema_node *node, struct json v, 
         return false;
     }
     c->n_nested++;
-    bool ok = asks_unevaluated(node, v) ? check_with_rest(c, node, v, at, seen)
-                                        : check_keywords(c, node, v, at, seen);
+    bool ok = asks_unevaluated(c, node, v) ? check_with_rest(c, node, v, at, seen)
+                                           : check_keywords(c, node, v, at, seen);
     c->n_nested--;
     return ok && c->rc == OK;
 }
@@ -514,20 +548,42 @@ void schema_checker_free(struct schema_checker *k)
     free(k);
 }
 
-int schema_check(struct schema_checker *k, struct json value, struct schema_fault *fault)
+static int run_check(struct check *c, struct json value)
 {
-    struct check c = {
-        .checker = k, .fault = fault, .deadline_ns = clock_now_ns() + SCHEMA_CHECK_MS_MAX * NS_PER_MS};
     struct place root = {0};
-    arena_init(&c.arena, SCRATCH_MAX);
-    bool ok = check_node(&c, schema_root(k->schema), value, &root, NULL);
-    arena_deinit(&c.arena);
-    if (c.rc != OK && fault) {
-        *fault = (struct schema_fault){0};
-        snprintf(fault->text, sizeof fault->text,
+    c->deadline_ns = clock_now_ns() + SCHEMA_CHECK_MS_MAX * NS_PER_MS;
+    arena_init(&c->arena, SCRATCH_MAX);
+    bool ok = check_node(c, schema_root(c->checker->schema), value, &root, NULL);
+    arena_deinit(&c->arena);
+    if (c->rc != OK && c->fault) {
+        *c->fault = (struct schema_fault){0};
+        snprintf(c->fault->text, sizeof c->fault->text,
                  "the value cannot be checked within the bounds of one check");
     }
-    return c.rc != OK ? c.rc : ok ? OK : ERR_FORMAT;
+    return c->rc != OK ? c->rc : ok ? OK : ERR_FORMAT;
+}
+
+int schema_check(struct schema_checker *k, struct json value, struct schema_fault *fault)
+{
+    return run_check(&(struct check){.checker = k, .fault = fault}, value);
+}
+
+int schema_check_begun(struct schema_checker *k, struct str text, size_t n_real, bool is_number_open,
+                       struct schema_fault *fault)
+{
+    struct arena arena;
+    struct json_doc doc;
+    struct check c = {.checker = k,
+                      .fault = fault,
+                      .is_begun = true,
+                      .is_number_open = is_number_open,
+                      .n_real = (uint32_t)n_real};
+    arena_init(&arena, text.n * 32 + (1u << 16));
+    int rc = OK; /* a key that comes twice, say, is found at the end */
+    if (json_parse(&doc, &arena, text, NULL) == OK)
+        rc = run_check(&c, json_root(&doc));
+    arena_deinit(&arena);
+    return rc;
 }
 
 int schema_check_text(struct schema_checker *k, struct str text, struct schema_fault *fault)

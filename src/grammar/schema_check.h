@@ -32,6 +32,12 @@ void schema_checker_free(struct schema_checker *k);
 /* OK; ERR_FORMAT: it does not follow the schema, and *fault (may be NULL) says why; ERR_LIMIT or
  * ERR_NOMEM: it could not be decided within bounds, and *fault says so. */
 int schema_check(struct schema_checker *k, struct json value, struct schema_fault *fault);
+/* The beginning of a text, made whole: `text` is JSON, of which only the first n_real bytes were said;
+ * what reaches beyond them may still grow, what begins beyond them is a hole of which nothing is known.
+ * With is_number_open a number that ends at n_real may have more digits to come.  ERR_FORMAT: no text
+ * that begins so follows the schema.  (OK promises nothing: not all that is wrong shows at once.) */
+int schema_check_begun(struct schema_checker *k, struct str text, size_t n_real, bool is_number_open,
+                       struct schema_fault *fault);
 /* As schema_check, for a text that may be no JSON (ERR_FORMAT too). */
 int schema_check_text(struct schema_checker *k, struct str text, struct schema_fault *fault);
 

@@ -41,7 +41,25 @@ struct check {
     int n_quiet;    /* > 0: a fault is only counted (some branch may fail), not written down */
     int fail_depth; /* depth in the instance of the last fault */
     struct schema_fault *fault;
+    /* a text that is only begun */
+    bool is_begun, is_number_open;
+    uint32_t n_real;
 };
+
+/* More of v may come. */
+static inline bool check_is_open(const struct check *c, struct json v)
+{
+    if (!c->is_begun)
+        return false;
+    const struct json_node *n = &v.doc->nodes[v.idx];
+    uint32_t end = n->at + n->n;
+    return end > c->n_real || (end == c->n_real && n->type == JSON_NUMBER && c->is_number_open);
+}
+/* Nothing of v was said yet. */
+static inline bool check_is_hole(const struct check *c, struct json v)
+{
+    return c->is_begun && v.doc->nodes[v.idx].at >= c->n_real;
+}
 
 /* Does v follow node?  False too when c->rc says that it cannot be decided.  `seen` may be NULL:
  * nobody asks. */

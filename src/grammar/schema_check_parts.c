@@ -77,7 +77,8 @@ bool check_array(struct check *c, const struct schema_node *node, struct json v,
                  struct evaluated *seen)
 {
     uint64_t n = json_count(v);
-    if (n < node->min_items)
+    bool is_open = check_is_open(c, v);
+    if (n < node->min_items && !is_open)
         return check_fault(c, node, "minItems", at, "must have at least %llu elements, not %llu",
                            (unsigned long long)node->min_items, (unsigned long long)n);
     if (n > node->max_items)
@@ -94,6 +95,8 @@ bool check_array(struct check *c, const struct schema_node *node, struct json v,
             return false;
         evaluated_add(seen, it.i);
     }
+    if (is_open)
+        return true;
     if (node->contains && !check_contains(c, node, v, at, seen))
         return false;
     return !node->unique_items || check_unique(c, node, v, at);
@@ -140,7 +143,7 @@ static bool check_counts(struct check *c, const struct schema_node *node, struct
                          const struct place *at)
 {
     uint64_t n = json_count(v);
-    if (n < node->min_properties)
+    if (n < node->min_properties && !check_is_open(c, v))
         return check_fault(c, node, "minProperties", at, "must have at least %llu properties, not %llu",
                            (unsigned long long)node->min_properties, (unsigned long long)n);
     if (n > node->max_properties)
@@ -183,8 +186,9 @@ static bool check_dependents(struct check *c, const struct schema_node *node, st
 bool check_object(struct check *c, const struct schema_node *node, struct json v, const struct place *at,
                   struct evaluated *seen)
 {
+    bool is_open = check_is_open(c, v);
     if (!check_counts(c, node, v, at) ||
-        !check_names(c, node, "required", node->required, node->n_required, v, at))
+        (!is_open && !check_names(c, node, "required", node->required, node->n_required, v, at)))
         return false;
     bool looks_inside = node->n_properties || node->n_pattern_properties || node->additional_properties ||
                         node->property_names;
@@ -192,7 +196,7 @@ bool check_object(struct check *c, const struct schema_node *node, struct json v
     while (looks_inside && json_next(&it))
         if (!check_member(c, node, &it, at, seen))
             return false;
-    return check_dependents(c, node, v, at, seen);
+    return is_open || check_dependents(c, node, v, at, seen);
 }
 
 /* ---- what nobody has spoken of ---- */

@@ -169,6 +169,13 @@ def test_an_unheld_stream_ends_at_its_first_wrong_byte():
     mock.script["a"] = [BAD]
     lines = stream("flowing", response_format=FORMAT)
     check("must be at least 0" in lines[-1] and "[DONE]" not in lines, lines)
+    for pieces, shown in [(['{"age": 7, "na', 'me": tr', 'ue'], '{"age": 7, "na'), (['{"size', '": 3'], '{"size'), (['{"age": 7', '.5', ', "name"'], '{"age": 7.5'),
+                          (['{"age"', ': "old"'], '{"age"')]:
+        mock.reset()
+        mock.script["a"] = [pieces]
+        lines = stream("flowing", response_format=FORMAT)
+        equal(text_of(lines[:-1]), shown)
+        check("not valid" in lines[-1] and "[DONE]" not in lines, lines)
     mock.reset()
     mock.script["a"] = [GOOD]
     lines = stream("flowing", response_format=FORMAT)
@@ -186,6 +193,10 @@ def test_an_unheld_stream_in_another_dialect_shows_what_was_good():
     text = "".join(e["delta"].get("text", "") for e in events if e["type"] == "content_block_delta")
     equal(text, '{"age": 7, ')
     equal(events[-1]["type"], "error")
+    mock.reset()
+    mock.script["a"] = [['{"age', '": 7, "size": 3}']]
+    events = [json.loads(l) for l in stream("flowing", "/v1/messages", max_tokens=100, output_config={"format": {"type": "json_schema", "schema": SCHEMA}})]
+    equal("".join(e["delta"].get("text", "") for e in events if e["type"] == "content_block_delta"), '{"age": 7, "size')
 
 
 def test_every_client_dialect_is_checked():
