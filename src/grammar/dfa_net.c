@@ -160,11 +160,32 @@ static void find_ways(struct lower *l, uint32_t s)
     }
 }
 
+/* Does every character that a JSON string has as it is lead back to the state?  (Line separators, which '.'
+ * of a pattern leaves out, are no plain characters for vocab.c either.) */
+static bool is_plain_loop(const struct lower *l, uint32_t s)
+{
+    static const struct range plain[] = {{0x20, 0x21},   {0x23, 0x5b},     {0x5d, 0x7f},
+                                         {0x80, 0x2027}, {0x202a, 0xd7ff}, {0xe000, DFA_CHAR_MAX}};
+    uint32_t w = 0;
+    for (size_t p = 0; p < sizeof plain / sizeof *plain; p++) {
+        uint32_t at = plain[p].lo;
+        for (; at <= plain[p].hi; at = l->ways[w].hi + 1) {
+            while (w < l->n_ways && l->ways[w].hi < at)
+                w++;
+            if (w == l->n_ways || l->ways[w].lo > at || l->state_of[w] != s)
+                return false;
+        }
+    }
+    return true;
+}
+
 static uint32_t lower_states(struct lower *l, enum dfa_spelling spelling, uint32_t next)
 {
     for (uint32_t s = 0; s < l->d->n_states && net_is_good(l->net); s++) {
         find_ways(l, s);
         uint32_t node = state_bytes(l, spelling);
+        if (node != NET_NOTHING && l->target[s] == l->state_node[s])
+            net_set_plain(l->net, node, is_plain_loop(l, s));
         net_set_jump(l->net, l->state_node[s], l->d->accepts[s] ? net_either(l->net, next, node) : node);
     }
     return l->net->is_bad ? NET_NOTHING : l->state_node[0];

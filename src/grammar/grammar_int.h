@@ -22,6 +22,9 @@
 
 #define PLAIN_ALL UINT32_MAX
 
+#define FEW_MAX 32         /* tokens of a mask that is kept as a list */
+#define FEW_CAP (1u << 15) /* of all lists */
+
 /* A call (node: where to go on) or a loop (node: the loop, count > 0) under way. */
 struct frame {
     uint32_t below; /* 0: bottom */
@@ -39,6 +42,7 @@ struct place {
     uint32_t first, n; /* readings */
     uint32_t row;      /* 0: none yet */
     uint32_t mask;     /* slot + 1; 0: none */
+    uint32_t few;      /* instead of a mask its tokens, if they are few: index into run->few; 0: none */
     uint32_t hash;
     uint32_t n_plain; /* so many characters of net_byte_is_plain may follow, at least */
     bool may_end;
@@ -54,7 +58,6 @@ struct table {
 struct mask_slot {
     uint32_t place; /* PLACE_DEAD: free */
     int32_t n_allowed;
-    int32_t only; /* the token, if n_allowed is 1 */
 };
 
 struct visit {
@@ -83,6 +86,8 @@ struct run {
     uint32_t *masks;
     struct mask_slot *mask_slots;
     uint32_t n_masks, next_mask;
+    int32_t *few; /* lists of tokens, each behind its length */
+    uint32_t n_few;
 
     uint32_t start; /* place, or PLACE_UNKNOWN */
     bool is_full;   /* something found no room */
@@ -137,8 +142,15 @@ static inline uint32_t run_step(struct run *run, uint32_t place, uint8_t byte)
 /* Forget all places but those of states and `keep`; returns the new number of `keep`. */
 uint32_t run_collect(struct run *run, uint32_t keep);
 
-/* mask.c: the slot with the mask of a place (computed if it is not there); its bits are at
- * run->masks + slot * n_words. */
-uint32_t mask_of_place(struct run *run, uint32_t *place);
+/* mask.c.  The mask of a place, computed if it is not kept; valid until the next call. */
+struct mask_view {
+    const uint32_t *bits; /* n_words; or NULL: */
+    const int32_t *few;   /* the allowed tokens */
+    int32_t n_allowed;
+    int32_t only; /* the token, if n_allowed is 1, else -1 */
+};
+struct mask_view mask_of_place(struct run *run, uint32_t *place);
+/* Write it out. */
+void mask_write(const struct run *run, struct mask_view m, uint32_t *allowed);
 
 #endif

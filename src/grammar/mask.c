@@ -47,36 +47,76 @@ static bool compute(struct run *run, uint32_t place, uint32_t *mask)
     return walk(run, place, n_plain == VOCAB_PLAIN_CHARS ? &v->rest : &v->all, mask);
 }
 
-static void count(const struct grammar_vocab *v, const uint32_t *mask, struct mask_slot *slot)
+static int32_t count(const struct grammar_vocab *v, const uint32_t *mask)
 {
-    slot->n_allowed = 0;
-    slot->only = -1;
-    for (uint32_t w = 0; w < v->n_words; w++) {
-        if (mask[w] && slot->only < 0)
-            slot->only = (int32_t)(w * 32) + __builtin_ctz(mask[w]);
-        slot->n_allowed += __builtin_popcount(mask[w]);
-    }
-    if (slot->n_allowed != 1)
-        slot->only = -1;
+    int32_t n = 0;
+    for (uint32_t w = 0; w < v->n_words; w++)
+        n += __builtin_popcount(mask[w]);
+    return n;
 }
 
-uint32_t mask_of_place(struct run *run, uint32_t *place)
+/* Most places inside of JSON allow very few tokens: a list of them takes no slot. */
+static bool keep_few(struct run *run, struct place *p, const uint32_t *mask, int32_t n_allowed)
 {
-    if (run->places[*place].mask)
-        return run->places[*place].mask - 1;
+    if (n_allowed > FEW_MAX)
+        return false;
+    if (run->n_few + (uint32_t)n_allowed + 1 > FEW_CAP) { /* forget the lists: they are made again by need */
+        for (uint32_t i = 1; i < run->n_places; i++)
+            run->places[i].few = 0;
+        run->n_few = 1;
+    }
+    p->few = run->n_few;
+    run->few[run->n_few++] = n_allowed;
+    for (uint32_t w = 0; w < run->vocab->n_words; w++)
+        for (uint32_t bits = mask[w]; bits; bits &= bits - 1)
+            run->few[run->n_few++] = (int32_t)(w * 32) + __builtin_ctz(bits);
+    return true;
+}
+
+static struct mask_view view(const struct run *run, const struct place *p)
+{
+    if (p->few) {
+        const int32_t *few = run->few + p->few;
+        return (struct mask_view){NULL, few + 1, few[0], few[0] == 1 ? few[1] : -1};
+    }
+    uint32_t slot = p->mask - 1;
+    return (struct mask_view){run->masks + (size_t)slot * run->vocab->n_words, NULL,
+                              run->mask_slots[slot].n_allowed, -1}; /* a single one is in a list */
+}
+
+struct mask_view mask_of_place(struct run *run, uint32_t *place)
+{
+    if (run->places[*place].mask || run->places[*place].few)
+        return view(run, &run->places[*place]);
 
     uint32_t slot = run->next_mask;
-    run->next_mask = (slot + 1) % run->n_masks;
     if (run->mask_slots[slot].place != PLACE_DEAD)
         run->places[run->mask_slots[slot].place].mask = 0;
+    run->mask_slots[slot].place = PLACE_DEAD;
     uint32_t *mask = run->masks + (size_t)slot * run->vocab->n_words;
     if (!compute(run, *place, mask)) {
         *place = run_collect(run, *place);
         compute(run, *place, mask); /* if that is not enough, the mask is smaller than it could be */
         run->is_full = false;
     }
-    run->mask_slots[slot].place = *place;
-    run->places[*place].mask = slot + 1;
-    count(run->vocab, mask, &run->mask_slots[slot]);
-    return slot;
+    struct place *p = &run->places[*place];
+    int32_t n_allowed = count(run->vocab, mask);
+    if (!keep_few(run, p, mask, n_allowed)) {
+        run->next_mask = (slot + 1) % run->n_masks;
+        run->mask_slots[slot] = (struct mask_slot){*place, n_allowed};
+        p->mask = slot + 1;
+    }
+    return view(run, p);
+}
+
+void mask_write(const struct run *run, struct mask_view m, uint32_t *allowed)
+{
+    size_t n_bytes = run->vocab->n_words * sizeof *allowed;
+    if (m.bits) {
+        memcpy(allowed, m.bits, n_bytes);
+        return;
+    }
+    memset(allowed, 0, n_bytes);
+    for (int32_t i = 0; i < m.n_allowed; i++)
+        allowed[m.few[i] / 32] |= UINT32_C(1) << (m.few[i] % 32);
 }

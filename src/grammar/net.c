@@ -173,6 +173,12 @@ void net_set_jump(struct net *net, uint32_t jump, uint32_t to)
     net->nodes[jump].a = to;
 }
 
+void net_set_plain(struct net *net, uint32_t node, bool is_plain)
+{
+    if (!net->is_bad)
+        net->nodes[node].is_plain = is_plain;
+}
+
 void net_mark_json(struct net *net, uint32_t from)
 {
     for (uint32_t i = from; i < net->n_nodes; i++)

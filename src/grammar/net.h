@@ -48,7 +48,7 @@ struct net_edge {
 struct net_node {
     uint8_t op;
     bool is_json;      /* between json_from and the end of a part that is JSON */
-    bool is_plain;     /* LOOP: its body takes every character of net_char_is_plain */
+    bool is_plain;     /* LOOP: its body is any character; BYTES: see net_set_plain */
     uint16_t weight;   /* CALL */
     uint32_t a, b;     /* BYTES: first edge, number; SPLIT: two ways; JUMP: a; CALL: rule, then;
                         * LOOP: body, then */
@@ -92,6 +92,8 @@ uint32_t net_count(struct net *net, uint32_t least, uint32_t most, uint32_t next
 uint32_t net_jump(struct net *net);
 void net_set_jump(struct net *net, uint32_t jump, uint32_t to);
 
+/* A node of bytes: any characters of net_byte_is_plain may follow it, as many as one likes. */
+void net_set_plain(struct net *net, uint32_t node, bool is_plain);
 /* The nodes made since `from` (an earlier n_nodes) are those of a part that is JSON. */
 void net_mark_json(struct net *net, uint32_t from);
 

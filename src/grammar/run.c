@@ -221,7 +221,11 @@ static void find_add(struct run *run, uint32_t *n_visits, uint32_t node, uint32_
             run->found_end = true;
             found(run, t.node, t.stack);
             break;
-        case NET_OP_BYTES: found(run, t.node, t.stack); break;
+        case NET_OP_BYTES:
+            found(run, t.node, t.stack);
+            if (n->is_plain)
+                run->found_plain = PLAIN_ALL;
+            break;
         case NET_OP_SPLIT:
             put(&f, n->b, t.stack, t.n_fresh);
             put(&f, n->a, t.stack, t.n_fresh);
@@ -399,7 +403,7 @@ static void slide_places(struct run *run, uint32_t *live, const uint32_t *frames
             run->readings[n_readings + k] = r;
         }
         p.first = n_readings;
-        p.row = p.mask = 0;
+        p.row = p.mask = p.few = 0;
         p.hash = readings_hash(&run->readings[n_readings], p.n);
         n_readings += p.n;
         live[i] = n;
@@ -420,7 +424,7 @@ uint32_t run_collect(struct run *run, uint32_t keep)
         mark(run, live_places, live_frames, s->place);
     slide_frames(run, live_frames);
     slide_places(run, live_places, live_frames);
-    run->n_rows = 1;
+    run->n_rows = run->n_few = 1;
     for (uint32_t i = 0; i < run->n_masks; i++)
         run->mask_slots[i].place = PLACE_DEAD;
     for (struct grammar_state *s = run->states; s; s = s->next)
@@ -459,15 +463,18 @@ int run_init(struct run *run, const struct net *net, const struct grammar_vocab 
     run->remap = take(run, (size_t)run->places_cap + run->frames_cap, sizeof *run->remap);
     run->masks = take(run, (size_t)run->n_masks * (vocab ? vocab->n_words : 0) + 1, sizeof *run->masks);
     run->mask_slots = take(run, run->n_masks + 1, sizeof *run->mask_slots);
+    run->few = take(run, vocab ? FEW_CAP : 1, sizeof *run->few);
     run->path = take(run, (vocab ? vocab->depth_max : 0) + 1, sizeof *run->path);
     bool has_tables =
         table_init(&run->frame_table, run->frames_cap) && table_init(&run->place_table, run->places_cap);
     if (!run->frames || !run->readings || !run->places || !run->rows || !run->visits || !run->todo ||
-        !run->found || !run->remap || !run->masks || !run->mask_slots || !run->path || !has_tables) {
+        !run->found || !run->remap || !run->masks || !run->mask_slots || !run->few || !run->path ||
+        !has_tables) {
         run_deinit(run);
         return ERR_NOMEM;
     }
-    run->n_frames = run->n_places = run->n_rows = 1; /* 0 is the bottom, the dead place, no row */
+    run->n_frames = run->n_places = run->n_rows = run->n_few =
+        1; /* 0 is the bottom, the dead place, no row */
     return OK;
 }
 
@@ -483,6 +490,7 @@ void run_deinit(struct run *run)
     free(run->remap);
     free(run->masks);
     free(run->mask_slots);
+    free(run->few);
     free(run->path);
     free(run->frame_table.slots);
     free(run->place_table.slots);

@@ -208,17 +208,15 @@ int32_t grammar_state_mask(struct grammar_state *s, uint32_t *allowed)
         memset(allowed, 0, v->n_words * sizeof *allowed);
         return 0;
     }
-    uint32_t slot = mask_of_place(run, &s->place);
-    size_t n_bytes = v->n_words * sizeof *allowed;
-    int32_t n = run->mask_slots[slot].n_allowed;
-    memcpy(allowed, run->masks + (size_t)slot * v->n_words, n_bytes);
+    struct mask_view m = mask_of_place(run, &s->place);
+    mask_write(run, m, allowed);
     int32_t n_out = s->names && s->names->mode != NAMES_OUTSIDE ? take_out_names(s, allowed) : 0;
-    if (n_out == 0 || n_out < n)
-        return n - n_out;
+    if (n_out == 0 || n_out < m.n_allowed)
+        return m.n_allowed - n_out;
     s->names->is_blind = true; /* only used names are left: rather one of them twice than no way on */
-    slot = mask_of_place(run, &s->place);
-    memcpy(allowed, run->masks + (size_t)slot * v->n_words, n_bytes);
-    return n;
+    m = mask_of_place(run, &s->place);
+    mask_write(run, m, allowed);
+    return m.n_allowed;
 }
 
 int32_t grammar_state_only_token(struct grammar_state *s)
@@ -227,11 +225,10 @@ int32_t grammar_state_only_token(struct grammar_state *s)
     assert(run->vocab);
     if (s->has_ended || s->place == PLACE_DEAD)
         return -1;
-    const struct mask_slot *slot = &run->mask_slots[mask_of_place(run, &s->place)];
-    if (slot->only < 0 || grammar_state_allows(s, slot->only))
-        return slot->only;
-    s->names->is_blind = true;
-    return slot->only;
+    int32_t only = mask_of_place(run, &s->place).only;
+    if (only >= 0 && !grammar_state_allows(s, only))
+        s->names->is_blind = true; /* as above */
+    return only;
 }
 
 bool grammar_state_may_end(struct grammar_state *s)

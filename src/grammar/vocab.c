@@ -13,7 +13,9 @@ static bool is_plain_token(struct str s, uint32_t *n_chars)
             return false;
         *n_chars += ((uint8_t)s.p[i] & 0xc0) != 0x80;
     }
-    return s.n > 0 && *n_chars <= VOCAB_PLAIN_CHARS && str_is_utf8(s);
+    bool has_separator =
+        str_find(s, S("\xe2\x80\xa8"), 0) != STR_NONE || str_find(s, S("\xe2\x80\xa9"), 0) != STR_NONE;
+    return s.n > 0 && *n_chars <= VOCAB_PLAIN_CHARS && !has_separator && str_is_utf8(s);
 }
 
 /* ---- keys ---- */
