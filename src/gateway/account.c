@@ -64,16 +64,17 @@ int64_t account_output_cap(const struct gw_request *r)
 }
 
 /* What a request may produce at most: its own wish, capped; without a wish the cap, at most 4096. */
-static int64_t output_reserved(const struct gw_request *r)
+int64_t account_output_reserved(const struct gw_request *r)
 {
     int64_t cap = account_output_cap(r);
-    if (r->req->op == CHAT_OP_EMBED || r->req->op == CHAT_OP_COUNT_TOKENS)
+    const struct chat_request *q = r->asked ? r->asked : r->req;
+    if (q->op == CHAT_OP_EMBED || q->op == CHAT_OP_COUNT_TOKENS)
         return 0;
-    int64_t one = r->req->max_tokens.is_set ? smaller_cap(r->req->max_tokens.v, cap)
-                                            : smaller_cap(OUTPUT_CAP_DEFAULT, cap);
-    if (r->req->max_tokens.is_set && r->req->max_tokens.v == 0)
+    int64_t one =
+        q->max_tokens.is_set ? smaller_cap(q->max_tokens.v, cap) : smaller_cap(OUTPUT_CAP_DEFAULT, cap);
+    if (q->max_tokens.is_set && q->max_tokens.v == 0)
         one = 0;
-    return one * (r->req->n > 0 ? r->req->n : 1);
+    return one * (q->n > 0 ? q->n : 1);
 }
 
 /* ---- prices ---- */
@@ -148,7 +149,7 @@ enum gw_step phase_admit(struct gw_request *r)
     }
     if (!r->key)
         return GW_NEXT;
-    int64_t input = account_estimate_input(r->req), output = output_reserved(r), nano = 0;
+    int64_t input = account_estimate_input(r->req), output = account_output_reserved(r), nano = 0;
     for (int i = 0; i < r->model->n_targets; i++) {
         struct config_price p = account_price(r, &r->model->targets[i]);
         if (!config_price_is_known(&p) &&

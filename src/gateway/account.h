@@ -13,6 +13,8 @@ void account_attempt(struct gw_request *r, enum record_outcome outcome, int stat
 
 int64_t account_estimate_input(const struct chat_request *req);
 int64_t account_output_cap(const struct gw_request *r); /* 0: none */
+/* What a request may produce at most: its own wish, capped; without a wish the cap, at most 4096. */
+int64_t account_output_reserved(const struct gw_request *r);
 struct config_price account_price(const struct gw_request *r, const struct config_target *t);
 
 /* Tasks and timers of a thread. */

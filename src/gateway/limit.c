@@ -235,6 +235,50 @@ struct limit_answer limit_reserve(struct limit_state *s, const struct config_lim
     return a;
 }
 
+static bool has_budget_for(const struct limit_counts *s, const struct config_limits *l, int64_t tokens,
+                           int64_t nano)
+{
+    return (l->budget_nano < 0 || s->spent_nano + s->reserved_nano + nano <= l->budget_nano) &&
+           (l->token_budget == 0 || s->spent_tokens + s->reserved_tokens + tokens <= l->token_budget);
+}
+
+static void take_more(struct limit_counts *s, const struct reservation *r, int64_t window_start_s,
+                      int64_t tokens, int64_t nano)
+{
+    if (s->second - r->second < LIMIT_SECONDS) {
+        s->tokens[r->second % LIMIT_SECONDS] += tokens;
+        s->sum_tokens += tokens;
+    }
+    if (window_start_s == s->window_start_s) {
+        s->reserved_nano += nano;
+        s->reserved_tokens += tokens;
+    }
+}
+
+bool limit_extend(struct limit_state *s, const struct config_limits *l, int64_t tokens, int64_t nano,
+                  int64_t now_ns, int64_t wall_ns, struct reservation *r)
+{
+    if (!r->is_held)
+        return true;
+    struct config_limits ul = limits_of_user(l);
+    pthread_mutex_lock(&s->lock);
+    struct limit_user *u = r->has_user ? limit_user_find(s->users, r->user) : NULL;
+    move_to(&s->counts, l, now_ns, wall_ns);
+    if (u)
+        move_to(&u->counts, &ul, now_ns, wall_ns);
+    bool ok =
+        has_budget_for(&s->counts, l, tokens, nano) && (!u || has_budget_for(&u->counts, &ul, tokens, nano));
+    if (ok) {
+        take_more(&s->counts, r, r->window_start_s, tokens, nano);
+        if (u)
+            take_more(&u->counts, r, r->user_window_start_s, tokens, nano);
+        r->tokens += tokens;
+        r->nano += nano;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return ok;
+}
+
 void limit_settle(struct limit_state *s, const struct config_limits *l, struct reservation *r, int64_t tokens,
                   int64_t nano, int64_t now_ns, int64_t wall_ns)
 {

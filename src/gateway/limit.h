@@ -68,6 +68,10 @@ void limit_deinit(struct limit_state *s);
 struct limit_answer limit_reserve(struct limit_state *s, const struct config_limits *l, struct str user,
                                   int64_t tokens, int64_t nano, int64_t now_ns, int64_t wall_ns,
                                   struct reservation *r);
+/* Reserve more for a request that is admitted: true if the budgets (of key and user) allow it; rates do not
+ * count it again.  Also true if *r is not held: nothing limits it then. */
+bool limit_extend(struct limit_state *s, const struct config_limits *l, int64_t tokens, int64_t nano,
+                  int64_t now_ns, int64_t wall_ns, struct reservation *r);
 /* What it really used.  Nothing happens if *r is not held. */
 void limit_settle(struct limit_state *s, const struct config_limits *l, struct reservation *r, int64_t tokens,
                   int64_t nano, int64_t now_ns, int64_t wall_ns);

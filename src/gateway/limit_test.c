@@ -201,6 +201,29 @@ TEST(a_users_budget_tokens_and_concurrency_are_settled)
     limit_deinit(&s);
 }
 
+TEST(more_is_reserved_only_within_the_budgets)
+{
+    struct limit_state s;
+    struct config_limits l = {.tpm = 100,
+                              .budget_nano = 250,
+                              .budget_per = PERIOD_HOUR,
+                              .per_user = {.budget_nano = 220, .budget_per = PERIOD_HOUR}};
+    struct reservation a, none_held = {0};
+    limit_init(&s);
+    CHECK(limit_extend(&s, &l, 10, 1000, 0, WALL, &none_held));
+    CHECK(ask(&s, &l, "ann", &a, 0) == LIMIT_NONE);
+    CHECK(!limit_extend(&s, &l, 10, 130, 0, WALL, &a)); /* the user's */
+    CHECK(limit_extend(&s, &l, 10, 120, 0, WALL, &a));
+    CHECK_INT(s.counts.reserved_nano, 220);
+    CHECK_INT(s.counts.sum_tokens, 20);
+    CHECK(!limit_extend(&s, &l, 10, 31, 0, WALL, &a));
+    limit_settle(&s, &l, &a, 15, 150, 0, WALL);
+    CHECK_INT(s.counts.reserved_nano, 0);
+    CHECK_INT(s.counts.spent_nano, 150);
+    CHECK_INT(s.counts.sum_tokens, 15);
+    limit_deinit(&s);
+}
+
 TEST(of_a_thousand_of_one_user_exactly_its_share_gets_in)
 {
     struct limit_state s;

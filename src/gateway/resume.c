@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "gateway/account.h"
@@ -173,6 +174,21 @@ static bool make_ask(struct gw_request *r)
     return true;
 }
 
+/* The continuation is paid for in full, its input included: that must fit into the budgets too. */
+static bool is_affordable(struct gw_request *r, int n_targets)
+{
+    int64_t input = account_estimate_input(r->asked), output = account_output_reserved(r), most = 0;
+    if (!r->key)
+        return true;
+    for (int i = 0; i < n_targets; i++) {
+        struct config_price p = account_price(r, r->route[i]);
+        int64_t nano = price_most_nano(&p, input, output);
+        most = nano > most ? nano : most;
+    }
+    return limit_extend(r->key->limit, &r->limits, input + output, most, clock_now_ns(), clock_wall_ns(),
+                        &r->held);
+}
+
 /* Those that can continue, without the one that broke. */
 static int take_targets(struct gw_request *r)
 {
@@ -190,9 +206,12 @@ bool resume_begin(struct gw_request *r)
     if (!s || s->is_impossible || !is_theirs || r->n_finished || r->is_detached || !r->http)
         return false;
     int n = take_targets(r);
+    struct token_account before = s->before;
     add_tokens(&s->before, &r->usage);
-    if (n == 0 || !make_ask(r) || (r->is_raw && !make_writer(r)))
+    if (n == 0 || !make_ask(r) || !is_affordable(r, n) || (r->is_raw && !make_writer(r))) {
+        s->before = before;
         return false;
+    }
     log_info("attempt", "%s %.*s/%.*s broke after %zu bytes of text, going on elsewhere: %s", r->id,
              STR(r->target->provider), STR(r->target->model), s->text.n, r->error.message);
     if (!r->is_resumed)

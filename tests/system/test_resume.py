@@ -236,6 +236,17 @@ def test_a_resumed_answer_is_not_cached():
     equal(r.headers["x-sluice-cache"], "miss")
 
 
+def test_a_budget_must_hold_the_continuation_too():
+    text = CONFIG.replace("admin_key: adm\n", "admin_key: adm\nauth: keys\nlisten: 127.0.0.1:0\n")
+    with Server(config=text) as s:
+        for budget, continues in (("0.0015", False), ("0.01", True)):
+            key = s.post("/admin/keys", {"name": "k" + budget, "budget": budget}, headers={"Authorization": "Bearer adm"}).json["key"]
+            path, body = REQUESTS["openai"]("openai-vllm", max_tokens=100)
+            lines = list(s.stream(path, body, headers={"Authorization": "Bearer " + key}))
+            equal(lines[-1] == "[DONE]", continues, budget)
+            equal(any('"error"' in l for l in lines), not continues, budget)
+
+
 def test_a_configuration_that_cannot_resume_is_refused():
     import subprocess, tempfile
     from harness import BINARY
