@@ -49,6 +49,7 @@ struct ledger {
     struct sync_wish *wishes;
     struct key_table *keys;
     int64_t keys_version, keys_seen_ns;
+    uint64_t drained; /* what has_news saw last */
     pthread_t thread;
     bool has_thread;
     pthread_mutex_t lock;
@@ -176,9 +177,25 @@ static int drain(struct ledger *l, struct err *err)
     return rc < 0 ? rc : OK;
 }
 
+/* Has anything been written since the last look?  An idle process does not touch its files. */
+static bool has_news(struct ledger *l)
+{
+    uint64_t flushed = 1; /* the first look is always worth it */
+    bool broken = l->is_broken;
+    for (int i = 0; i < l->n_threads; i++) {
+        flushed += journal_flushed(l->journals[i]);
+        broken = broken || journal_is_broken(l->journals[i]);
+    }
+    bool news = broken || flushed != l->drained;
+    l->drained = flushed;
+    return news;
+}
+
 static void drain_and_say(struct ledger *l)
 {
     struct err err = {0};
+    if (!has_news(l))
+        return;
     bool broken = drain(l, &err) != OK;
     for (int i = 0; i < l->n_threads; i++)
         broken = broken || journal_is_broken(l->journals[i]);
