@@ -76,6 +76,16 @@ static int64_t until_free_ms(const struct limit_counts *s, const int64_t buckets
     return LIMIT_SECONDS * 1000;
 }
 
+/* How long until nothing of the window is left: until its newest bucket leaves. */
+static int64_t until_empty_ms(const struct limit_counts *s, const int64_t buckets[LIMIT_SECONDS],
+                              int64_t now_ns)
+{
+    int64_t second = s->second;
+    while (second > s->second - LIMIT_SECONDS && second >= 0 && buckets[second % LIMIT_SECONDS] <= 0)
+        second--;
+    return (second + LIMIT_SECONDS) * 1000 - now_ns / NS_PER_MS;
+}
+
 static void enter_window(struct limit_counts *s, const struct config_limits *l, int64_t wall_ns)
 {
     int64_t start = limit_window_start((enum config_period)l->budget_per, wall_ns);
@@ -124,12 +134,12 @@ static void tell(const struct limit_counts *s, const struct config_limits *l, in
     if (l->rpm > 0 && (a->requests_left < 0 || requests < a->requests_left)) {
         a->requests_limit = l->rpm;
         a->requests_left = requests;
-        a->requests_reset_ms = s->sum_requests ? until_free_ms(s, s->requests, s->sum_requests, now_ns) : 0;
+        a->requests_reset_ms = s->sum_requests > 0 ? until_empty_ms(s, s->requests, now_ns) : 0;
     }
     if (l->tpm > 0 && (a->tokens_left < 0 || tokens < a->tokens_left)) {
         a->tokens_limit = l->tpm;
         a->tokens_left = tokens;
-        a->tokens_reset_ms = s->sum_tokens ? until_free_ms(s, s->tokens, s->sum_tokens, now_ns) : 0;
+        a->tokens_reset_ms = s->sum_tokens > 0 ? until_empty_ms(s, s->tokens, now_ns) : 0;
     }
 }
 
