@@ -4,7 +4,7 @@
 #   ./do run [ARGS]     install what is missing, build, serve the built-in demo model on 127.0.0.1:8080
 #   ./do test [FILTER]  install what is missing, build, run every test (with FILTER: unit tests that match, fast)
 #   ./do build          the release binary at build/sluice
-#   ./do bench [WHAT]   benchmarks: engine, gateway, structure (see docs/performance.md)
+#   ./do bench [WHAT]   benchmarks: engine, kernels, gateway, structure (see docs/performance.md)
 #   ./do check          formatting, warnings of gcc and clang, clang-tidy, layering, house rules
 #
 # What is missing is installed with apt (as root or through sudo); nothing when nothing is missing.
@@ -14,7 +14,7 @@ cd "$(dirname "$0")"
 BUILD_PACKAGES="gcc make pkg-config libc6-dev libuv1-dev libssl-dev libyaml-dev libsqlite3-dev libpcre2-dev libutf8proc-dev libedit-dev zlib1g-dev"
 TEST_PACKAGES="clang libclang-rt-14-dev python3 python3-venv curl openssl binutils qemu-user node-llhttp gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 CHECK_PACKAGES="clang clang-format clang-tidy git"
-BENCH_PACKAGES="nginx-light wrk python3-numpy"
+BENCH_PACKAGES="nginx-light wrk python3-numpy valgrind binutils"
 JOBS=$(nproc 2>/dev/null || echo 2)
 
 say() { printf '%s\n' "$*" >&2; }

@@ -83,6 +83,23 @@ TEST(sleeping_workers_wake_and_a_slow_one_is_waited_for)
     team_free(team);
 }
 
+/* Waiting workers fetch what they are told; a wild address must do no harm. */
+TEST(any_address_may_be_expected)
+{
+    struct team *team;
+    REQUIRE(team_create(&team, 3, NULL) == OK);
+    atomic_int n = 0;
+    team_lease(team);
+    for (int r = 1; r <= 50; r++) {
+        for (int w = 0; w < 3; w++)
+            team_expect(team, w, r % 3 ? (const void *)((uintptr_t)r << 40) : &n, (size_t)r << 12);
+        team_run(team, nap, &n, 3, 1);
+        CHECK_INT(atomic_load(&n), 3 * r);
+    }
+    team_release(team);
+    team_free(team);
+}
+
 static void *lease_and_work(void *arg)
 {
     static struct tally t;
