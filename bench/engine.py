@@ -381,7 +381,7 @@ def run_start(o):
                 pass
         print("\nstart to first token, file in the page cache, %s" % title(size, kind))
         seconds, resident = {}, {}
-        kv = sluice_bench(o, path, "-p", 0, "-n", 0)["memory"]["kv_bytes"] / 1e6
+        kv = sluice_bench(o, path, "-p", 0, "-n", 0, "--context", 0)["memory"]["kv_bytes"] / 1e6
         for _ in range(o.pairs):
             for name in servers(o):
                 s = start_server(o, name, path, 1, 4096)
