@@ -68,7 +68,7 @@ class Rival:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)
         self.state.cleanup()
 
     def stream(self, tokens, schema, seed):

@@ -143,12 +143,16 @@ static bool in_string(struct stream_check *s, uint8_t c)
         s->hi = 0xbf;
         return true;
     }
-    if (c == '"')
+    if (c == '"') {
+        s->is_half = false;
         return to(s, s->in_key ? COLON : AFTER);
+    }
     if (c == '\\') {
-        s->piece_at = s->n_bytes;
+        if (!s->is_half)
+            s->piece_at = s->n_bytes;
         return to(s, ESCAPE);
     }
+    s->is_half = false;
     if (c < 0x20)
         return bad(s, "a control character in a string");
     return c < 0x80 || begin_character(s, c);
@@ -156,8 +160,10 @@ static bool in_string(struct stream_check *s, uint8_t c)
 
 static bool in_escape(struct stream_check *s, uint8_t c)
 {
+    s->is_half = false;
     if (c == 'u') {
         s->n_hex = 4;
+        s->hex = 0;
         return to(s, HEX);
     }
     return c && strchr("\"\\/bfnrt", c) ? to(s, STRING) : bad(s, "an unknown escape");
@@ -167,7 +173,11 @@ static bool in_hex(struct stream_check *s, uint8_t c)
 {
     if (!is_digit(c) && !((c | 32) >= 'a' && (c | 32) <= 'f'))
         return bad(s, "\\u needs four hexadecimal digits");
-    return --s->n_hex ? true : to(s, STRING);
+    s->hex = (uint16_t)(s->hex << 4 | (is_digit(c) ? c - '0' : (c | 32) - 'a' + 10));
+    if (--s->n_hex)
+        return true;
+    s->is_half = s->hex >= 0xd800 && s->hex < 0xdc00;
+    return to(s, STRING);
 }
 
 static bool in_word(struct stream_check *s, uint8_t c)
@@ -252,7 +262,7 @@ static size_t kept(const struct stream_check *s, const char **more)
         if (s->in_key)
             return s->item_at;
         *more = "\"";
-        return s->n_more || s->state != STRING ? s->piece_at : s->n_bytes;
+        return s->n_more || s->is_half || s->state != STRING ? s->piece_at : s->n_bytes;
     case WORD: *more = s->word; break;
     case MINUS:
     case POINT:

@@ -20,6 +20,8 @@ struct stream_check {
     int n_hex;        /* of a \u escape, still to come */
     int n_more;       /* bytes of a UTF-8 character, still to come */
     uint8_t lo, hi;   /* the next of them lies between */
+    uint16_t hex;     /* of a \u escape, so far */
+    bool is_half;     /* the last escape was the first half of a surrogate pair */
     bool wants_object, in_key;
     uint64_t n_bytes;  /* good ones so far */
     uint64_t item_at;  /* where the last ',' stands, or what follows the last '{' */
