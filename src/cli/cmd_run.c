@@ -123,6 +123,8 @@ static int answer_once(struct talk *t, struct run *r)
             (long long)stats.answer_tokens,
             stats.answer_s > 0 && stats.answer_tokens > 1 ? (double)(stats.answer_tokens - 1) / stats.answer_s
                                                           : 0);
+    if (rc == EXIT_OK && r->stats && stats.queue_s >= 0.001)
+        fprintf(stderr, "waited %.3f s before the prompt\n", stats.queue_s);
     if (rc == EXIT_OK && r->stats && stats.guessed_tokens > 0)
         fprintf(stderr, "guesses: %lld, of which %lld were right\n", (long long)stats.guessed_tokens,
                 (long long)stats.accepted_tokens);

@@ -21,7 +21,7 @@ struct talk_options {
 
 struct talk_stats {
     int64_t prompt_tokens, cached_tokens, answer_tokens, guessed_tokens, accepted_tokens;
-    double prompt_s, answer_s;
+    double queue_s, prompt_s, answer_s; /* queue_s: until computing began, pages loaded from disk included */
 };
 
 struct talk;
