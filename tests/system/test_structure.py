@@ -55,7 +55,7 @@ def test_every_dialect_has_its_form():
     is_person(json.loads(r.json["content"][0]["text"]))
     r = server.post("/v1beta/models/demo:generateContent", {"contents": [{"parts": [{"text": "Who?"}]}], "generationConfig": {
         "responseMimeType": "application/json", "responseSchema": {"type": "OBJECT", "properties": {"n": {"type": "INTEGER", "nullable": True}},
-                                                                   "required": ["n"]}}})
+                                                                   "required": ["n"], "additionalProperties": False}}})
     value = json.loads(r.json["candidates"][0]["content"]["parts"][0]["text"])
     check(value["n"] is None or isinstance(value["n"], int), value)
     r = server.post("/v1/completions", {"model": "demo", "prompt": "Ann is", "max_tokens": 300, "structured_outputs": {"json": PERSON}})
