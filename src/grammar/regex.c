@@ -13,7 +13,8 @@
 #define NFA_STATES_MAX 100000
 #define CELLS_MAX      (4u << 20)
 #define MEMBERS_MAX    (8u << 20) /* members of all sets together */
-#define CLOCK_EVERY    256
+#define CLOCK_EVERY    (1u << 18) /* members of sets that are stepped between two looks at the clock */
+#define SETS_MERGED    1024
 #define SETS_COMPARED  64 /* different sets of characters that are told apart by comparing */
 
 enum arrow_kind { ARROW_SILENT, ARROW_SET, ARROW_BEGIN, ARROW_END };
@@ -305,16 +306,21 @@ static void step_set(struct subsets *x, uint32_t s, uint32_t c)
 static int make_subsets(struct dfa_room *room, struct subsets *x, uint32_t start)
 {
     int code = OK;
+    size_t n_steps = 0;
     x->stamp = 1;
     reach(x, start, ARROW_BEGIN);
     intern_set(x, &code);
     for (uint32_t s = 0; code == OK && s < x->n; s++) {
         if (x->n > room->states_max || (uint64_t)x->n * x->n_symbols > CELLS_MAX)
             return ERR_LIMIT;
-        if (s % CLOCK_EVERY == 0 && !net_is_good(room->net))
-            return room->net->bad_code;
         for (uint32_t c = 0; c < x->n_symbols && code == OK; c++) {
             uint32_t to;
+            n_steps += 1 + x->begin[s + 1] - x->begin[s];
+            if (n_steps > CLOCK_EVERY) {
+                n_steps = 0;
+                if (!net_is_good(room->net))
+                    return room->net->bad_code;
+            }
             if (x->like[c] < c) {
                 to = x->next[(size_t)s * x->n_symbols + x->like[c]];
             } else {
@@ -372,17 +378,17 @@ static int find_like(const struct nfa *n, struct subsets *x)
         const struct charset *set = n->arrows[i].kind == ARROW_SET ? n->arrows[i].set : NULL;
         bool is_known = !set || set == last;
         for (uint32_t k = 0; k < n_sets && !is_known && n_sets < SETS_COMPARED; k++)
-            is_known =
-                sets[k]->n == set->n && !memcmp(sets[k]->ranges, set->ranges, set->n * sizeof *set->ranges);
+            is_known = sets[k]->n == set->n &&
+                       (set->n == 0 || !memcmp(sets[k]->ranges, set->ranges, set->n * sizeof *set->ranges));
         last = set ? set : last;
         if (!is_known)
             sets[n_sets++] = set;
     }
-    for (uint32_t k = 0; k < n_sets; k++)
+    for (uint32_t k = 0; n_sets <= SETS_MERGED && k < n_sets; k++)
         for (uint32_t c = 0; c < x->n_symbols; c++)
             signature[c] = (signature[c] + holds(sets[k], x->first[c]) + 1) * UINT64_C(0x9e3779b97f4a7c15);
     for (uint32_t c = 0; c < x->n_symbols; c++) {
-        uint32_t same = 0;
+        uint32_t same = n_sets > SETS_MERGED ? c : 0; /* so many are not worth the time */
         while (same < c && signature[same] != signature[c])
             same++;
         for (uint32_t k = 0; k < n_sets && same < c; k++)
