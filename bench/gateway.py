@@ -12,7 +12,7 @@ Sluice runs with everything on: a key, limits, a budget, the ledger in SQLite, m
 CPU is the scheduler's time of all threads of the gateway (the ledger's included), per request or per event.
 `relayed` is an OpenAI client to an OpenAI provider, `translated` an OpenAI client to an Anthropic one.
 The result is printed beside the goals and kept as CSV in bench/results/."""
-import argparse, csv, datetime, glob, http.client, json, os, platform, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, threading, time
+import argparse, csv, datetime, glob, http.client, json, os, platform, re, shutil, socket, statistics, subprocess, sys, tempfile, threading, time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SLUICE = os.environ.get("SLUICE_BINARY", os.path.join(ROOT, "build", "release", "sluice"))
@@ -81,8 +81,8 @@ class Process:
 
     def pids(self):
         """Of the program and its children (nginx has a worker)."""
-        kids = subprocess.run(["pgrep", "-P", str(self.pid)], capture_output=True, text=True).stdout.split()
-        return [self.pid, *map(int, kids)]
+        with open("/proc/%d/task/%d/children" % (self.pid, self.pid)) as f:
+            return [self.pid, *map(int, f.read().split())]
 
     def cpu_s(self):
         ns = 0
