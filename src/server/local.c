@@ -379,7 +379,8 @@ int local_update(struct local *l, const struct config *c, struct err *err)
             return rc;
     }
     bool nothing_else = c->serve_models.n == 0 && c->n_models == 0;
-    if (local_demo_gguf().n) {
+    const struct served *named = local_find(l, S("demo"));
+    if (local_demo_gguf().n && !(named && named->path)) { /* a user's model of that name takes its place */
         int rc = add(l, S("demo"), S(""), nothing_else, err);
         if (rc != OK)
             return rc;

@@ -219,6 +219,12 @@ def test_a_port_in_use_is_a_failure_with_one_sentence():
     check(str(server.port) in r.stderr.splitlines()[-1], r.stderr)
 
 
+def test_a_file_named_demo_takes_the_place_of_the_built_in_model():
+    with Server("-m", os.path.join(ROOT, "models", "demo.gguf")) as own:
+        equal([m["id"] for m in own.get("/v1/models").json["data"]], ["demo"])
+        equal(own.post("/v1/chat/completions", CHAT).json["choices"], server.post("/v1/chat/completions", CHAT).json["choices"])
+
+
 def test_an_idle_model_is_unloaded_and_comes_back():
     with Server("--idle-unload", "1s") as own:
         equal(own.post("/v1/chat/completions", CHAT).status, 200)
