@@ -11,7 +11,7 @@
 #include "grammar/regex.h"
 
 #define NODES_MAX_DEFAULT 200000
-#define TIME_MS_DEFAULT   1000
+#define TIME_MS_DEFAULT   300 /* the asker may be a thread that serves others too */
 #define ARENA_BYTES_MAX   ((size_t)192 << 20)
 #define SPEC_DEPTH_MAX    16
 
