@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a form costs: generation speed with and without a grammar, beside llama-server where its path is given.
 
-  bench/structure.py [--model FILE] [--pairs 5] [--tokens 128] [--threads N]
+  bench/structure.py [--model FILE] [--pairs 5] [--tokens 128] [--threads N] [--engines A,B]
 
   free       the model says what it likes, to the last token
   schema     objects with texts, numbers and enums in a list, as applications ask for them
@@ -25,7 +25,7 @@ ITEM = {"type": "object", "properties": {
     "email": {"type": "string"}, "role": {"enum": ["owner", "editor", "reader"]}, "scores": {"type": "array", "items": {"type": "number"}, "maxItems": 4}},
     "required": ["name", "age", "email", "role", "scores"], "additionalProperties": False}
 SCHEMAS = {"schema": {"type": "array", "items": ITEM, "minItems": 200},
-           "text": {"type": "string", "minLength": 20000}}
+           "text": {"type": "string", "minLength": 1500}}
 
 
 def model_file():
@@ -68,7 +68,10 @@ class Rival:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(60)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
         self.state.cleanup()
 
     def stream(self, tokens, schema, seed):
@@ -112,13 +115,14 @@ def main():
     p.add_argument("--pairs", type=int, default=5)
     p.add_argument("--tokens", type=int, default=128)
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    p.add_argument("--engines", default="sluice,llama-server", help="which of them")
     o = p.parse_args()
     path = o.model or model_file()
     ours, theirs = free_port(), free_port()
-    servers = [Rival("sluice", [SLUICE, "serve", "--listen", "127.0.0.1:%d" % ours, "-m", "m=" + path, "--threads", str(o.threads), "--context", "4096"], ours, "m")]
+    servers = [] if "sluice" not in o.engines else [Rival("sluice", [SLUICE, "serve", "--listen", "127.0.0.1:%d" % ours, "-m", "m=" + path, "--threads", str(o.threads), "--context", "4096"], ours, "m")]
     beside = os.path.join(os.path.dirname(os.environ.get("LLAMA_BENCH", "")), "llama-server")
     llama = os.environ.get("LLAMA_SERVER") or (beside if os.environ.get("LLAMA_BENCH") and os.path.exists(beside) else None)
-    if llama:
+    if llama and "llama-server" in o.engines:
         servers.append(Rival("llama-server", [llama, "-m", path, "--host", "127.0.0.1", "--port", str(theirs), "-t", str(o.threads), "-np", "1", "-c", "4096",
                                               "-fa", "on", "--no-webui"], theirs, "m"))
     print("structure, %s, %d tokens, %d threads" % (os.path.basename(path), o.tokens, o.threads))
