@@ -191,7 +191,7 @@ def run_streams(o):
         if not program:
             return {}
         out = subprocess.run([program, "-m", path, "-c", str(32 * 192), "-npp", "128", "-ntg", "32", "-npl", ",".join(map(str, counts)), "-t", str(o.threads),
-                              "-fa"] + ([] if p.is_ik else ["on"]) + ["-b", "2048", "-ub", "512"], capture_output=True, text=True).stdout
+                              "-b", "2048", "-ub", "512"] + ([] if p.is_ik else ["-fa", "on"]), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
         speeds = {}
         for line in out.splitlines():
             cells = [c.strip() for c in line.strip().strip("|").split("|")]
