@@ -43,11 +43,11 @@ class Peer:
         return path if os.path.exists(path) else None
 
 
-PEERS = [Peer(name, os.environ[var]) for name, var in (("llama.cpp", "LLAMA_BENCH"), ("ik_llama.cpp", "IK_LLAMA_BENCH")) if os.environ.get(var)]
+PEERS = [Peer(name, os.path.abspath(os.environ[var])) for name, var in (("llama.cpp", "LLAMA_BENCH"), ("ik_llama.cpp", "IK_LLAMA_BENCH")) if os.environ.get(var)]
 
 
 def model_file(size, kind):
-    folder = os.environ.get("BENCH_MODELS", os.path.join(ROOT, "build", "bench-models"))
+    folder = os.path.abspath(os.environ.get("BENCH_MODELS", os.path.join(ROOT, "build", "bench-models")))
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, "%s-%s.gguf" % (PRESETS[size], kind))
     if not os.path.exists(path):
@@ -191,7 +191,8 @@ def run_streams(o):
         if not program:
             return {}
         out = subprocess.run([program, "-m", path, "-c", str(32 * 192), "-npp", "128", "-ntg", "32", "-npl", ",".join(map(str, counts)), "-t", str(o.threads),
-                              "-b", "2048", "-ub", "512"] + ([] if p.is_ik else ["-fa", "on"]), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+                              "-b", "2048", "-ub", "512"] + ([] if p.is_ik else ["-fa", "on"]), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                             cwd=tempfile.gettempdir()).stdout  # one of them leaves a log where it runs
         speeds = {}
         for line in out.splitlines():
             cells = [c.strip() for c in line.strip().strip("|").split("|")]
