@@ -102,7 +102,7 @@ class Rival:
         c.close()
         if not first or n < tokens // 2:
             raise RuntimeError("%s: only %d tokens came" % (self.name, n))
-        return first - begun, (n - 1) / (last - first)
+        return first - begun, (n - 1) / max(last - first, 1e-9)  # short answers may come as one event
 
 
 def spread(values):

@@ -72,8 +72,9 @@ static struct str token_bytes(int32_t t)
 {
     static char one[256];
     if (t < 256) {
-        one[t] = (char)t;
-        return str_of(&one[t], 1);
+        uint8_t byte = (uint8_t)t;
+        one[byte] = (char)byte;
+        return str_of(&one[byte], 1);
     }
     size_t i = (size_t)t - 256, n = sizeof pieces / sizeof *pieces;
     return i < n ? str_c(pieces[i]) : i == n ? S("ab") : S("");
