@@ -25,7 +25,8 @@ int main(void)
         if (!info || !info->dot || !ops->strip[t])
             continue;
         size_t strip = pack_strip_bytes((enum quant_type)t, N_IN), act = kern_act_bytes(ops, info->act, N_IN);
-        void *w = aligned_alloc(64, (strip + SLACK + 63) / 64 * 64), *x = aligned_alloc(64, (act + 63) / 64 * 64);
+        void *w = aligned_alloc(64, (strip + SLACK + 63) / 64 * 64),
+             *x = aligned_alloc(64, (act + 63) / 64 * 64);
         if (!y || !w || !x)
             return 1;
         for (size_t i = 0; i < strip; i++)

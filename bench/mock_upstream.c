@@ -72,6 +72,8 @@ static void add_chunk(struct answer *a, const char *event)
     add_part(a, text);
 }
 
+/* Texts as they travel, in lines of their own. */
+/* clang-format off */
 static void add_whole(struct answer *a, const char *body)
 {
     char text[2048];
@@ -141,6 +143,7 @@ static void make_anthropic(void)
     add_chunk(s, "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
     add_part(s, "0\r\n\r\n");
 }
+/* clang-format on */
 
 /* ---- connections ---- */
 
@@ -256,7 +259,8 @@ static void serve_paced(void)
     long long now = now_ns();
     for (int i = 0; i < CONNS_MAX && n_paced; i++) {
         struct conn *c = conns[i];
-        if (c && c->answer && c->is_paced && c->due_ns <= now && !c->waits_for_room && (!go_on(c) || !take_requests(c)))
+        if (c && c->answer && c->is_paced && c->due_ns <= now && !c->waits_for_room &&
+            (!go_on(c) || !take_requests(c)))
             drop(c);
     }
 }
@@ -271,7 +275,8 @@ int main(int argc, char **argv)
                              .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t n = sizeof at;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(listener, (struct sockaddr *)&at, n) || listen(listener, 4096) || getsockname(listener, (struct sockaddr *)&at, &n)) {
+    if (bind(listener, (struct sockaddr *)&at, n) || listen(listener, 4096) ||
+        getsockname(listener, (struct sockaddr *)&at, &n)) {
         perror("mock_upstream");
         return 1;
     }

@@ -123,8 +123,9 @@ int main(int argc, char **argv)
     fclose(f);
     int n_conns = (int)strtol(argv[2], NULL, 10), one = 1, poller = epoll_create1(0);
     struct conn *conns = calloc((size_t)n_conns, sizeof *conns);
-    struct sockaddr_in at = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)strtoul(argv[1], NULL, 10)), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)strtoul(argv[1], NULL, 10)),
+                             .sin_addr = {htonl(INADDR_LOOPBACK)}};
     for (int i = 0; i < n_conns; i++) {
         conns[i].fd = socket(AF_INET, SOCK_STREAM, 0);
         if (connect(conns[i].fd, (struct sockaddr *)&at, sizeof at)) {
@@ -151,7 +152,8 @@ int main(int argc, char **argv)
     }
     double seconds = (double)(now_ns() - began) / 1e9;
     long n = n_done < SAMPLES_MAX ? n_done : SAMPLES_MAX;
-    printf("{\"streams\": %ld, \"errors\": %ld, \"bytes\": %llu, \"seconds\": %.3f, \"first_p50\": %.4f, \"first_p99\": %.4f, "
+    printf("{\"streams\": %ld, \"errors\": %ld, \"bytes\": %llu, \"seconds\": %.3f, \"first_p50\": %.4f, "
+           "\"first_p99\": %.4f, "
            "\"total_p50\": %.4f, \"total_p99\": %.4f}\n",
            n_done, n_errors, n_bytes, seconds, percentile(first_ms, n, 0.5), percentile(first_ms, n, 0.99),
            percentile(total_ms, n, 0.5), percentile(total_ms, n, 0.99));

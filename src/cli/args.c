@@ -174,7 +174,8 @@ void progress_bytes(struct progress *p, uint64_t done, uint64_t total)
         fprintf(stderr, "  %s/s", rate);
     if (speed > 0 && total > done) {
         uint64_t left = (uint64_t)((double)(total - done) / speed);
-        fprintf(stderr, "  %llu:%02llu left", (unsigned long long)(left / 60), (unsigned long long)(left % 60));
+        fprintf(stderr, "  %llu:%02llu left", (unsigned long long)(left / 60),
+                (unsigned long long)(left % 60));
     }
 }
 

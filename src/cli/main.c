@@ -18,7 +18,8 @@ const struct command commands[] = {
      "      --preload      load models at once instead of at their first request\n"
      "      --OPTION V     any option of `sluice config --docs` that names a flag\n"},
     {"run", cmd_run, "MODEL [PROMPT]", "Answer a prompt, or chat on a terminal.",
-     "MODEL is a GGUF file, 'demo', hf:OWNER/REPO[:FILE] (pulled first if it is not there), or URL/NAME of a\n"
+     "MODEL is a GGUF file, 'demo', hf:OWNER/REPO[:FILE] (pulled first if it is not there), or URL/NAME of "
+     "a\n"
      "running server (http://127.0.0.1:8080/demo).\n"
      "Without PROMPT: standard input, or a chat if that is a terminal.\n\n"
      "      --system TEXT  system prompt\n"
@@ -48,11 +49,15 @@ const struct command commands[] = {
     {"pull", cmd_pull, "hf:OWNER/REPO[:FILE] [--revision R] [--models-dir DIR] [-c FILE]",
      "Download a model from a hub into the folder of models.",
      "FILE is a GGUF file of the repository, or a word of its name, such as Q4_K_M.  Without it: the\n"
-     "only model there, else the first of Q4_K_M, Q5_K_M, Q4_K_S, Q4_0, Q6_K, Q8_0, BF16, F16 that is there once.\n"
-     "The parts of a split model come together.  What was interrupted goes on where it stopped; every file's\n"
-     "SHA-256 is checked.  Prints the path, for `sluice run` and `serve -m`; they also know hf:OWNER/REPO:FILE.\n\n"
+     "only model there, else the first of Q4_K_M, Q5_K_M, Q4_K_S, Q4_0, Q6_K, Q8_0, BF16, F16 that is there "
+     "once.\n"
+     "The parts of a split model come together.  What was interrupted goes on where it stopped; every "
+     "file's\n"
+     "SHA-256 is checked.  Prints the path, for `sluice run` and `serve -m`; they also know "
+     "hf:OWNER/REPO:FILE.\n\n"
      "      --revision R       branch, tag or commit (main)\n"
-     "      --models-dir DIR   default: models_dir of the configuration, else $XDG_DATA_HOME/sluice/models\n\n"
+     "      --models-dir DIR   default: models_dir of the configuration, else "
+     "$XDG_DATA_HOME/sluice/models\n\n"
      "HF_TOKEN: for private and gated repositories.  HF_ENDPOINT: another hub.  HTTPS_PROXY is honoured.\n"},
     {"key", cmd_key, "create|list|revoke [-c FILE] ...", "Virtual keys: who may ask, and how much.",
      "create --name NAME   prints the new key, once and never again\n"

@@ -107,10 +107,11 @@ static int read_stream(struct sluice_stream *stream, struct buf *answer, volatil
             show(str_of(ev.text, ev.text_bytes), answer);
         if (ev.kind != SLUICE_EVENT_DONE)
             continue;
-        *stats = (struct talk_stats){(int64_t)ev.usage.prompt_tokens, (int64_t)ev.usage.cached_tokens,
-                                     (int64_t)ev.usage.generated_tokens, (int64_t)ev.usage.draft_tokens,
-                                     (int64_t)ev.usage.draft_accepted, (double)ev.timings.queue_us / 1e6, (double)ev.timings.prompt_us / 1e6,
-                                     (double)ev.timings.generate_us / 1e6};
+        *stats =
+            (struct talk_stats){(int64_t)ev.usage.prompt_tokens,    (int64_t)ev.usage.cached_tokens,
+                                (int64_t)ev.usage.generated_tokens, (int64_t)ev.usage.draft_tokens,
+                                (int64_t)ev.usage.draft_accepted,   (double)ev.timings.queue_us / 1e6,
+                                (double)ev.timings.prompt_us / 1e6, (double)ev.timings.generate_us / 1e6};
         return ev.finish == SLUICE_FINISH_ERROR ? cli_fail(EXIT_FAIL, "%s", ev.error_text) : EXIT_OK;
     }
 }

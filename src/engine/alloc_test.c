@@ -183,8 +183,8 @@ TEST(steps_of_a_real_model_allocate_nothing)
     sluice_model_options_init(&mo, sizeof mo);
     mo.context = 400;
     mo.threads = 3;
-    REQUIRE(sluice_model_open_memory(sluice_demo_gguf, (size_t)(sluice_demo_gguf_end - sluice_demo_gguf), &mo, &m,
-                                     &err) == SLUICE_OK);
+    REQUIRE(sluice_model_open_memory(sluice_demo_gguf, (size_t)(sluice_demo_gguf_end - sluice_demo_gguf), &mo,
+                                     &m, &err) == SLUICE_OK);
     REQUIRE(sluice_context_create(m, NULL, &ctx, &err) == SLUICE_OK);
     for (int i = 0; i < 4; i++) {
         struct sluice_request rq;

@@ -76,8 +76,8 @@ static int generate(struct bench *b, const struct token_list *prompt, bool is_dr
 }
 
 /* One after the other, the second one first in every second pair. */
-static int pair(struct bench *b, const struct token_list *prompt, int i, struct run *with, struct run *without,
-                struct err *err)
+static int pair(struct bench *b, const struct token_list *prompt, int i, struct run *with,
+                struct run *without, struct err *err)
 {
     int rc = generate(b, prompt, i % 2 == 0, i % 2 == 0 ? with : without, err);
     if (rc == OK)
@@ -135,7 +135,8 @@ int bench_drafts(struct bench *b, struct json_writer *w, struct err *err)
 {
     struct str text = b->o.prompt ? face_text(b->o.prompt, b->o.prompt_bytes) : str_c(copying);
     size_t n = (size_t)b->o.n_streams * (size_t)b->o.generate_tokens + 1;
-    struct run with = {.tokens = calloc(n, sizeof(int32_t))}, without = {.tokens = calloc(n, sizeof(int32_t))};
+    struct run with = {.tokens = calloc(n, sizeof(int32_t))},
+               without = {.tokens = calloc(n, sizeof(int32_t))};
     struct token_list prompt;
     int rc = face_text_encode(b->ctx->model, text, SLUICE_ADD_BOS, &prompt, err);
 

@@ -14,7 +14,7 @@ _Static_assert((int)SLUICE_GRAMMAR_REPEAT == (int)GRAMMAR_REPEAT, "kinds of gram
 _Static_assert((int)SLUICE_GRAMMAR_SPACE_ONE == (int)GRAMMAR_SPACE_ONE, "kinds of white space differ");
 
 int face_copy_spec(struct arena *arena, struct grammar_spec *to, const struct sluice_grammar_spec *from,
-                     int depth, struct err *err)
+                   int depth, struct err *err)
 {
     struct grammar_spec *parts = arena_new_array(arena, struct grammar_spec, from->n_parts + 1);
     struct str *choices = arena_new_array(arena, struct str, from->n_choices + 1);

@@ -14,9 +14,9 @@
 #include "base/clock.h"
 #include "engine/ensure.h"
 
-#define FORMAT       "sluice kv 1"
-#define SAVE_NICE    10              /* saving gives way to computing */
-#define PAUSE_NS     (30 * NS_PER_S) /* after a page could not be written: the disk may be full */
+#define FORMAT    "sluice kv 1"
+#define SAVE_NICE 10              /* saving gives way to computing */
+#define PAUSE_NS  (30 * NS_PER_S) /* after a page could not be written: the disk may be full */
 
 struct snapshot_threads {
     struct compute compute;
@@ -56,7 +56,8 @@ void snapshot_key_next(struct snapshot_key *key, const struct snapshot_key *pare
     sha256_end(&h, key->b);
 }
 
-static const struct snapshot_key *parent_of(const struct snapshot *s, const struct snapshot_load *job, int32_t i)
+static const struct snapshot_key *parent_of(const struct snapshot *s, const struct snapshot_load *job,
+                                            int32_t i)
 {
     return i > 0 ? &job->keys[i - 1] : &s->root;
 }

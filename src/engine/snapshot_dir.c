@@ -46,9 +46,9 @@ int snapshot_dir_open(struct snapshot_dir *d, const char *path, uint64_t max_byt
 {
     *d = (struct snapshot_dir){.fd = -1, .lock_fd = -1, .max_bytes = max_bytes, .page_bytes = page_bytes};
     if (max_bytes < page_bytes + sizeof(struct snapshot_head))
-        return fail(err, ERR_ARG, "the KV cache on disk may have %llu bytes, one page of this model needs %llu",
-                    (unsigned long long)max_bytes,
-                    (unsigned long long)(page_bytes + sizeof(struct snapshot_head)));
+        return fail(
+            err, ERR_ARG, "the KV cache on disk may have %llu bytes, one page of this model needs %llu",
+            (unsigned long long)max_bytes, (unsigned long long)(page_bytes + sizeof(struct snapshot_head)));
     int rc = sys_make_folders(path, err);
     if (rc != OK)
         return rc;
@@ -100,9 +100,9 @@ static bool read_whole(int fd, void *to, size_t n)
 static bool is_whole(const struct snapshot_dir *d, const struct snapshot_key *key,
                      const struct snapshot_key *parent, const struct snapshot_head *r)
 {
-    return !memcmp(r->magic, magic, sizeof magic) && r->version == VERSION && r->page_bytes == d->page_bytes &&
-           !memcmp(&r->key, key, sizeof *key) && !memcmp(&r->parent, parent, sizeof *parent) &&
-           r->sum == checksum(r + 1, d->page_bytes, VERSION);
+    return !memcmp(r->magic, magic, sizeof magic) && r->version == VERSION &&
+           r->page_bytes == d->page_bytes && !memcmp(&r->key, key, sizeof *key) &&
+           !memcmp(&r->parent, parent, sizeof *parent) && r->sum == checksum(r + 1, d->page_bytes, VERSION);
 }
 
 int snapshot_dir_read(struct snapshot_dir *d, const struct snapshot_key *key,

@@ -82,7 +82,8 @@ static int32_t guesses_for(const struct cost *cost, const struct seq *s, struct 
     if (worth > 0)
         return worth;
     /* A first look at the text, unless even guesses that were all right would not pay. */
-    bool is_first = s->usage.draft_tokens < TRIES_FIRST && spec_worth(cost, base, n_streams, 1, guess_us, most) > 0;
+    bool is_first =
+        s->usage.draft_tokens < TRIES_FIRST && spec_worth(cost, base, n_streams, 1, guess_us, most) > 0;
     if (is_first || seq_n_answer(s) % TRY_AGAIN == TRY_AGAIN - 1)
         return most < TRY_GUESSES ? most : TRY_GUESSES;
     return 0;

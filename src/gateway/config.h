@@ -151,7 +151,7 @@ struct config_engine {
     struct str kv_type;
     int64_t max_batch;
     int64_t step_budget_ns;
-    int64_t idle_unload_ns; /* 0: never */
+    int64_t idle_unload_ns;  /* 0: never */
     struct config_map draft; /* served name: a GGUF file, "ngram" or "off" */
     struct str kv_cache_dir;
     int64_t kv_cache_max_bytes;

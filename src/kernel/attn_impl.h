@@ -150,7 +150,9 @@ VEC void attend(enum kern_kv kv, int nq, struct kern_attn *a)
         weigh_values(kv, nq, 1, a, d, n_keys);
 }
 
-#if defined(__AVX2__) || defined(__ARM_FEATURE_DOTPROD) /* the number of queries is a constant, so that the sums live in registers */
+#if defined(__AVX2__) ||                                                                                     \
+    defined(                                                                                                 \
+        __ARM_FEATURE_DOTPROD) /* the number of queries is a constant, so that the sums live in registers */
 #define ATTEND(NAME, KV)                                                                                     \
     static __attribute__((NO_SANITIZE)) void NAME(struct kern_attn *a)                                       \
     {                                                                                                        \

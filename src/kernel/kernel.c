@@ -2,8 +2,8 @@
  *
  * A level asks for instructions (CPUID) and for registers that the system saves (XCR0): without
  * the second, the first AVX-512 instruction would end the process.  A new level needs a row in
- * `levels`, its files vec_LEVEL.c and matmul_LEVEL.c, and its name in kernel.h.  On ARM the system tells what the
- * processor has. */
+ * `levels`, its files vec_LEVEL.c and matmul_LEVEL.c, and its name in kernel.h.  On ARM the system tells what
+ * the processor has. */
 #include "kernel/kernel.h"
 
 #include <pthread.h>

@@ -141,8 +141,7 @@ INLINE int8x16_t codes32(enum quant_type t, const uint8_t *p, int q)
 {
     if (t == QUANT_Q8_0)
         return as_signed(veorq_u8(vld1q_u8(p + LINE * q), vdupq_n_u8(128)));
-    uint8x16_t nib =
-        q < 4 ? low_nibbles(vld1q_u8(p + LINE * q)) : high_nibbles(vld1q_u8(p + LINE * (q - 4)));
+    uint8x16_t nib = q < 4 ? low_nibbles(vld1q_u8(p + LINE * q)) : high_nibbles(vld1q_u8(p + LINE * (q - 4)));
     if (t == QUANT_Q5_0 || t == QUANT_Q5_1)
         return as_signed(with_bits(nib, vld1q_u8(p + LINE * 4), q, 1));
     if (t == QUANT_IQ4_NL)
@@ -209,7 +208,8 @@ INLINE void dots_by_element(enum quant_type t, int units, int n, int32x4_t c[UNI
 INLINE void dots_by_matrix(enum quant_type t, int units, int n, int32x4_t c[UNITS][TILE_ROWS],
                            const int32_t *begin, const int8_t *const *x, struct quads s)
 {
-    int32x4_t sums[UNITS][TILE_ROWS]; /* of unit u and rows i, i + 1: outputs 0, 1 at i, outputs 2, 3 at i + 1 */
+    int32x4_t sums[UNITS]
+                  [TILE_ROWS]; /* of unit u and rows i, i + 1: outputs 0, 1 at i, outputs 2, 3 at i + 1 */
     UNROLL for (int i = 0; i < n; i++) UNROLL for (int u = 0; u < units; u++) sums[u][i] = vdupq_n_s32(0);
     UNROLL for (int q = s.from; q < s.from + s.count; q += 2)
     {
@@ -402,8 +402,8 @@ INLINE void tile256(enum quant_type t, int units, int n, const uint8_t *w, int n
             {
                 f[u][i] = vfmaq_f32(f[u][i], vmulq_n_f32(d, a[i]->d), vcvtq_f32_s32(s[u][i]));
                 if (has_min256(t))
-                    f[u][i] = vfmsq_f32(f[u][i], vmulq_n_f32(f16_unit(p + LINE), a[i]->d),
-                                        vcvtq_f32_s32(m[u][i]));
+                    f[u][i] =
+                        vfmsq_f32(f[u][i], vmulq_n_f32(f16_unit(p + LINE), a[i]->d), vcvtq_f32_s32(m[u][i]));
             }
         }
     }

@@ -1,9 +1,9 @@
 /* vec16.h - Sixteen floats as one value, on every level with the same results.
  *
  * A file that includes this is compiled for one level (its suffix selects the compiler's flags):
- * with AVX-512 a value is one register, with AVX2 two, with NEON four, otherwise an array.  Each operation is one
- * IEEE operation per lane, so code written with these gives equal bits on all levels.
- * Loads and stores take any alignment. */
+ * with AVX-512 a value is one register, with AVX2 two, with NEON four, otherwise an array.  Each operation is
+ * one IEEE operation per lane, so code written with these gives equal bits on all levels. Loads and stores
+ * take any alignment. */
 #ifndef KERNEL_VEC16_H
 #define KERNEL_VEC16_H
 
@@ -17,7 +17,8 @@
 #define NO_SANITIZE no_sanitize("address", "undefined", "thread")
 
 /* A file of an ARM level is known by its dot product: every aarch64 compiler has NEON itself. */
-#if !defined(__AVX2__) && !defined(__ARM_FEATURE_DOTPROD) /* plain C is for comparison: small code, not fast code */
+#if !defined(__AVX2__) &&                                                                                    \
+    !defined(__ARM_FEATURE_DOTPROD) /* plain C is for comparison: small code, not fast code */
 #define VEC static inline __attribute__((unused, NO_SANITIZE))
 #define UNROLL
 #else
@@ -283,7 +284,7 @@ typedef struct {
 #define EACH(OP) QUARTERS(OP(a), OP(b), OP(c), OP(d))
 VEC vf vf_set1(float x)
 {
-#define OP(r) vdupq_n_f32(x)
+#define OP(r)    vdupq_n_f32(x)
     EACH(OP);
 #undef OP
 }

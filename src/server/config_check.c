@@ -144,7 +144,8 @@ static void check_listen(struct loader *ld)
 static void check_limits(struct loader *ld)
 {
     if (ld->config->limits.per_user.budget_nano == 0)
-        config_fault(ld->faults, ld->file, 0, "the budget of 'limits: {per_user: ...}' must be above 0 dollars");
+        config_fault(ld->faults, ld->file, 0,
+                     "the budget of 'limits: {per_user: ...}' must be above 0 dollars");
 }
 
 static void set_folders(struct loader *ld)

@@ -454,7 +454,8 @@ static void add_to_map(struct loader *ld, const struct option *o, struct str fla
     size_t eq = str_find_char(flag, '=', 0);
     struct config_pair *items = arena_new_array(&ld->config->arena, struct config_pair, (size_t)map->n + 1);
     if (eq == STR_NONE || eq == 0) {
-        config_fault(ld->faults, ld->file, 0, "'%s' is '%.*s', but it must be NAME=VALUE", o->name, STR(flag));
+        config_fault(ld->faults, ld->file, 0, "'%s' is '%.*s', but it must be NAME=VALUE", o->name,
+                     STR(flag));
         return;
     }
     if (!items)

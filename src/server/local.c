@@ -38,8 +38,9 @@ static struct metric draft_tokens =
     METRIC_GAUGE("sluice_engine_draft_tokens_total", "Tokens guessed ahead.", "model");
 static struct metric draft_accepted =
     METRIC_GAUGE("sluice_engine_draft_accepted_total", "Tokens guessed right.", "model");
-static struct metric draft_saved = METRIC_GAUGE(
-    "sluice_engine_draft_saved_seconds", "Time that guessing ahead saved, estimated; negative: lost.", "model");
+static struct metric draft_saved =
+    METRIC_GAUGE("sluice_engine_draft_saved_seconds",
+                 "Time that guessing ahead saved, estimated; negative: lost.", "model");
 static struct metric disk_bytes =
     METRIC_GAUGE("sluice_engine_kv_disk_bytes", "Bytes of the folder of kept prompts.", "model");
 static struct metric disk_loaded =
@@ -310,7 +311,8 @@ static struct str stem(struct str path)
     return str_ends(path, S(".gguf")) ? str_sub(path, 0, path.n - 5) : path;
 }
 
-/* Where a file of the configuration is: a name of the hub, as it is written, or below the folder of models. */
+/* Where a file of the configuration is: a name of the hub, as it is written, or below the folder of models.
+ */
 static int find_file(const struct config *c, struct str model, struct buf *path, struct err *err)
 {
     buf_str_add(path, model);

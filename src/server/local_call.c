@@ -428,9 +428,9 @@ void local_call_prepare(struct local_call *c)
             set_error(c, kind_of(err.code), err.text);
     }
     if (c->op != CHAT_OP_COUNT_TOKENS && !c->form.is_any)
-        c->has_error = local_form_compile(&c->form, c->served->model,
-                                          c->op == CHAT_OP_GENERATE ? &c->prompt.chat : NULL, &c->grammar,
-                                          &c->error) != OK;
+        c->has_error =
+            local_form_compile(&c->form, c->served->model, c->op == CHAT_OP_GENERATE ? &c->prompt.chat : NULL,
+                               &c->grammar, &c->error) != OK;
     for (int i = 0; c->op != CHAT_OP_COUNT_TOKENS && i < c->n_choices && !c->has_error; i++) {
         struct choice *ch = &c->choices[i];
         if (c->op == CHAT_OP_GENERATE &&
@@ -510,8 +510,7 @@ static void advance(struct local_call *c)
     c->state = CALL_PREPARING;
     /* The request itself may be gone before the other thread is through (a client that leaves),
      * so only what lives in this call's arena is prepared there: conversations. */
-    bool is_short =
-        (c->ask.req->body.n <= INLINE_PREPARE_MAX && c->form.is_any) || c->op == CHAT_OP_COMPLETE;
+    bool is_short = (c->ask.req->body.n <= INLINE_PREPARE_MAX && c->form.is_any) || c->op == CHAT_OP_COMPLETE;
     if (is_short || !queue_try_push(&c->local->prepares, c))
         local_call_prepare(c);
 }

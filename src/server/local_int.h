@@ -21,7 +21,7 @@ struct served_waiter {
 struct served {
     struct served *next;
     struct local *local;
-    char *name; /* what the configuration or a client calls it */
+    char *name;  /* what the configuration or a client calls it */
     char *path;  /* NULL: the built-in demo model */
     char *draft; /* a GGUF file, "ngram" or "off"; NULL: as the library does by itself */
     bool is_public;
@@ -39,7 +39,7 @@ struct served {
 struct local {
     pthread_mutex_t lock;
     struct served *models;
-    struct config_engine engine; /* texts are copies below */
+    struct config_engine engine;        /* texts are copies below */
     char *isa, *kv_type, *kv_cache_dir; /* kv_cache_dir NULL: off */
     pthread_t loader, preparer;
     bool has_loader, has_preparer;

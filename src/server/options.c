@@ -68,7 +68,8 @@ static const struct option engine_options[] = {
     {"idle_unload", OPT_DURATION, AT(config, engine.idle_unload_ns), "0", .max = 365 * DAYS,
      .flag = "idle-unload", .doc = "unload a model that nobody used for so long; 0: never"},
     {"draft", OPT_MAP, AT(config, engine.draft), .sample = "{}", .flag = "draft",
-     .doc = "by name of a local model, what guesses ahead for it: a smaller GGUF of the same vocabulary, `ngram` "
+     .doc = "by name of a local model, what guesses ahead for it: a smaller GGUF of the same vocabulary, "
+            "`ngram` "
             "(the text so far; default) or `off`; guesses never change an answer (flag: NAME=FILE)"},
     {"kv_cache", OPT_SECTION, .section = kv_cache_options, .doc = "prompts kept on disk"},
     {0},

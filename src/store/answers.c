@@ -104,7 +104,8 @@ static int make_folder_of(const char *path, struct err *err)
 /* ERR_FORMAT: it is ours and damaged. */
 static int try_open(struct answers *a, struct err *err)
 {
-    int fd = open(a->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600); /* people's words; SQLite's own files follow it */
+    int fd =
+        open(a->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600); /* people's words; SQLite's own files follow it */
     if (fd < 0)
         return fail_errno(err, errno, "the cache file '%s' cannot be opened", a->path);
     close(fd);
