@@ -82,8 +82,9 @@ static int pair(struct bench *b, const struct token_list *prompt, int i, struct 
     int rc = generate(b, prompt, i % 2 == 0, i % 2 == 0 ? with : without, err);
     if (rc == OK)
         rc = generate(b, prompt, i % 2 != 0, i % 2 == 0 ? without : with, err);
-    if (rc == OK && (with->n_tokens != without->n_tokens ||
-                     memcmp(with->tokens, without->tokens, (size_t)with->n_tokens * sizeof *with->tokens)))
+    if (rc == OK &&
+        (with->n_tokens != without->n_tokens ||
+         memcmp(with->tokens, without->tokens, (size_t)with->n_tokens * sizeof *with->tokens) != 0))
         rc = fail(err, ERR_STATE, "guessing has changed an answer, which must not happen: please report it");
     return rc;
 }

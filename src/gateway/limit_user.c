@@ -87,7 +87,7 @@ struct limit_user *limit_user_take(struct limit_users **users, uint64_t hash)
 void limit_users_free(struct limit_users *u)
 {
     while (u && u->oldest)
-        forget(u, u->oldest);
+        forget(u, u->oldest); /* NOLINT: the oldest is another one each time */
     free(u);
 }
 

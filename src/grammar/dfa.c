@@ -194,7 +194,8 @@ static bool ways_back_init(struct ways_back *w, const struct dfa *d)
         w->begin[s] += w->begin[s - 1];
     for (size_t i = 0; i < n_cells; i++)
         if (d->next[i] != DFA_NONE)
-            w->from[w->begin[d->next[i] + 1]++] = (uint32_t)(i / d->n_symbols);
+            w->from[w->begin[d->next[i] + 1]++] =
+                (uint32_t)(i / d->n_symbols); /* NOLINT: at least one symbol */
     return true;
 }
 

@@ -114,6 +114,8 @@ bool schema_number_is_multiple(const struct schema_number *a, const struct schem
     uint64_t m = 0;
     for (uint32_t i = 0; i < b->n_digits; i++)
         m = m * 10 + (uint64_t)(b->digits[i] - '0');
+    if (m == 0)
+        return false; /* the reader lets no such schema through */
     u128 rest = 0;
     for (uint32_t i = 0; i < a->n_digits; i++)
         rest = (rest * 10 + (u128)(a->digits[i] - '0')) % m;
