@@ -114,22 +114,32 @@ static bool is_in_region(const struct gw_request *r, const struct config_target 
     return false;
 }
 
-/* Hash of what a conversation begins with: its instructions, tools and first words.  Later turns
- * begin the same way. */
+static uint64_t hash_begin(struct str text, uint64_t h, size_t *room)
+{
+    struct str begin = str_sub(text, 0, *room);
+    *room -= begin.n;
+    return str_hash_seeded(begin, h);
+}
+
+/* Hash of what a conversation begins with: its tools, instructions and first words, as far as
+ * PREFIX_BYTES_MAX goes.  That is about the shortest beginning that providers keep in their prompt caches, so
+ * that questions below equal long instructions stay together, short ones are spread, and later turns follow
+ * the first. */
 static uint64_t prefix_of(const struct gw_request *r)
 {
     const struct chat_request *q = r->req;
     uint64_t h = str_hash_seeded(r->model->name, 1);
+    size_t room = PREFIX_BYTES_MAX;
     for (size_t i = 0; i < q->n_tools && i < PREFIX_TOOLS_MAX; i++)
         h = str_hash_seeded(q->tools[i].name, h);
     bool user_seen = false;
-    for (size_t i = 0; i < q->n_messages && !user_seen; i++) {
+    for (size_t i = 0; i < q->n_messages && !user_seen && room; i++) {
         user_seen = q->messages[i].role == CHAT_USER;
-        for (size_t k = 0; k < q->messages[i].n_parts; k++)
-            h = str_hash_seeded(str_sub(q->messages[i].parts[k].text, 0, PREFIX_BYTES_MAX), h);
+        for (size_t k = 0; k < q->messages[i].n_parts && room; k++)
+            h = hash_begin(q->messages[i].parts[k].text, h, &room);
     }
-    if (q->n_prompts)
-        h = str_hash_seeded(str_sub(q->prompts[0].text, 0, PREFIX_BYTES_MAX), h);
+    if (q->n_prompts && room)
+        h = hash_begin(q->prompts[0].text, h, &room);
     return h;
 }
 

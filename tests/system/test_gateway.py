@@ -52,6 +52,8 @@ MODELS += [
     model("narrow-over", ("narrow", "plain--slow-600"), ("openai", "plain")),
     model("dead-only", ("gemini", "plain--401")),
     model("no-usage", ("openai", "plain--nousage")),
+    model("sticky", ("openai", "plain"), ("anthropic", "plain"), ("gemini", "plain"), more="strategy: weighted"),
+    model("least-busy", ("openai", "plain"), ("anthropic", "plain"), ("gemini", "plain"), more="strategy: least_busy"),
 ]
 for p in PROVIDERS:
     for fault in ("split", "crlf", "comments", "big", "cut-4", "end-4", "stall-4", "error-4", "error-0", "garbage-4", "empty", "html", "short", "pace-100"):
@@ -624,6 +626,19 @@ def test_a_model_or_a_provider_by_name():
     equal(a.status, 200, repr(a))
     equal(ask("openai", "nobody/plain").status, 404)
     equal(ask("gemini", "none").status, 404)
+
+
+def test_equal_beginnings_stay_at_one_provider():
+    for name in ("sticky", "least-busy"):
+        used = []
+        for rules in range(8):
+            system = "Rule %d. " % rules + "Follow the house style in every answer. " * 120
+            places = [server.post("/v1/chat/completions", {"model": name, "max_tokens": 5, "messages": [
+                {"role": "system", "content": system}, {"role": "user", "content": "Question %d" % i}]}).headers["x-sluice-provider"] for i in range(25)]
+            best = max(set(places), key=places.count)
+            used.append(best)
+            check(places.count(best) >= 24, "%s: %s" % (name, places))
+        check(name != "sticky" or len(set(used)) > 1, "other beginnings go elsewhere: %s" % used)
 
 
 def test_gemini_streams_as_one_json_array():
