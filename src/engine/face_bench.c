@@ -141,7 +141,7 @@ static int repeat(struct bench *b, struct limits *l, speed_fn *speed, struct wor
     return rc;
 }
 
-static void put_spread(struct json_writer *w, const char *name, struct bench_spread s)
+void bench_put_spread(struct json_writer *w, const char *name, struct bench_spread s)
 {
     jw_key(w, name);
     jw_begin_object(w);
@@ -158,9 +158,9 @@ static void put_figure(struct json_writer *w, const char *name, int32_t n_tokens
     jw_key(w, name);
     jw_begin_object(w);
     jw_kv_i64(w, "tokens", n_tokens);
-    put_spread(w, "tokens_per_second", f->speed);
+    bench_put_spread(w, "tokens_per_second", f->speed);
     jw_kv_f64(w, share_name, f->share.median);
-    put_spread(w, "share", f->share);
+    bench_put_spread(w, "share", f->share);
     jw_end_object(w);
 }
 

@@ -89,16 +89,6 @@ static int pair(struct bench *b, const struct token_list *prompt, int i, struct 
     return rc;
 }
 
-static void put_spread(struct json_writer *w, const char *name, struct bench_spread s)
-{
-    jw_key(w, name);
-    jw_begin_object(w);
-    jw_kv_f64(w, "median", s.median);
-    jw_kv_f64(w, "min", s.min);
-    jw_kv_f64(w, "max", s.max);
-    jw_end_object(w);
-}
-
 static int measure(struct bench *b, const struct token_list *prompt, struct run *with, struct run *without,
                    struct json_writer *w, struct err *err)
 {
@@ -125,9 +115,9 @@ static int measure(struct bench *b, const struct token_list *prompt, struct run 
     jw_kv_i64(w, "guessed", (int64_t)guessed);
     jw_kv_i64(w, "accepted", (int64_t)accepted);
     jw_kv_f64(w, "acceptance", guessed ? (double)accepted / (double)guessed : 0);
-    put_spread(w, "gain", bench_spread_of(gain, b->o.repetitions));
-    put_spread(w, "with", bench_spread_of(on, b->o.repetitions));
-    put_spread(w, "without", bench_spread_of(off, b->o.repetitions));
+    bench_put_spread(w, "gain", bench_spread_of(gain, b->o.repetitions));
+    bench_put_spread(w, "with", bench_spread_of(on, b->o.repetitions));
+    bench_put_spread(w, "without", bench_spread_of(off, b->o.repetitions));
     jw_end_object(w);
     return OK;
 }

@@ -20,6 +20,8 @@ struct bench_spread {
 };
 /* Of v[n], which is sorted. */
 struct bench_spread bench_spread_of(double *v, int n);
+/* "name": {median, min, max, stddev} */
+void bench_put_spread(struct json_writer *w, const char *name, struct bench_spread s);
 
 /* face_bench_draft.c: what guessing is worth, as the object "draft". */
 int bench_drafts(struct bench *b, struct json_writer *w, struct err *err);
