@@ -64,7 +64,7 @@ struct visit {
     uint32_t node, stack, stamp;
 };
 
-struct todo {
+struct pending {
     uint32_t node, stack, n_fresh;
 };
 
@@ -95,7 +95,7 @@ struct run {
     /* Work memory. */
     struct visit *visits;
     uint32_t stamp;
-    struct todo *todo;
+    struct pending *pending;
     struct reading *found;
     uint32_t n_found, found_plain;
     bool found_end;

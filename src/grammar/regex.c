@@ -161,26 +161,26 @@ struct subsets {
     uint8_t *accepts;
     uint32_t n, cap;
     /* Work memory for one set. */
-    uint32_t *marks, *found, *todo, stamp, n_found;
+    uint32_t *marks, *found, *stack, stamp, n_found;
 };
 
 /* Add `state` and what silent arrows (and those of `extra`) lead to. */
 static void reach(struct subsets *x, uint32_t state, enum arrow_kind extra)
 {
-    uint32_t n_todo = 0;
+    uint32_t n_pending = 0;
     if (x->marks[state] == x->stamp)
         return;
     x->marks[state] = x->stamp;
-    x->todo[n_todo++] = state;
-    while (n_todo > 0) {
-        uint32_t s = x->todo[--n_todo];
+    x->stack[n_pending++] = state;
+    while (n_pending > 0) {
+        uint32_t s = x->stack[--n_pending];
         x->found[x->n_found++] = s;
         for (uint32_t i = x->nfa->first_arrow[s]; i < x->nfa->first_arrow[s + 1]; i++) {
             const struct arrow *a = &x->nfa->arrows[i];
             if ((a->kind != ARROW_SILENT && a->kind != extra) || x->marks[a->to] == x->stamp)
                 continue;
             x->marks[a->to] = x->stamp;
-            x->todo[n_todo++] = a->to;
+            x->stack[n_pending++] = a->to;
         }
     }
 }
@@ -428,8 +428,8 @@ static struct dfa *determinise(struct dfa_room *room, struct nfa *n, uint32_t st
     int code = find_symbols(n, &x.first, &x.n_symbols);
     x.marks = calloc(n->n_states, sizeof *x.marks);
     x.found = calloc(n->n_states, sizeof *x.found);
-    x.todo = calloc(n->n_states, sizeof *x.todo);
-    if (!x.marks || !x.found || !x.todo)
+    x.stack = calloc(n->n_states, sizeof *x.stack);
+    if (!x.marks || !x.found || !x.stack)
         code = ERR_NOMEM;
     if (code == OK)
         code = find_like(n, &x);
@@ -448,7 +448,7 @@ static struct dfa *determinise(struct dfa_room *room, struct nfa *n, uint32_t st
     free(x.accepts);
     free(x.marks);
     free(x.found);
-    free(x.todo);
+    free(x.stack);
     return d;
 }
 

@@ -14,7 +14,7 @@
 #define MASKS          96
 #define VISITS         (1u << 13) /* a power of two */
 #define VISITS_MAX     (VISITS / 2)
-#define TODO_MAX       4096
+#define PENDING_MAX    4096
 #define JUMPS_LOOKED   8
 #define CHAR_NODES_MAX 256 /* looked at inside one character */
 
@@ -88,13 +88,13 @@ static bool is_visited(struct run *run, uint32_t *n_visits, uint32_t node, uint3
 
 struct finder {
     struct run *run;
-    uint32_t n_todo;
+    uint32_t n_pending;
 };
 
 static void put(struct finder *f, uint32_t node, uint32_t stack, uint32_t n_fresh)
 {
-    if (f->n_todo < TODO_MAX)
-        f->run->todo[f->n_todo++] = (struct todo){node, stack, n_fresh};
+    if (f->n_pending < PENDING_MAX)
+        f->run->pending[f->n_pending++] = (struct pending){node, stack, n_fresh};
 }
 
 static void enter(struct finder *f, struct frame frame, uint32_t node, uint32_t n_fresh)
@@ -130,7 +130,7 @@ static bool is_return(const struct net *net, uint32_t node)
     return node == NET_RET;
 }
 
-static void put_call(struct finder *f, const struct net_node *n, struct todo t)
+static void put_call(struct finder *f, const struct net_node *n, struct pending t)
 {
     struct run *run = f->run;
     if (is_return(run->net, n->b)) { /* nothing is left to do here: the stack stays as it is */
@@ -140,7 +140,7 @@ static void put_call(struct finder *f, const struct net_node *n, struct todo t)
     enter(f, (struct frame){t.stack, n->b, 0, run->frames[t.stack].weight + n->weight}, n->a, t.n_fresh);
 }
 
-static void put_return(struct finder *f, struct todo t)
+static void put_return(struct finder *f, struct pending t)
 {
     const struct frame *frame = &f->run->frames[t.stack];
     assert(t.stack != 0);
@@ -161,7 +161,7 @@ static bool may_count(const struct net_node *meter, const struct net_node *count
     return is_short_enough && (count->max == NET_NO_MAX || n_chars + count->max >= meter->min);
 }
 
-static void put_count(struct finder *f, const struct net_node *n, struct todo t)
+static void put_count(struct finder *f, const struct net_node *n, struct pending t)
 {
     struct run *run = f->run;
     struct frame frame = run->frames[t.stack];
@@ -180,18 +180,18 @@ static void put_count(struct finder *f, const struct net_node *n, struct todo t)
  * text would be stuck in the middle of it. */
 static bool can_finish_char(const struct run *run, uint32_t node, uint32_t stack)
 {
-    uint32_t todo[CHAR_NODES_MAX], n_todo = 0, n_seen = 0;
+    uint32_t pending[CHAR_NODES_MAX], n_pending = 0, n_seen = 0;
     const struct frame *frame = &run->frames[stack];
     const struct net_node *meter = &run->net->nodes[frame->node];
     if (run->net->nodes[node].op != NET_OP_BYTES || meter->op != NET_OP_METER || frame->count == 0)
         return true;
-    todo[n_todo++] = node;
-    while (n_todo > 0 && n_seen++ < CHAR_NODES_MAX) {
-        const struct net_node *n = &run->net->nodes[todo[--n_todo]];
+    pending[n_pending++] = node;
+    while (n_pending > 0 && n_seen++ < CHAR_NODES_MAX) {
+        const struct net_node *n = &run->net->nodes[pending[--n_pending]];
         if (n->op == NET_OP_COUNT && may_count(meter, n, frame->count))
             return true;
-        for (uint32_t e = 0; n->op == NET_OP_BYTES && e < n->b && n_todo < CHAR_NODES_MAX; e++)
-            todo[n_todo++] = run->net->edges[n->a + e].to;
+        for (uint32_t e = 0; n->op == NET_OP_BYTES && e < n->b && n_pending < CHAR_NODES_MAX; e++)
+            pending[n_pending++] = run->net->edges[n->a + e].to;
     }
     return false;
 }
@@ -207,8 +207,8 @@ static void find_add(struct run *run, uint32_t *n_visits, uint32_t node, uint32_
 {
     struct finder f = {run, 0};
     put(&f, node, stack, 0);
-    while (f.n_todo > 0) {
-        struct todo t = run->todo[--f.n_todo];
+    while (f.n_pending > 0) {
+        struct pending t = run->pending[--f.n_pending];
         const struct net_node *n = &run->net->nodes[t.node];
         /* Only what can still end within the limit: so no reading is ever stuck. */
         if (n->height > NET_HEIGHT_MAX - run->frames[t.stack].weight)
@@ -458,7 +458,7 @@ int run_init(struct run *run, const struct net *net, const struct grammar_vocab 
     run->places = take(run, run->places_cap, sizeof *run->places);
     run->rows = take(run, (size_t)run->rows_cap * net->n_classes, sizeof *run->rows);
     run->visits = take(run, VISITS, sizeof *run->visits);
-    run->todo = take(run, TODO_MAX, sizeof *run->todo);
+    run->pending = take(run, PENDING_MAX, sizeof *run->pending);
     run->found = take(run, GRAMMAR_READINGS_MAX, sizeof *run->found);
     run->remap = take(run, (size_t)run->places_cap + run->frames_cap, sizeof *run->remap);
     run->masks = take(run, (size_t)run->n_masks * (vocab ? vocab->n_words : 0) + 1, sizeof *run->masks);
@@ -467,7 +467,7 @@ int run_init(struct run *run, const struct net *net, const struct grammar_vocab 
     run->path = take(run, (vocab ? vocab->depth_max : 0) + 1, sizeof *run->path);
     bool has_tables =
         table_init(&run->frame_table, run->frames_cap) && table_init(&run->place_table, run->places_cap);
-    if (!run->frames || !run->readings || !run->places || !run->rows || !run->visits || !run->todo ||
+    if (!run->frames || !run->readings || !run->places || !run->rows || !run->visits || !run->pending ||
         !run->found || !run->remap || !run->masks || !run->mask_slots || !run->few || !run->path ||
         !has_tables) {
         run_deinit(run);
@@ -485,7 +485,7 @@ void run_deinit(struct run *run)
     free(run->places);
     free(run->rows);
     free(run->visits);
-    free(run->todo);
+    free(run->pending);
     free(run->found);
     free(run->remap);
     free(run->masks);

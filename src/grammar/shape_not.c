@@ -228,7 +228,7 @@ static bool negate_any_of(struct shaper *s, const struct schema_node *n, struct 
 }
 
 static bool negate_one(struct shaper *s, const struct schema_node *n, struct shape_nodes *out,
-                       struct shape_nodes *todo)
+                       struct shape_nodes *pending)
 {
     if (n->kind == SCHEMA_KIND_TRUE)
         return true;
@@ -238,10 +238,10 @@ static bool negate_one(struct shaper *s, const struct schema_node *n, struct sha
         return refuse(s, n, NULL);
     if (n->one_of.n > 0 || (n->if_ && (n->then_ || n->else_)))
         return refuse(s, n, n->one_of.n > 0 ? "oneOf" : "if");
-    if ((n->ref && !push(s, todo, n->ref)) || (n->not_ && !push(s, out, n->not_)))
+    if ((n->ref && !push(s, pending, n->ref)) || (n->not_ && !push(s, out, n->not_)))
         return false;
     for (uint32_t i = 0; i < n->all_of.n; i++)
-        if (!push(s, todo, n->all_of.items[i]))
+        if (!push(s, pending, n->all_of.items[i]))
             return false;
     return negate_any_of(s, n, out) && negate_types(s, n, out) && negate_values(s, n, out) &&
            negate_number(s, n, out) && negate_string(s, n, out) && negate_array(s, n, out) &&
@@ -250,13 +250,13 @@ static bool negate_one(struct shaper *s, const struct schema_node *n, struct sha
 
 bool shape_negate(struct shaper *s, const struct schema_node *node, struct shape_nodes *out)
 {
-    struct shape_nodes todo = {0};
-    if (!push(s, &todo, node))
+    struct shape_nodes pending = {0};
+    if (!push(s, &pending, node))
         return false;
-    for (uint32_t i = 0; i < todo.n; i++) {
+    for (uint32_t i = 0; i < pending.n; i++) {
         if (i == NOT_DEPTH_MAX)
             return refuse(s, node, NULL);
-        if (!negate_one(s, todo.nodes[i], out, &todo))
+        if (!negate_one(s, pending.nodes[i], out, &pending))
             return false;
     }
     return true;
