@@ -1,6 +1,6 @@
 /* stream.c - One request as its asker sees it: events from the engine thread to another.
  *
- * The ring holds records: a header, the event, its tokens, their alternatives, its text.  A record
+ * The ring holds records: a header, the event, its tokens, their alternatives, its strings.  A record
  * is contiguous (what would cross the end starts anew at the front, behind a skip record) and its
  * pointers point into itself, so that the reader uses it in place.  One writer, one reader, two
  * counters.
@@ -129,10 +129,25 @@ static size_t record_bytes(const struct sluice_event *ev)
     size_t n = sizeof(struct record) + ev->text_bytes + ev->n_tokens * sizeof *ev->tokens;
     for (size_t i = 0; i < ev->n_tokens; i++)
         n += ev->tokens[i].n_top * sizeof(struct sluice_top);
+    n += ev->stop ? strlen(ev->stop) + 1 : 0;
+    n += ev->error_text ? strlen(ev->error_text) + 1 : 0;
     return aligned(n);
 }
 
-/* Lay the event out behind its record's header, in the order of alignment. */
+/* A copy at *to, which moves behind it; NULL stays NULL. */
+static const char *write_string(char **to, const char *z)
+{
+    if (!z)
+        return NULL;
+    char *copy = *to;
+    size_t n = strlen(z) + 1;
+    memcpy(copy, z, n);
+    *to += n;
+    return copy;
+}
+
+/* Lay the event out behind its record's header, in the order of alignment.  Nothing may point at
+ * the sequence any more: it is freed while its last event still waits for the reader. */
 static void write_record(struct record *r, size_t bytes, const struct sluice_event *ev)
 {
     struct sluice_token *tokens = (struct sluice_token *)(r + 1);
@@ -147,9 +162,13 @@ static void write_record(struct record *r, size_t bytes, const struct sluice_eve
         tops += tokens[i].n_top;
     }
     r->ev.tokens = tokens;
-    r->ev.text = (char *)tops;
+    char *text = (char *)tops;
+    r->ev.text = text;
     if (ev->text_bytes > 0)
-        memcpy(tops, ev->text, ev->text_bytes);
+        memcpy(text, ev->text, ev->text_bytes);
+    text += ev->text_bytes;
+    r->ev.stop = write_string(&text, ev->stop);
+    r->ev.error_text = write_string(&text, ev->error_text);
 }
 
 static size_t bytes_free(const struct sluice_stream *s)

@@ -88,6 +88,29 @@ static void count_ready(void *user, struct sluice_stream *s)
     ++*(int *)user;
 }
 
+TEST(the_last_event_outlives_what_it_was_made_of)
+{
+    struct stream_home *home = stream_home_create();
+    struct sluice_request rq = polled();
+    struct sluice_stream *s = stream_create(home, &rq, 600, 0);
+    char *stop = strdup("a stop string"), *text = strdup("one sentence");
+    struct sluice_event ev;
+
+    REQUIRE(s && stop && text);
+    stream_send(s, &(struct sluice_event){
+                       .kind = SLUICE_EVENT_DONE, .text = "", .stop = stop, .error_text = text});
+    memset(stop, '!', strlen(stop));
+    memset(text, '!', strlen(text));
+    free(stop);
+    free(text);
+    CHECK_INT(sluice_stream_next(s, 0, &ev, NULL), 1);
+    CHECK(strcmp(ev.stop, "a stop string") == 0);
+    CHECK(strcmp(ev.error_text, "one sentence") == 0);
+    stream_release(s);
+    sluice_stream_free(s);
+    stream_home_release(home);
+}
+
 TEST(a_reader_who_read_everything_is_told_of_the_next_event_once)
 {
     struct stream_home *home = stream_home_create();
