@@ -44,6 +44,13 @@ struct choice {
 
 enum call_state { CALL_WAITING, CALL_PREPARING, CALL_RUNNING, CALL_ENDED };
 
+/* What a legacy completion asks for, in the call's own memory. */
+struct completion {
+    struct chat_prompt *prompts;
+    struct str suffix;
+    bool echo;
+};
+
 struct local_call {
     struct local *local;
     struct local_ask ask;
@@ -56,7 +63,8 @@ struct local_call {
     enum chat_op op;
     bool is_cancelled, is_paused, is_in_callback;
     struct arena arena, step_arena;
-    struct local_prompt prompt;
+    struct local_prompt prompt;   /* of a conversation */
+    struct completion completion; /* of a legacy completion */
     struct local_form form;
     struct sluice_grammar *grammar; /* while it is being submitted */
     struct sluice_sampling sampling;
@@ -364,25 +372,25 @@ static void on_stream_ready(void *user, struct sluice_stream *stream)
 static int completion_prompt(struct choice *ch, struct sluice_request *rq, int32_t **tokens,
                              struct sluice_error *err)
 {
-    const struct chat_request *req = ch->call->ask.req;
+    const struct completion *q = &ch->call->completion;
     const struct sluice_model *model = ch->call->served->model;
-    const struct chat_prompt *p = &req->prompts[ch->prompt_idx];
-    rq->prompt_logprobs = req->echo;
-    if (p->text.p && !req->suffix.n) {
+    const struct chat_prompt *p = &q->prompts[ch->prompt_idx];
+    rq->prompt_logprobs = q->echo;
+    if (p->text.p && !q->suffix.n) {
         rq->text = p->text.p;
         rq->text_bytes = p->text.n;
         return OK;
     }
     int64_t n = (int64_t)p->n_tokens;
     if (p->text.p)
-        n = sluice_tokenize_infill(model, p->text.p, p->text.n, req->suffix.p, req->suffix.n, NULL, 0, err);
+        n = sluice_tokenize_infill(model, p->text.p, p->text.n, q->suffix.p, q->suffix.n, NULL, 0, err);
     if (n < 0)
         return (int)n;
     *tokens = calloc((size_t)n + 1, sizeof **tokens);
     if (!*tokens)
         return SLUICE_ERR_NOMEM;
     if (p->text.p)
-        sluice_tokenize_infill(model, p->text.p, p->text.n, req->suffix.p, req->suffix.n, *tokens, (size_t)n,
+        sluice_tokenize_infill(model, p->text.p, p->text.n, q->suffix.p, q->suffix.n, *tokens, (size_t)n,
                                err);
     for (int64_t i = 0; !p->text.p && i < n; i++)
         (*tokens)[i] = p->tokens[i] < 0 || p->tokens[i] > INT32_MAX ? -1 : (int32_t)p->tokens[i];
@@ -509,8 +517,8 @@ static void advance(struct local_call *c)
     c->is_using = true;
     c->state = CALL_PREPARING;
     /* The request itself may be gone before the other thread is through (a client that leaves),
-     * so only what lives in this call's arena is prepared there: conversations. */
-    bool is_short = (c->ask.req->body.n <= INLINE_PREPARE_MAX && c->form.is_any) || c->op == CHAT_OP_COMPLETE;
+     * so only what lives in this call's arena is prepared there. */
+    bool is_short = c->ask.req->body.n <= INLINE_PREPARE_MAX && c->form.is_any;
     if (is_short || !queue_try_push(&c->local->prepares, c))
         local_call_prepare(c);
 }
@@ -567,6 +575,33 @@ static int set_choices(struct local_call *c, struct chat_error *e)
     return OK;
 }
 
+/* A copy of what the preparing thread needs of a legacy completion. */
+static int completion_of(const struct chat_request *req, struct arena *a, struct completion *out,
+                         struct chat_error *e)
+{
+    out->echo = req->echo;
+    out->suffix = arena_str(a, req->suffix);
+    out->prompts = arena_new_array(a, struct chat_prompt, req->n_prompts);
+    bool ok = out->prompts && (out->suffix.p || !req->suffix.n);
+    for (size_t i = 0; ok && i < req->n_prompts; i++) {
+        const struct chat_prompt *p = &req->prompts[i];
+        struct chat_prompt *copy = &out->prompts[i];
+        *copy = (struct chat_prompt){.n_tokens = p->n_tokens};
+        if (p->text.p) {
+            copy->text = arena_str(a, p->text);
+            ok = copy->text.p != NULL;
+        } else {
+            copy->tokens = arena_new_array(a, int64_t, p->n_tokens + 1);
+            ok = copy->tokens != NULL;
+            if (ok && p->n_tokens)
+                memcpy(copy->tokens, p->tokens, p->n_tokens * sizeof *copy->tokens);
+        }
+    }
+    return ok ? OK
+              : chat_error_set(e, CHAT_ERR_TOO_LARGE, NULL,
+                               "the request needs more memory than one request may have");
+}
+
 struct local_call *local_call_start(void *arg, const struct local_ask *ask, struct chat_error *e)
 {
     struct local_call *c = new_call(arg, ask->model, ask->loop, ask->req, e);
@@ -582,6 +617,8 @@ struct local_call *local_call_start(void *arg, const struct local_ask *ask, stru
                             c->served->name);
     if (rc == OK && (ask->req->op == CHAT_OP_GENERATE || ask->req->op == CHAT_OP_COUNT_TOKENS))
         rc = local_prompt_of(ask->req, &c->arena, &c->prompt, e);
+    if (rc == OK && ask->req->op == CHAT_OP_COMPLETE)
+        rc = completion_of(ask->req, &c->arena, &c->completion, e);
     local_form_of(ask->req, &c->arena, &c->form);
     if (rc == OK)
         rc = local_sampling_of(ask->req, &c->arena, ask->max_tokens_cap, ask->seed, &c->sampling, e);
