@@ -55,11 +55,6 @@ static int no_memory(struct parser *ps)
     return fail(ps->err, ERR_NOMEM, "the JSON document needs more memory than it may have");
 }
 
-static bool is_hex(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
 /* How many bytes at p, of the next PLAIN_STEP, are plain ASCII: no quote, backslash, control, high bit. */
 #ifdef __SSE2__
 #define PLAIN_STEP 16
@@ -102,7 +97,8 @@ static int escape(struct parser *ps)
 {
     const char *p = ps->p + 1;
     if (p < ps->end && *p == 'u') {
-        if (ps->end - p < 5 || !is_hex(p[1]) || !is_hex(p[2]) || !is_hex(p[3]) || !is_hex(p[4]))
+        if (ps->end - p < 5 || hex_digit(p[1]) < 0 || hex_digit(p[2]) < 0 || hex_digit(p[3]) < 0 ||
+            hex_digit(p[4]) < 0)
             return bad(ps, ps->p, "\\u needs four hexadecimal digits");
         ps->p = p + 5;
         return OK;

@@ -75,6 +75,16 @@ struct str str_trim(struct str s); /* space, tab, CR, LF at both ends */
  * Returns false when *rest was already used up (p == NULL). */
 bool str_split(struct str *rest, char sep, struct str *part);
 
+/* The value of a hexadecimal digit of either case, else -1. */
+static inline int hex_digit(int c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 /* Whole of s as a number; false if empty, not a number, or out of range.  *v is then unchanged. */
 bool str_to_u64(struct str s, uint64_t *v);
 bool str_to_i64(struct str s, int64_t *v);

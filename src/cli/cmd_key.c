@@ -159,18 +159,6 @@ static void write_metadata(const struct create *c, struct buf *out)
     jw_end_object(&w);
 }
 
-struct found {
-    struct str id, text;
-    struct buf *out;
-};
-
-static void show_if_found(void *arg, const struct store_key *k)
-{
-    struct found *f = arg;
-    if (str_eq(k->id, f->id))
-        report_write_key(k, f->text, f->out);
-}
-
 static int key_create(struct args *a)
 {
     struct create c = {.key = {.budget_nano = -1}};
@@ -189,8 +177,7 @@ static int key_create(struct args *a)
     int made = buf_ok(&metadata) ? report_make_key(s, &c.key, text, id, &err)
                                  : fail(&err, ERR_ARG, "the metadata is too long");
     if (made == OK && c.is_json) {
-        struct found f = {str_c(id), str_c(text), &out};
-        made = store_each_key(s, show_if_found, &f, &err);
+        made = report_write_key(s, str_c(id), str_c(text), &out, &err);
         buf_puts(&out, "\n");
     } else if (made == OK) {
         buf_printf(&out, "%s\n", text);

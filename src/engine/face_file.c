@@ -72,16 +72,21 @@ SLUICE_API int sluice_model_describe(const struct sluice_model *m, char **json, 
 
 /* ---- rewriting ---- */
 
+static int read_options(struct sluice_file_options *o, const struct sluice_file_options *given,
+                        struct err *err)
+{
+    sluice_file_options_init(o, sizeof *o);
+    return given ? face_copy_options(o, sizeof *o, given, given->struct_bytes, "sluice_file_options", err)
+                 : OK;
+}
+
 SLUICE_API int sluice_quantize(const char *in, const char *out, const char *type,
                                const struct sluice_file_options *options, struct sluice_error *error)
 {
     struct err *err = face_err(error);
     struct sluice_file_options o;
-    int rc;
-
-    sluice_file_options_init(&o, sizeof o);
-    if (options && (rc = face_copy_options(&o, sizeof o, options, options->struct_bytes,
-                                           "sluice_file_options", err)) != OK)
+    int rc = read_options(&o, options, err);
+    if (rc != OK)
         return rc;
     struct quantize_options qo = {
         .n_threads = o.threads, .progress = o.progress, .progress_user = o.progress_user};
@@ -93,11 +98,8 @@ SLUICE_API int sluice_convert(const char *hf_dir, const char *out, const struct 
 {
     struct err *err = face_err(error);
     struct sluice_file_options o;
-    int rc;
-
-    sluice_file_options_init(&o, sizeof o);
-    if (options && (rc = face_copy_options(&o, sizeof o, options, options->struct_bytes,
-                                           "sluice_file_options", err)) != OK)
+    int rc = read_options(&o, options, err);
+    if (rc != OK)
         return rc;
     struct convert_options co = {.progress = o.progress, .progress_user = o.progress_user};
     return convert_folder(hf_dir, out, &co, err);

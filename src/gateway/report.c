@@ -153,10 +153,23 @@ static void write_key(struct json_writer *w, const struct store_key *k, struct s
     jw_end_object(w);
 }
 
-void report_write_key(const struct store_key *k, struct str text, struct buf *out)
+struct wanted {
+    struct str id, text;
+    struct json_writer *w;
+};
+
+static void write_if_wanted(void *arg, const struct store_key *k)
+{
+    struct wanted *f = arg;
+    if (str_eq(k->id, f->id))
+        write_key(f->w, k, f->text);
+}
+
+int report_write_key(struct store *s, struct str id, struct str text, struct buf *out, struct err *err)
 {
     struct json_writer w = json_writer(out);
-    write_key(&w, k, text);
+    struct wanted f = {id, text, &w};
+    return store_each_key(s, write_if_wanted, &f, err);
 }
 
 static void see_key(void *arg, const struct store_key *k)

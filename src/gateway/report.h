@@ -16,8 +16,8 @@
 int report_make_key(struct store *s, const struct store_key *wanted, char text[KEY_TEXT_BYTES],
                     char id[KEY_ID_BYTES], struct err *err);
 
-/* {"key": TEXT, ...} of one key; `text` empty: without it. */
-void report_write_key(const struct store_key *k, struct str text, struct buf *out);
+/* {"key": TEXT, ...} of the key with this id; `text` empty: without it. */
+int report_write_key(struct store *s, struct str id, struct str text, struct buf *out, struct err *err);
 /* {"keys": [...]}: all that were ever made. */
 int report_write_keys(struct store *s, struct buf *out, struct err *err);
 

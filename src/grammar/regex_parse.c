@@ -82,20 +82,11 @@ static bool eat(struct parser *p, struct str what)
 
 /* ---- escapes ---- */
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 static bool read_hex(struct parser *p, int n_digits, uint32_t *c)
 {
     *c = 0;
     for (int i = 0; i < n_digits; i++) {
-        int v = p->at < p->s.n ? hex_value(p->s.p[p->at]) : -1;
+        int v = p->at < p->s.n ? hex_digit(p->s.p[p->at]) : -1;
         if (v < 0)
             return refuse(p, ERR_FORMAT, p->at, "needs a hexadecimal digit");
         *c = *c * 16 + (uint32_t)v;
@@ -110,8 +101,8 @@ static bool read_unicode(struct parser *p, uint32_t *c)
     if (eat(p, S("{"))) {
         *c = 0;
         size_t from = p->at;
-        while (p->at < p->s.n && hex_value(p->s.p[p->at]) >= 0 && *c <= DFA_CHAR_MAX)
-            *c = *c * 16 + (uint32_t)hex_value(p->s.p[p->at++]);
+        while (p->at < p->s.n && hex_digit(p->s.p[p->at]) >= 0 && *c <= DFA_CHAR_MAX)
+            *c = *c * 16 + (uint32_t)hex_digit(p->s.p[p->at++]);
         if (p->at == from || *c > DFA_CHAR_MAX || !eat(p, S("}")))
             return refuse(p, ERR_FORMAT, from, "has no code point between \\u{ and }");
         return true;

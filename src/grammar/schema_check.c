@@ -321,12 +321,31 @@ static bool try_branch(struct check *c, const struct schema_node *node, struct j
     return true;
 }
 
-/* Quietly nothing is run twice: what was nested in branches would be run 2^depth times. */
-static bool no_branch(struct check *c, const struct schema_node *node, const char *keyword,
-                      const struct place *at, int depth, uint32_t n)
+/* The branch that came furthest before it failed, and how many came as far. */
+struct nearest {
+    int depth, n;
+    uint32_t branch;
+};
+
+static void note_miss(struct nearest *near, int fail_depth, uint32_t branch)
 {
-    check_fault(c, node, keyword, at, "matches none of the %u schemas of %s", n, keyword);
-    c->fail_depth = depth;
+    if (fail_depth < near->depth)
+        return;
+    near->n = fail_depth == near->depth ? near->n + 1 : 1;
+    near->depth = fail_depth;
+    near->branch = branch;
+}
+
+/* No branch holds.  If one came further than the others, what is wrong there helps most; but
+ * quietly nothing is run twice: what was nested in branches would be run 2^depth times. */
+static bool no_branch(struct check *c, const struct schema_node *node, const char *keyword,
+                      const struct schema_list *branches, struct json v, const struct place *at,
+                      const struct nearest *near)
+{
+    if (!c->n_quiet && near->n == 1)
+        return check_node(c, branches->items[near->branch], v, at, NULL);
+    check_fault(c, node, keyword, at, "matches none of the %u schemas of %s", branches->n, keyword);
+    c->fail_depth = near->depth;
     return false;
 }
 
@@ -334,47 +353,32 @@ static bool check_any(struct check *c, const struct schema_node *node, struct js
                       struct evaluated *seen)
 {
     bool any = false;
-    int best_depth = at->depth, n_best = 0;
-    uint32_t best = 0;
+    struct nearest near = {.depth = at->depth};
     for (uint32_t i = 0; i < node->any_of.n && c->rc == OK; i++) {
         if (try_branch(c, node->any_of.items[i], v, at, seen)) {
             any = true;
             if (!seen)
                 break;
-        } else if (c->fail_depth > best_depth) {
-            best_depth = c->fail_depth;
-            best = i;
-            n_best = 1;
-        } else if (c->fail_depth == best_depth) {
-            n_best++;
-            best = i;
+        } else {
+            note_miss(&near, c->fail_depth, i);
         }
     }
     if (any || c->rc != OK)
         return c->rc == OK;
-    /* One branch came further than the others: what is wrong there helps most. */
-    if (c->n_quiet || n_best != 1)
-        return no_branch(c, node, "anyOf", at, best_depth, node->any_of.n);
-    return check_node(c, node->any_of.items[best], v, at, NULL);
+    return no_branch(c, node, "anyOf", &node->any_of, v, at, &near);
 }
 
 static bool check_one(struct check *c, const struct schema_node *node, struct json v, const struct place *at,
                       struct evaluated *seen)
 {
     uint32_t n = 0, first = 0, second = 0;
-    int best_depth = at->depth, n_best = 0;
-    uint32_t best = 0;
+    struct nearest near = {.depth = at->depth};
     for (uint32_t i = 0; i < node->one_of.n && c->rc == OK && n < 2; i++) {
         if (try_branch(c, node->one_of.items[i], v, at, seen)) {
             *(n ? &second : &first) = i;
             n++;
-        } else if (c->fail_depth > best_depth) {
-            best_depth = c->fail_depth;
-            best = i;
-            n_best = 1;
-        } else if (c->fail_depth == best_depth) {
-            n_best++;
-            best = i;
+        } else {
+            note_miss(&near, c->fail_depth, i);
         }
     }
     if (c->rc != OK || n == 1 || (n == 2 && check_is_open(c, v)))
@@ -382,9 +386,7 @@ static bool check_one(struct check *c, const struct schema_node *node, struct js
     if (n == 2)
         return check_fault(c, node, "oneOf", at,
                            "matches schemas %u and %u of oneOf, and must match only one", first, second);
-    if (c->n_quiet || n_best != 1)
-        return no_branch(c, node, "oneOf", at, best_depth, node->one_of.n);
-    return check_node(c, node->one_of.items[best], v, at, NULL);
+    return no_branch(c, node, "oneOf", &node->one_of, v, at, &near);
 }
 
 static bool check_combined(struct check *c, const struct schema_node *node, struct json v,

@@ -36,17 +36,12 @@ static int peek(const struct rewrite *w, size_t ahead)
     return w->i + ahead < w->in.n ? (uint8_t)w->in.p[w->i + ahead] : -1;
 }
 
-static int hex_value(int c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
-}
-
 /* n hex digits at `ahead`; -1 if they are not there. */
 static int32_t hex_at(const struct rewrite *w, size_t ahead, int n)
 {
     int32_t v = 0;
     for (int k = 0; k < n; k++) {
-        int d = hex_value(peek(w, ahead + (size_t)k));
+        int d = hex_digit(peek(w, ahead + (size_t)k));
         if (d < 0)
             return -1;
         v = v * 16 + d;
@@ -65,8 +60,8 @@ static bool unicode_escape(struct rewrite *w)
     if (peek(w, 1) == '{') {
         int32_t v = 0;
         size_t k = 2;
-        for (; hex_value(peek(w, k)) >= 0 && v <= 0x10ffff; k++)
-            v = v * 16 + hex_value(peek(w, k));
+        for (; hex_digit(peek(w, k)) >= 0 && v <= 0x10ffff; k++)
+            v = v * 16 + hex_digit(peek(w, k));
         if (k == 2 || peek(w, k) != '}' || v > 0x10ffff || (v >= 0xd800 && v < 0xe000))
             return refuse(w, "has a \\u{...} that is no code point");
         w->i += k + 1;

@@ -54,15 +54,6 @@ static enum http_body_result take_data(struct http_body *body, struct str *in, s
     return HTTP_BODY_DATA;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 static bool is_line_byte(char c)
 {
     return (uint8_t)c >= 0x20 ? c != 0x7f : c == '\t';
@@ -111,16 +102,16 @@ static const char *step(struct http_body *body, char c)
 {
     switch ((enum chunk_state)body->state) {
     case SIZE_FIRST:
-        if (hex_value(c) < 0)
+        if (hex_digit(c) < 0)
             return BAD_SIZE;
-        body->left = (uint64_t)hex_value(c);
+        body->left = (uint64_t)hex_digit(c);
         body->state = SIZE_MORE;
         return NULL;
     case SIZE_MORE:
-        if (hex_value(c) >= 0) {
+        if (hex_digit(c) >= 0) {
             if (body->left >> 56) /* leaves room that no sum of sizes overflows */
                 return "a chunk size is too large";
-            body->left = body->left * 16 + (uint64_t)hex_value(c);
+            body->left = body->left * 16 + (uint64_t)hex_digit(c);
             return NULL;
         }
         if (c != '\r' && c != ';')

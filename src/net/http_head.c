@@ -454,14 +454,6 @@ bool http_query_find(struct str query, struct str name, struct str *value)
     return false;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 ptrdiff_t http_percent_decode(struct str in, bool plus_is_space, char *out, size_t out_cap)
 {
     size_t n = 0;

@@ -184,18 +184,6 @@ void admin_get_keys(struct server_thread *t, struct request *req)
         post(j);
 }
 
-struct found {
-    struct str id, text;
-    struct buf *out;
-};
-
-static void show_if_found(void *arg, const struct store_key *k)
-{
-    struct found *f = arg;
-    if (str_eq(k->id, f->id))
-        report_write_key(k, f->text, f->out);
-}
-
 static int ask_new_key(struct admin_job *j, struct store *s, struct buf *out, struct err *err)
 {
     char text[KEY_TEXT_BYTES], id[KEY_ID_BYTES];
@@ -203,8 +191,7 @@ static int ask_new_key(struct admin_job *j, struct store *s, struct buf *out, st
     if (rc != OK)
         return rc;
     ledger_reload_keys(j->ledger);
-    struct found f = {str_c(id), str_c(text), out};
-    return store_each_key(s, show_if_found, &f, err);
+    return report_write_key(s, str_c(id), str_c(text), out, err);
 }
 
 /* "a,b" or ["a", "b"]; false if it is something else. */

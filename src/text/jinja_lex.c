@@ -164,15 +164,6 @@ static int lex_comment(struct lexer *x)
 
 /* ---- inside a tag ---- */
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* \xhh, \uhhhh, \Uhhhhhhhh behind the letter at *at; false if digits are missing. */
 static bool hex_escape(struct str s, size_t *at, int n_digits, uint32_t *code)
 {

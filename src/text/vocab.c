@@ -113,7 +113,7 @@ int32_t vocab_find_plain(const struct vocab *v, struct str text)
     return id >= 0 && vocab_is_plain(v, id) ? id : TOKEN_NONE;
 }
 
-static int hex_digit(char c)
+static int upper_hex(char c)
 {
     return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
@@ -122,7 +122,7 @@ int vocab_byte_of(struct str text)
 {
     if (text.n != 6 || !str_starts(text, S("<0x")) || text.p[5] != '>')
         return -1;
-    int high = hex_digit(text.p[3]), low = hex_digit(text.p[4]);
+    int high = upper_hex(text.p[3]), low = upper_hex(text.p[4]);
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
