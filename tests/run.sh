@@ -84,6 +84,12 @@ for t in tests/system/test_*.sh tests/system/test_*.py; do
     *)    part "system: $(basename "$t" .sh)" bash "$t" ;;
   esac
 done
+# The whole program once more where a stray pointer is a failure: what lives across threads and
+# connections is not met by unit tests.
+part "build: program, address sanitizer"     make_mode MODE=asan sluice
+for t in tests/system/test_*.py; do
+  part "asan: $(basename "$t" .py)" env SLUICE_BINARY=build/asan/sluice python3 "$t"
+done
 part "oracle: JSON Schema, suite and ajv"       bash tests/oracle/schema.sh
 part "grammar corpus, judged by ajv"         bash tests/grammar/corpus.sh
 part "SDKs from PyPI"                        bash tests/sdk/python.sh
