@@ -90,6 +90,10 @@ part "build: program, address sanitizer"     make_mode MODE=asan sluice
 for t in tests/system/test_*.py; do
   part "asan: $(basename "$t" .py)" env SLUICE_BINARY=build/asan/sluice python3 "$t"
 done
+part "build: program, thread sanitizer"      make_mode MODE=tsan sluice
+for t in server structure gateway validate resume; do
+  part "tsan: test_$t" env SLUICE_BINARY=build/tsan/sluice python3 tests/system/test_$t.py
+done
 part "oracle: JSON Schema, suite and ajv"       bash tests/oracle/schema.sh
 part "grammar corpus, judged by ajv"         bash tests/grammar/corpus.sh
 part "SDKs from PyPI"                        bash tests/sdk/python.sh

@@ -6,6 +6,7 @@ import http.client, json, os, re, socket, subprocess, sys, tempfile, threading, 
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.environ.get("SLUICE_BINARY", os.path.join(ROOT, "build", "release", "sluice"))
+SANITIZER = re.compile(r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:")
 
 
 class Skip(Exception):
@@ -32,7 +33,8 @@ class Server:
         self.log = []
         self.address = threading.Event()
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=full)
-        threading.Thread(target=self._read_log, daemon=True).start()
+        self.reader = threading.Thread(target=self._read_log, daemon=True)
+        self.reader.start()
         if not self.address.wait(30):
             self.process.kill()
             raise RuntimeError("the server did not listen:\n" + "".join(self.log))
@@ -63,6 +65,10 @@ class Server:
             self.process.kill()
             raise RuntimeError("the server did not stop:\n" + "".join(self.log[-20:]))
         self.dir.cleanup()
+        self.reader.join(timeout)
+        found = [i for i, line in enumerate(self.log) if SANITIZER.search(line)]
+        if found:
+            raise RuntimeError("a sanitizer found this:\n" + "".join(self.log[found[0]:][:60]))
         return code
 
     def request(self, method, path, body=None, headers=None, timeout=120):
