@@ -121,6 +121,14 @@ VEC void vf_to_i8(int8_t *p, vf a)
 {
     _mm_storeu_si128((__m128i *)p, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a)));
 }
+VEC __m256 vf_low(vf a)
+{
+    return _mm512_castps512_ps256(a);
+}
+VEC __m256 vf_high(vf a)
+{
+    return _mm512_extractf32x8_ps(a, 1);
+}
 /* Lanes < n of a, the others of b. */
 VEC vf vf_first(int n, vf a, vf b)
 {
@@ -243,6 +251,14 @@ VEC void vf_to_i8(int8_t *p, vf v)
     w = _mm256_permute4x64_epi64(w, 0xd8);
     _mm_storeu_si128((__m128i *)p,
                      _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
+}
+VEC __m256 vf_low(vf a)
+{
+    return a.a;
+}
+VEC __m256 vf_high(vf a)
+{
+    return a.b;
 }
 VEC __m256 lanes_below(int n)
 {
@@ -568,7 +584,24 @@ VEC void vf_to_bf16(void *p, vf a)
     memcpy(p, u, sizeof u);
 }
 
-/* The sum of the lanes, pairwise: i and i + 8, then i and i + 4, ... */
+/* The sum of the lanes, pairwise: i and i + 8, then i and i + 4, ...; and their maximum in the same order. */
+#if defined(__AVX2__)
+VEC float vf_sum(vf a)
+{
+    __m256 r = _mm256_add_ps(vf_low(a), vf_high(a));
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(r), _mm256_extractf128_ps(r, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
+VEC float vf_hmax(vf a)
+{
+    __m256 r = _mm256_max_ps(vf_low(a), vf_high(a));
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(r), _mm256_extractf128_ps(r, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+#else
 VEC float vf_sum(vf a)
 {
     float t[16];
@@ -588,6 +621,7 @@ VEC float vf_hmax(vf a)
             t[i] = max_f32(t[i], t[i + n]);
     return t[0];
 }
+#endif
 
 #define VEC_MAGIC 12582912.0f /* 1.5 * 2^23: adding it leaves the nearest integer in the low bits */
 

@@ -4,6 +4,7 @@
  * kern_ops. */
 #include "kernel/kern_int.h"
 #include "kernel/vec16.h"
+#include "kernel/vec_pairs.h"
 
 /* One f16 as sixteen equal floats. */
 VEC vf vf_of_f16_one(const uint8_t *p)
@@ -39,20 +40,12 @@ VEC float quantize_codes(int8_t *q, const float *x, int n)
     return amax / 127;
 }
 
-VEC int sum_i8(const int8_t *q, int n)
-{
-    int s = 0;
-    for (int i = 0; i < n; i++)
-        s += q[i];
-    return s;
-}
-
 static void quantize_32(struct kern_act32 *a, const float *x, int n)
 {
     for (int i = 0; i < n; i += 32, a++) {
         a->d = quantize_codes(a->q, x + i, 32);
-        a->neg16[0] = -sum_i8(a->q, 16);
-        a->neg16[1] = -sum_i8(a->q + 16, 16);
+        a->neg16[0] = -sum16_i8(a->q);
+        a->neg16[1] = -sum16_i8(a->q + 16);
         a->neg = a->neg16[0] + a->neg16[1];
     }
 }
@@ -62,7 +55,7 @@ static void quantize_256(struct kern_act256 *a, const float *x, int n)
     for (int i = 0; i < n; i += 256, a++) {
         a->d = quantize_codes(a->q, x + i, 256);
         for (int g = 0; g < 16; g++)
-            a->neg16[g] = -sum_i8(a->q + 16 * g, 16);
+            a->neg16[g] = -sum16_i8(a->q + 16 * g);
         for (int g = 0; g < 8; g++)
             a->neg32[g] = a->neg16[2 * g] + a->neg16[2 * g + 1];
         for (int g = 0; g < 16; g++) { /* of each four: 0 2 1 3 */
