@@ -102,6 +102,13 @@ static int64_t keys_of(int64_t pos, int64_t n)
     return n * pos + n * (n + 1) / 2;
 }
 
+bool cost_knows(const struct cost *c, int64_t n_rows)
+{
+    double w;
+    int k = knot_of(n_rows, &w);
+    return c->known[k] || c->known[k + 1];
+}
+
 int32_t cost_rows_known(const struct cost *c, int64_t base_rows)
 {
     double w;

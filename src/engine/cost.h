@@ -35,6 +35,10 @@ void cost_learn(struct cost *c, struct cost_step step, double measured_us);
 int32_t cost_rows_for(const struct cost *c, struct cost_step base, int64_t pos, double budget_us,
                       int32_t rows_max);
 
+/* Was a step of about so many rows ever measured?  Else a prediction is only what steps of quite
+ * other sizes suggest. */
+bool cost_knows(const struct cost *c, int64_t n_rows);
+
 /* How many rows can join base_rows without leaving what is known by more than a doubling (16 at
  * least): beside running streams a wrong guess then costs little and is corrected by its own
  * measurement. */

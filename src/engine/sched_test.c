@@ -5,6 +5,7 @@
 
 #include "base/rand.h"
 #include "base/test.h"
+#include "engine/spec.h"
 
 enum { SEQS = 24 };
 
@@ -247,4 +248,31 @@ TEST(beside_streams_unknown_sizes_are_explored_by_doubling)
     for (int64_t rows = 2; rows <= 32; rows *= 2)
         cost_learn(&c, (struct cost_step){rows, 1, 0}, 21000);
     CHECK_INT(cost_rows_known(&c, 1), 63);
+}
+
+/* How many guesses a repetitive text gets from spec_draft. */
+static int32_t guesses_by(const struct cost *c, struct seq *s)
+{
+    spec_draft(NULL, c, &s, 1, SEQ_DRAFT_MAX);
+    return s->n_draft;
+}
+
+TEST(guesses_are_tried_where_their_cost_was_never_seen_and_dropped_where_it_is_too_high)
+{
+    int32_t tokens[64];
+    struct seq s = {.tokens = tokens, .n_tokens = 48, .n_prompt = 40, .tokens_max = 64, .draft_luck = 1};
+    for (int i = 0; i < 64; i++)
+        tokens[i] = i % 4;
+    /* A prompt that was slow suggests that a second row costs more than a whole step. */
+    struct cost c = {0};
+    cost_learn(&c, (struct cost_step){1, 1, 0}, 60);
+    cost_learn(&c, (struct cost_step){128, 1, 0}, 128 * 100);
+    CHECK(!cost_knows(&c, 3) && cost_knows(&c, 1));
+    CHECK(guesses_by(&c, &s) > 0);
+    struct cost cheap = c, dear = c;
+    cost_learn(&cheap, (struct cost_step){3, 3, 0}, 70);
+    CHECK(cost_knows(&cheap, 3));
+    CHECK(guesses_by(&cheap, &s) > 0);
+    cost_learn(&dear, (struct cost_step){3, 3, 0}, 250);
+    CHECK_INT(guesses_by(&dear, &s), 0);
 }

@@ -81,10 +81,11 @@ static int32_t guesses_for(const struct cost *cost, const struct seq *s, struct 
     int32_t worth = spec_worth(cost, base, n_streams, s->draft_luck, guess_us, most);
     if (worth > 0)
         return worth;
-    /* A first look at the text, unless even guesses that were all right would not pay. */
-    bool is_first =
-        s->usage.draft_tokens < TRIES_FIRST && spec_worth(cost, base, n_streams, 1, guess_us, most) > 0;
-    if (is_first || seq_n_answer(s) % TRY_AGAIN == TRY_AGAIN - 1)
+    /* A first look at the text, unless even guesses that were all right would not pay; what that
+     * costs has to be seen once, too: a prompt's steps tell little about a few rows. */
+    bool is_open = !cost_knows(cost, base.n_rows + TRY_GUESSES) ||
+                   spec_worth(cost, base, n_streams, 1, guess_us, most) > 0;
+    if ((is_open && s->usage.draft_tokens < TRIES_FIRST) || seq_n_answer(s) % TRY_AGAIN == TRY_AGAIN - 1)
         return most < TRY_GUESSES ? most : TRY_GUESSES;
     return 0;
 }
