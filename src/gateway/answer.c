@@ -201,9 +201,17 @@ int answer_event(struct gw_request *r, const struct chat_event *ev)
             return rc;
     }
     timer_stop(&r->heartbeat);
+    if (r->is_withheld) /* gathered until it may be shown */
+        return r->client->writer_event(r->writer, ev, &r->out);
     buf_clear(&r->out);
     int rc = r->client->writer_event(r->writer, ev, &r->out);
     return rc == OK ? send_out(r) : rc;
+}
+
+int answer_withheld(struct gw_request *r)
+{
+    r->is_withheld = false;
+    return r->is_raw || !r->http ? OK : send_out(r); /* raw bytes go out with the end of the stream */
 }
 
 int answer_raw(struct gw_request *r)

@@ -45,6 +45,7 @@ static void prepare(struct gw_request *r, const struct config_target *t)
     r->has_error = false;
     r->is_invalid = false;
     r->is_held = validate_begin(r);
+    r->is_withheld = false;
     r->has_lost_collection = r->is_resumed; /* not what one target would have said: never kept */
     r->has_start = false;
     r->is_raw = false;
@@ -192,9 +193,11 @@ void attempt_waited(struct timer *timer)
 void attempt_time_is_over(struct timer *timer)
 {
     struct gw_request *r = (struct gw_request *)((char *)timer - offsetof(struct gw_request, budget));
-    if (!r->upstream && !r->wait.is_running)
+    if (!r->upstream && !r->wait.is_running && !r->is_judging)
         return; /* it ends already */
     r->is_out_of_time = true;
+    if (r->is_judging)
+        return; /* there is an answer: it counts if it is good */
     timer_stop(&r->wait);
     if (!r->upstream) {
         gw_advance(r);
@@ -439,9 +442,10 @@ void attempt_ended(struct gw_request *r)
 void attempt_cancel(struct gw_request *r)
 {
     timer_stop(&r->wait);
-    if (!r->upstream)
+    if (!r->upstream && !r->is_left)
         return;
-    r->upstream->cancel(r);
+    if (r->upstream)
+        r->upstream->cancel(r);
     r->upstream = NULL;
     health_end(r->health, &provider_of(r, r->target)->breaker, r->is_probe, false, false, clock_now_ns());
     r->health = NULL;

@@ -211,7 +211,8 @@ static void read_events(struct hosted *h, struct str data)
         on_sse_event(h, &ev);
     if (got < 0 && !r->has_error)
         set_error(h, CHAT_ERR_BAD_ANSWER, "an event of the stream is larger than %zu bytes", EVENT_MAX);
-    if (r->is_raw && r->has_content && !r->is_held && answer_raw(r) != OK && !r->has_error)
+    bool is_shown = r->has_content && !r->is_held && !r->is_withheld;
+    if (r->is_raw && is_shown && answer_raw(r) != OK && !r->has_error)
         set_error(h, CHAT_ERR_SERVER, "the answer is too large to pass on");
 }
 

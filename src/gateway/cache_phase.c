@@ -146,10 +146,11 @@ bool cache_phase_leave(struct gw_request *r)
                                    &r->waiter); /* woken already: it ends itself */
     }
     cache_keep_forget(r);
-    if (!r->is_leader || !r->upstream || !cache_has_waiters(r->gw->cache, r->cache_key))
+    bool is_running = r->upstream || r->is_judging;
+    if (!r->is_leader || !is_running || !cache_has_waiters(r->gw->cache, r->cache_key))
         return false;
     r->is_detached = true;
-    if (r->is_paused) {
+    if (r->is_paused && r->upstream) {
         r->is_paused = false;
         r->upstream->resume(r);
     }

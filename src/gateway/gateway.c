@@ -20,6 +20,7 @@
 #include "gateway/observe.h"
 #include "gateway/resume.h"
 #include "gateway/validate.h"
+#include "gateway/worker.h"
 
 #define REQUEST_ARENA_FACTOR 6 /* parsed forms are larger than the body they came from */
 #define REQUEST_ARENA_MIN    ((size_t)1 << 20)
@@ -85,8 +86,10 @@ struct gateway *gateway_create(const struct gateway_options *options, struct err
     gw->cache = cache_create();
     gw->drift = drift_table_create();
     gw->cache_disk = cache_disk_create();
-    bool ok = gw->health && gw->tls && gw->cache && gw->drift && gw->cache_disk;
-    if (!gw->health || !gw->cache || !gw->drift || !gw->cache_disk)
+    gw->worker = worker_create();
+    bool has_memory = gw->health && gw->cache && gw->drift && gw->cache_disk && gw->worker;
+    bool ok = gw->tls && has_memory;
+    if (!has_memory)
         fail(err, ERR_NOMEM, "no memory for the gateway");
     ok = ok && load_authorities(gw, options->config, err) == OK;
     if (ok && options->config->prices_file.n) {
@@ -106,6 +109,7 @@ void gateway_free(struct gateway *gw)
     if (!gw)
         return;
     ledger_free(gw->ledger);
+    worker_free(gw->worker);
     cache_disk_free(gw->cache_disk);
     cache_free(gw->cache);
     drift_table_free(gw->drift);
@@ -225,6 +229,10 @@ static void on_client_gone(struct request *http)
     r->status = 499;
     if (cache_phase_leave(r))
         return;
+    if (r->is_judging) {
+        r->is_left = true;
+        return; /* its answer is being looked at; who does that goes on */
+    }
     attempt_cancel(r);
     if (r->is_flushing) {
         if (r->is_settled)
@@ -479,15 +487,21 @@ int gw_on_event(void *request, const struct chat_event *ev)
     return resume_on_event(r, &seen) ? on_event(r, &seen) : OK;
 }
 
-void gw_on_done(struct gw_request *r)
+/* The client has seen nothing of the answer yet. */
+static bool is_unseen(const struct gw_request *r)
 {
-    r->upstream = NULL;
-    r->call = NULL;
-    bool is_unseen = !r->req->is_stream || r->is_held; /* the client has seen nothing of it yet */
-    if (r->validation && is_unseen && !r->has_error)
-        validate_whole(r);
-    if (r->has_error && is_unseen)
+    return !r->req->is_stream || r->is_held;
+}
+
+/* What the attempt brought is known to be good, or not. */
+static void conclude(struct gw_request *r)
+{
+    if (r->has_error && is_unseen(r))
         r->has_content = false;
+    if (!r->has_error && r->is_withheld && answer_withheld(r) != OK) {
+        r->has_error = true;
+        chat_error_set(&r->error, CHAT_ERR_SERVER, NULL, "the answer is too large to be held back");
+    }
     bool goes_on = r->has_error && !r->has_content; /* attempt.c decides what follows, perhaps the end of r */
     attempt_ended(r);
     if (goes_on)
@@ -503,6 +517,26 @@ void gw_on_done(struct gw_request *r)
         r->failure = r->error;
         r->has_failure = true;
     }
+    gw_advance(r);
+}
+
+void gw_on_done(struct gw_request *r)
+{
+    r->upstream = NULL;
+    r->call = NULL;
+    bool is_open = r->validation && !r->has_error && (is_unseen(r) || r->is_withheld);
+    if (!is_open || validate_whole(r))
+        conclude(r);
+}
+
+void gw_on_judged(struct gw_request *r)
+{
+    if (!r->is_left) {
+        conclude(r);
+        return;
+    }
+    attempt_cancel(r);
+    r->phase = PHASE_SETTLE;
     gw_advance(r);
 }
 

@@ -32,6 +32,7 @@ struct gateway {
     struct cache *cache;
     struct drift_table *drift;
     struct cache_disk *cache_disk;
+    struct worker *worker;      /* checks of answers that take long */
     struct price_table *prices; /* NULL: none configured; replaced only at start */
     struct tls_client *tls;
     const struct local_engine *local;
@@ -137,6 +138,9 @@ struct gw_request {
     uint64_t attempt_ms;           /* loop time at which this attempt began */
     bool has_content;              /* the client may see it: no other target can take over silently */
     bool is_held;                  /* a stream that the client sees when it is known to be valid */
+    bool is_withheld;              /* ...of which the client has the beginning */
+    bool is_judging;               /* the worker looks at it: nothing of it may go */
+    bool is_left;                  /* meanwhile the client did */
     bool is_invalid;               /* the attempt's error: its answer is not what was asked for */
     struct validation *validation; /* NULL: nothing is checked */
     bool has_error;
@@ -198,6 +202,7 @@ void gw_advance(struct gw_request *r);
  * code when the attempt must stop. */
 int gw_on_event(void *request, const struct chat_event *ev);
 void gw_on_done(struct gw_request *r);
+void gw_on_judged(struct gw_request *r); /* what validate_whole could not say at once is known */
 
 /* attempt.c */
 enum gw_step phase_attempt(struct gw_request *r);
@@ -211,6 +216,7 @@ void attempt_time_is_over(struct timer *timer); /* r->budget */
 int answer_raw(struct gw_request *r); /* send what r->raw holds */
 void answer_error(struct gw_request *r, const struct chat_error *e);
 int answer_event(struct gw_request *r, const struct chat_event *ev); /* streams */
+int answer_withheld(struct gw_request *r); /* what was withheld is shown after all */
 void answer_stream_end(struct gw_request *r);
 void answer_whole(struct gw_request *r);
 void answer_heartbeat(struct timer *timer);

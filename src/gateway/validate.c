@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "gateway/validate_int.h"
@@ -11,6 +12,11 @@
 #define STREAM_TEXT_MAX     ((size_t)64 << 20)
 #define STREAM_ALWAYS_BYTES 16384             /* up to here a text is checked with every piece */
 #define ARENA_MORE          ((size_t)4 << 20) /* beside what a request takes: the quoted answer, read again */
+#define INLINE_SCHEMA_BYTES 16384             /* a request with more of schemas is prepared by the worker */
+#define INLINE_SOURCE_BYTES 65536
+#define BRIEF_SOURCE_BYTES  ((size_t)1 << 20) /* searched for citations in a brief check */
+#define BRIEF_NS_MAX        NS_PER_MS
+#define JUDGE_NS_MAX        (2 * NS_PER_S) /* for all parts of an answer together */
 
 static struct metric failures_total =
     METRIC_COUNTER("sluice_validate_failures_total", "Answers that were not valid, by what was wrong.",
@@ -135,7 +141,7 @@ static int find_sources(struct validation *v, const struct chat_part *parts, siz
     return rc;
 }
 
-static int prepare_citations(struct validation *v, struct gw_request *r, struct chat_error *e)
+static int prepare_citations(struct validation *v, const struct gw_request *r, struct chat_error *e)
 {
     int rc = OK;
     for (size_t i = 0; i < r->req->n_messages && rc == OK; i++)
@@ -161,36 +167,102 @@ static int prepare_streams(struct validation *v, const struct gw_request *r, str
     return OK;
 }
 
+static int prepare(struct validation *v)
+{
+    const struct gw_request *r = v->r;
+    const struct config_validate *c = &r->model->validate;
+    int rc = c->schema ? prepare_format(v, r->req, &v->refusal) : OK;
+    if (rc == OK && c->tools && r->req->n_tools)
+        rc = prepare_tools(v, r->req, &v->refusal);
+    if (rc == OK && c->citations)
+        rc = prepare_citations(v, r, &v->refusal);
+    return rc == OK ? prepare_streams(v, r, &v->refusal) : rc;
+}
+
+static enum gw_step prepared(struct gw_request *r)
+{
+    struct validation *v = r->validation;
+    bool has_refused = v->rc != OK;
+    if (!has_refused && (v->wants_json || v->checks_tools || v->checks_citations))
+        return GW_NEXT;
+    if (has_refused)
+        answer_error(r, &v->refusal);
+    validate_free(v); /* or this request asks for nothing that could be checked */
+    r->validation = NULL;
+    return has_refused ? GW_END : GW_NEXT;
+}
+
+/* ---- what would hold the loop ---- */
+
+static void hand_over(struct validation *v, void (*run)(struct work *), void (*done)(struct loop_task *))
+{
+    v->work = (struct work){.run = run, .loop = v->r->thread->loop, .done = {.run = done}};
+    v->r->is_judging = true;
+    worker_give(v->r->gw->worker, &v->work);
+}
+
+static struct validation *of_work(struct work *w)
+{
+    return (struct validation *)((char *)w - offsetof(struct validation, work));
+}
+
+static void run_prepare(struct work *w)
+{
+    struct validation *v = of_work(w);
+    v->rc = prepare(v);
+}
+
+static void on_prepared(struct loop_task *task)
+{
+    struct gw_request *r = of_work((struct work *)((char *)task - offsetof(struct work, done)))->r;
+    r->is_judging = false;
+    gw_advance(r);
+}
+
+/* Patterns are programs: even short ones may take long to compile.  (A key may be written by escapes.) */
+static size_t schema_weight(struct str schema)
+{
+    bool has_patterns = schema.n && (str_find(schema, S("pattern"), 0) != STR_NONE ||
+                                     str_find(schema, S("\\u"), 0) != STR_NONE);
+    return has_patterns ? INLINE_SCHEMA_BYTES : schema.n;
+}
+
+static bool is_heavy(const struct gw_request *r)
+{
+    const struct config_validate *c = &r->model->validate;
+    size_t n = c->schema && r->req->format.type == CHAT_FORMAT_SCHEMA
+                   ? schema_weight(r->req->format.schema_json)
+                   : 0;
+    for (size_t i = 0; c->tools && i < r->req->n_tools; i++)
+        n += schema_weight(r->req->tools[i].schema_json);
+    return n >= INLINE_SCHEMA_BYTES || (c->citations && r->req->body.n > INLINE_SOURCE_BYTES);
+}
+
 enum gw_step phase_validate(struct gw_request *r)
 {
     const struct config_validate *c = &r->model->validate;
+    if (r->validation) /* prepared by the worker */
+        return r->is_left ? GW_END : prepared(r);
     if (r->req->op != CHAT_OP_GENERATE || !(c->schema || c->tools || c->citations))
         return GW_NEXT;
     struct validation *v = calloc(1, sizeof *v);
-    struct chat_error e = {.retry_after_ms = -1};
-    int rc = v ? OK : chat_error_set(&e, CHAT_ERR_UNAVAILABLE, NULL, "the server is out of memory");
-    if (v) {
-        arena_init(&v->arena, (size_t)(c->retries + 2) * (r->arena.max + ARENA_MORE));
-        v->asked_at = -1;
-    }
-    if (rc == OK && c->schema)
-        rc = prepare_format(v, r->req, &e);
-    if (rc == OK && c->tools && r->req->n_tools)
-        rc = prepare_tools(v, r->req, &e);
-    if (rc == OK && c->citations)
-        rc = prepare_citations(v, r, &e);
-    if (rc == OK)
-        rc = prepare_streams(v, r, &e);
-    if (rc != OK) {
-        validate_free(v);
+    if (!v) {
+        struct chat_error e = {.retry_after_ms = -1};
+        chat_error_set(&e, CHAT_ERR_UNAVAILABLE, NULL, "the server is out of memory");
         answer_error(r, &e);
         return GW_END;
     }
-    if (v->wants_json || v->checks_tools || v->checks_citations)
-        r->validation = v;
-    else
-        validate_free(v); /* this request asks for nothing that could be checked */
-    return GW_NEXT;
+    arena_init(&v->arena, (size_t)(c->retries + 2) * (r->arena.max + ARENA_MORE));
+    v->refusal.retry_after_ms = -1;
+    v->asked_at = -1;
+    v->r = r;
+    r->validation = v;
+    if (is_heavy(r)) {
+        hand_over(v, run_prepare, on_prepared);
+        return GW_WAIT;
+    }
+    v->rc = prepare(v);
+    return prepared(r);
 }
 
 bool validate_begin(struct gw_request *r)
@@ -228,41 +300,83 @@ static void count_checked(struct gw_request *r)
     metric_add(metric_cell(&checked_total, model, provider), 1);
 }
 
+void validate_set_brief(struct validation *v, bool is_brief)
+{
+    v->is_brief = is_brief;
+    v->is_undecided = false;
+    v->brief_bytes_left = BRIEF_SOURCE_BYTES;
+    v->deadline_ns = clock_now_ns() + (is_brief ? BRIEF_NS_MAX : JUDGE_NS_MAX);
+    if (v->answer.checker)
+        schema_checker_set_brief(v->answer.checker, is_brief);
+    for (size_t i = 0; i < v->n_tools; i++)
+        if (v->tools[i].checker)
+            schema_checker_set_brief(v->tools[i].checker, is_brief);
+}
+
+static bool judge(struct validation *v)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < v->answered->n_choices; i++)
+        ok = validate_choice(v, v->r->req, &v->answered->choices[i]);
+    return ok;
+}
+
+static void run_judge(struct work *w)
+{
+    struct validation *v = of_work(w);
+    validate_set_brief(v, false);
+    v->is_good = judge(v);
+}
+
+static void on_judged(struct loop_task *task)
+{
+    struct validation *v = of_work((struct work *)((char *)task - offsetof(struct work, done)));
+    v->r->is_judging = false;
+    if (!v->is_good)
+        set_fault(v->r);
+    gw_on_judged(v->r);
+}
+
 bool validate_whole(struct gw_request *r)
 {
     struct validation *v = r->validation;
-    const struct chat_answer *a =
-        r->collector && !r->has_lost_collection ? chat_collected(r->collector) : NULL;
-    if (!a) {
+    v->answered = r->collector && !r->has_lost_collection ? chat_collected(r->collector) : NULL;
+    if (!v->answered) {
         v->what = "schema";
         snprintf(v->why, sizeof v->why, "it is too large to be checked");
         set_fault(r);
+        return true;
+    }
+    if (!r->is_withheld) /* else that was done at its finish */
+        count_checked(r);
+    validate_set_brief(v, true);
+    bool is_good = judge(v);
+    if (v->is_undecided) {
+        hand_over(v, run_judge, on_judged);
         return false;
     }
-    count_checked(r);
-    v->answered = a;
-    for (size_t i = 0; i < a->n_choices; i++)
-        if (!validate_choice(v, r->req, &a->choices[i])) {
-            set_fault(r);
-            return false;
-        }
+    if (!is_good)
+        set_fault(r);
     return true;
 }
 
-/* Can a text that follows the schema begin with the first n bytes of s->text?  `syntax` has seen them. */
-static bool may_begin(struct validation *v, struct stream_text *s, const struct stream_check *syntax,
-                      size_t n, struct schema_fault *fault)
+/* Can a text that follows the schema begin with the first n bytes of s->text?  `syntax` has seen them.
+ * ERR_FORMAT: no; ERR_LIMIT: that takes longer than a brief check may. */
+static int may_begin(struct validation *v, struct stream_text *s, const struct stream_check *syntax, size_t n,
+                     struct schema_fault *fault)
 {
     struct buf whole;
     size_t n_real = 0;
     bool is_number_open = false;
+    int rc = OK;
+    if (n > SCHEMA_BRIEF_BYTES_MAX)
+        return ERR_LIMIT;
     buf_init(&whole, n + STREAM_DEPTH_MAX + 64);
     buf_add(&whole, s->text.p, n);
-    bool ok =
-        !stream_check_close(syntax, &whole, &n_real, &is_number_open) ||
-        schema_check_begun(v->answer.checker, buf_str(&whole), n_real, is_number_open, fault) != ERR_FORMAT;
+    if (stream_check_close(syntax, &whole, &n_real, &is_number_open))
+        rc = schema_check_begun(v->answer.checker, buf_str(&whole), n_real, is_number_open, fault);
     buf_deinit(&whole);
-    return ok;
+    return rc;
 }
 
 /* The new piece of the text makes it wrong: how much of the piece is good still.  If a piece is wrong,
@@ -276,12 +390,20 @@ static size_t first_wrong(struct validation *v, struct stream_text *s, const str
         size_t mid = good + (bad - good) / 2;
         struct stream_check syntax = *before;
         stream_check_feed(&syntax, str_sub(piece, 0, mid));
-        if (may_begin(v, s, &syntax, start + mid, &fault))
+        if (may_begin(v, s, &syntax, start + mid, &fault) == OK)
             good = mid;
         else
             bad = mid;
     }
     return good;
+}
+
+/* The rest of the stream is judged when it is whole. */
+static void withhold(struct gw_request *r)
+{
+    if (!r->is_withheld)
+        buf_clear(&r->out); /* what is in it was sent */
+    r->is_withheld = true;
 }
 
 /* Long texts are not checked with every piece, or the work would grow with their square. */
@@ -291,8 +413,9 @@ static bool is_due(const struct stream_text *s)
 }
 
 /* The text of a choice as it comes: can it be the beginning of a valid one still? */
-static bool check_text(struct validation *v, const struct chat_event *ev, size_t *n_good)
+static bool check_text(struct gw_request *r, const struct chat_event *ev, size_t *n_good)
 {
+    struct validation *v = r->validation;
     if (ev->choice < 0 || ev->choice >= v->n_streams)
         return true;
     struct stream_text *s = &v->streams[ev->choice];
@@ -305,10 +428,14 @@ static bool check_text(struct validation *v, const struct chat_event *ev, size_t
                  (unsigned long long)s->syntax.n_bytes, s->syntax.why);
         return false;
     }
-    if (!v->answer.checker || !buf_str_add(&s->text, ev->text) || !is_due(s))
+    if (!v->answer.checker || r->is_withheld || !buf_str_add(&s->text, ev->text) || !is_due(s))
         return true;
     s->n_checked = s->text.n;
-    if (may_begin(v, s, &s->syntax, s->text.n, &fault))
+    validate_set_brief(v, true);
+    int rc = may_begin(v, s, &s->syntax, s->text.n, &fault);
+    if (rc == ERR_LIMIT)
+        withhold(r);
+    if (rc != ERR_FORMAT)
         return true;
     *n_good = first_wrong(v, s, &before, ev->text);
     v->what = "schema";
@@ -324,7 +451,7 @@ bool validate_event(struct gw_request *r, const struct chat_event *ev, size_t *n
     v->answered = NULL;
     *n_good = ev->text.n;
     if (ev->type == CHAT_EV_TEXT && v->wants_json)
-        ok = check_text(v, ev, n_good);
+        ok = check_text(r, ev, n_good);
     if (ev->type == CHAT_EV_FINISH) {
         const struct chat_answer *a =
             r->collector && !r->has_lost_collection ? chat_collected(r->collector) : NULL;
@@ -333,7 +460,12 @@ bool validate_event(struct gw_request *r, const struct chat_event *ev, size_t *n
             c = a->choices[ev->choice];
         c.finish = ev->finish;
         count_checked(r);
+        validate_set_brief(v, true);
         ok = validate_choice(v, r->req, &c);
+        if (v->is_undecided) {
+            withhold(r);
+            return true;
+        }
         *n_good = ok ? ev->text.n : 0; /* a finish is shown or not */
     }
     if (!ok)

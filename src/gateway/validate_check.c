@@ -1,6 +1,7 @@
 /* validate_check.c - One choice of an answer beside what it must follow. */
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "gateway/validate_int.h"
 
@@ -18,6 +19,12 @@ static bool wrong(struct validation *v, const char *what, const char *fmt, ...)
     return false;
 }
 
+/* Is there time to look at n more bytes, of which a brief check may see n_brief_max? */
+static bool may_go_on(const struct validation *v, size_t n, size_t n_brief_max)
+{
+    return clock_now_ns() < v->deadline_ns && (!v->is_brief || n <= n_brief_max);
+}
+
 bool validate_choice_is_cut(const struct chat_choice *c)
 {
     return c->finish == CHAT_FINISH_LENGTH || c->finish == CHAT_FINISH_CONTENT_FILTER ||
@@ -30,8 +37,12 @@ static bool check_schema(struct validation *v, struct checked_schema *s, struct 
                          const char *what, const char *subject)
 {
     struct schema_fault fault = {0};
-    int rc;
-    if (s->checker) {
+    int rc = OK;
+    if (!may_go_on(v, s->checker ? 0 : text.n, SCHEMA_BRIEF_BYTES_MAX)) {
+        rc = ERR_LIMIT;
+        snprintf(fault.text, sizeof fault.text,
+                 "the answer cannot be checked within the bounds of one check");
+    } else if (s->checker) {
         rc = schema_check_text(s->checker, text, &fault);
     } else {
         struct arena arena;
@@ -48,6 +59,7 @@ static bool check_schema(struct validation *v, struct checked_schema *s, struct 
     }
     if (rc == OK)
         return true;
+    v->is_undecided |= rc == ERR_LIMIT && v->is_brief;
     if (fault.schema[0])
         return wrong(v, what, "%s: %s (schema %s)", subject, fault.text, fault.schema);
     return wrong(v, what, "%s: %s", subject, fault.text);
@@ -189,6 +201,11 @@ static bool check_citation(struct validation *v, const struct chat_citation *c)
                      STR(str_sub(c->url, 0, 200)));
     if (!s || !s->is_known)
         return true;
+    if (!may_go_on(v, s->folded.n, v->brief_bytes_left)) {
+        v->is_undecided = v->is_brief;
+        return wrong(v, "citation", "its citations cannot be checked within the bounds of one check");
+    }
+    v->brief_bytes_left -= v->is_brief ? s->folded.n : 0;
     struct arena arena;
     arena_init(&arena, c->cited_text.n + (1u << 16));
     struct str folded = validate_fold(c->cited_text, &arena);

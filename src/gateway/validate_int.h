@@ -4,6 +4,7 @@
 
 #include "gateway/validate.h"
 #include "gateway/validate_stream.h"
+#include "gateway/worker.h"
 #include "grammar/schema_check.h"
 
 struct checked_schema {
@@ -26,9 +27,19 @@ struct stream_text {
     size_t n_checked;
 };
 
+/* Owner: the request's loop thread, but the worker's while r->is_judging. */
 struct validation {
-    bool wants_json;   /* the answer's text must be JSON */
-    bool wants_object; /* ...and an object */
+    struct gw_request *r;
+    struct work work;          /* what would hold the loop: preparing, or judging a whole answer */
+    struct chat_error refusal; /* of preparing: what of the request cannot be checked */
+    int rc;                    /* of preparing */
+    bool is_brief;             /* this check may take a millisecond, no more */
+    bool is_undecided;         /* that was not enough */
+    bool is_good;              /* of judging */
+    size_t brief_bytes_left;   /* of sources to be searched in a brief check */
+    int64_t deadline_ns;       /* of a whole one */
+    bool wants_json;           /* the answer's text must be JSON */
+    bool wants_object;         /* ...and an object */
     struct checked_schema answer;
     bool checks_tools, has_foreign_tools; /* foreign: the provider runs tools of its own */
     struct checked_schema *tools;         /* as req->tools */
@@ -53,7 +64,11 @@ struct validation {
     int n_streams;
 };
 
-/* validate_check.c: the first fault of a choice, in v->what and v->why; true if there is none. */
+/* A check begins, brief or not: see is_brief. */
+void validate_set_brief(struct validation *v, bool is_brief);
+
+/* validate_check.c: the first fault of a choice, in v->what and v->why; true if there is none.  False too
+ * where v->is_undecided. */
 bool validate_choice(struct validation *v, const struct chat_request *req, const struct chat_choice *c);
 bool validate_choice_is_cut(const struct chat_choice *c);
 /* White space folded to single spaces, none at the ends; p == NULL without memory. */

@@ -20,11 +20,18 @@
 
 /* ---- steps, faults, small helpers ---- */
 
+void check_set_bounds(struct check *c)
+{
+    bool is_brief = c->checker->is_brief;
+    c->steps_max = is_brief ? SCHEMA_BRIEF_STEPS_MAX : SCHEMA_CHECK_STEPS_MAX;
+    c->deadline_ns = clock_now_ns() + (is_brief ? SCHEMA_BRIEF_MS_MAX : SCHEMA_CHECK_MS_MAX) * NS_PER_MS;
+}
+
 bool check_spend(struct check *c, uint64_t n)
 {
     uint64_t before = c->n_steps;
     c->n_steps += n;
-    if (c->rc == OK && c->n_steps > SCHEMA_CHECK_STEPS_MAX)
+    if (c->rc == OK && c->n_steps > c->steps_max)
         c->rc = ERR_LIMIT;
     if (c->rc == OK && c->n_steps / STEPS_PER_CLOCK != before / STEPS_PER_CLOCK &&
         clock_now_ns() > c->deadline_ns)
@@ -91,7 +98,8 @@ bool check_match(struct check *c, const pcre2_code *re, struct str text, bool *m
 {
     if (!check_spend(c, MATCH_STEPS + text.n / 8))
         return false;
-    int m = schema_pattern_match(re, text, c->checker->match, c->checker->context);
+    struct schema_pattern_bounds bounds = {c->deadline_ns, c->checker->is_brief};
+    int m = schema_pattern_match(re, text, c->checker->match, c->checker->context, &bounds);
     if (clock_now_ns() > c->deadline_ns || m < 0)
         c->rc = ERR_LIMIT;
     *matches = m == 1;
@@ -550,18 +558,31 @@ void schema_checker_free(struct schema_checker *k)
     free(k);
 }
 
+static const struct schema_fault undecided = {
+    .text = "the value cannot be checked within the bounds of one check"};
+
+void schema_checker_set_brief(struct schema_checker *k, bool is_brief)
+{
+    k->is_brief = is_brief;
+}
+
+static bool is_too_long(const struct schema_checker *k, struct str text, struct schema_fault *fault)
+{
+    bool is = k->is_brief && text.n > SCHEMA_BRIEF_BYTES_MAX;
+    if (is && fault)
+        *fault = undecided;
+    return is;
+}
+
 static int run_check(struct check *c, struct json value)
 {
     struct place root = {0};
-    c->deadline_ns = clock_now_ns() + SCHEMA_CHECK_MS_MAX * NS_PER_MS;
+    check_set_bounds(c);
     arena_init(&c->arena, SCRATCH_MAX);
     bool ok = check_node(c, schema_root(c->checker->schema), value, &root, NULL);
     arena_deinit(&c->arena);
-    if (c->rc != OK && c->fault) {
-        *c->fault = (struct schema_fault){0};
-        snprintf(c->fault->text, sizeof c->fault->text,
-                 "the value cannot be checked within the bounds of one check");
-    }
+    if (c->rc != OK && c->fault)
+        *c->fault = undecided;
     return c->rc != OK ? c->rc : ok ? OK : ERR_FORMAT;
 }
 
@@ -580,6 +601,8 @@ int schema_check_begun(struct schema_checker *k, struct str text, size_t n_real,
                       .is_begun = true,
                       .is_number_open = is_number_open,
                       .n_real = (uint32_t)n_real};
+    if (is_too_long(k, text, fault))
+        return ERR_LIMIT;
     arena_init(&arena, text.n * 32 + (1u << 16));
     int rc = OK; /* a key that comes twice, say, is found at the end */
     if (json_parse(&doc, &arena, text, NULL) == OK)
@@ -593,6 +616,8 @@ int schema_check_text(struct schema_checker *k, struct str text, struct schema_f
     struct arena arena;
     struct json_doc doc;
     struct err err = {0};
+    if (is_too_long(k, text, fault))
+        return ERR_LIMIT;
     arena_init(&arena, text.n * 32 + (1u << 16));
     int rc = json_parse(&doc, &arena, text, &err);
     if (rc == OK) {

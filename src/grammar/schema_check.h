@@ -15,6 +15,11 @@
 #define SCHEMA_CHECK_STEPS_MAX 4000000
 #define SCHEMA_CHECK_MS_MAX    500
 
+/* A brief check has these bounds instead, and none for a text of more bytes. */
+#define SCHEMA_BRIEF_STEPS_MAX 100000
+#define SCHEMA_BRIEF_MS_MAX    1
+#define SCHEMA_BRIEF_BYTES_MAX 131072
+
 struct schema_checker;
 
 /* What is wrong first, in the order of the schema. */
@@ -28,6 +33,10 @@ struct schema_fault {
  * cannot match), naming its place in the schema. */
 int schema_checker_create(struct schema_checker **out, const struct schema *s, struct err *err);
 void schema_checker_free(struct schema_checker *k);
+
+/* Checks from now on are brief, or not (as in the beginning): for a thread that serves others too.  What
+ * is ERR_LIMIT then is checked again where there is time. */
+void schema_checker_set_brief(struct schema_checker *k, bool is_brief);
 
 /* OK; ERR_FORMAT: it does not follow the schema, and *fault (may be NULL) says why; ERR_LIMIT or
  * ERR_NOMEM: it could not be decided within bounds, and *fault says so. */

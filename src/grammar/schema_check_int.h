@@ -15,6 +15,7 @@ struct schema_checker {
     struct schema_node_patterns *patterns; /* by node id */
     pcre2_match_data *match;
     pcre2_match_context *context;
+    bool is_brief;
 };
 
 /* Where in the instance: a chain through the callers' frames up to the root (up == NULL). */
@@ -34,7 +35,7 @@ struct evaluated {
 struct check {
     struct schema_checker *checker;
     struct arena arena; /* bits and unescaped keys */
-    uint64_t n_steps;
+    uint64_t n_steps, steps_max;
     int64_t deadline_ns;
     int n_nested;   /* nodes that are being checked, one inside the other */
     int rc;         /* ERR_LIMIT or ERR_NOMEM: it cannot be decided, and everything ends */
@@ -61,6 +62,8 @@ static inline bool check_is_hole(const struct check *c, struct json v)
     return c->is_begun && v.doc->nodes[v.idx].at >= c->n_real;
 }
 
+/* How much may be done from now on: as c->checker says. */
+void check_set_bounds(struct check *c);
 /* Does v follow node?  False too when c->rc says that it cannot be decided.  `seen` may be NULL:
  * nobody asks. */
 bool check_node(struct check *c, const struct schema_node *node, struct json v, const struct place *at,

@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "base/test.h"
 #include "grammar/schema_check.h"
 
@@ -122,4 +124,50 @@ TEST(a_check_is_bounded)
               "{\"$ref\":\"#/$defs/a\"},{\"$ref\":\"#/$defs/a\"}]}}}",
               "1"),
         ERR_LIMIT);
+}
+
+/* What PCRE2 tries at one beginning is bounded, but not at how many: the clock must be looked at between. */
+TEST(a_match_at_each_of_many_beginnings_is_bounded_too)
+{
+    enum { N = 200000 };
+    char *text = malloc(N + 3);
+    REQUIRE(text);
+    memset(text, 'a', N + 2);
+    text[0] = text[N + 1] = '"';
+    text[N + 2] = 0;
+    CHECK_INT(check("{\"pattern\":\"a{0,150}a{0,150}[bc]\"}", text), ERR_LIMIT);
+    CHECK_INT(check("{\"pattern\":\"b\"}", text), ERR_FORMAT);
+    CHECK_INT(check("{\"pattern\":\"a$\"}", text), OK);
+    CHECK_INT(check("{\"not\":{\"pattern\":\"[bc]\"}}", text), OK);
+    free(text);
+}
+
+TEST(beginnings_are_tried_at_every_character)
+{
+    char text[4000] = "\"";
+    for (int i = 0; i < 700; i++)
+        memcpy(text + 1 + i * 3, "\xe2\x82\xac", 4); /* the sign of the euro */
+    memcpy(text + 1 + 700 * 3, "xy\"", 4);
+    CHECK_INT(check("{\"pattern\":\"\u20acxy$\"}", text), OK);
+    CHECK_INT(check("{\"pattern\":\"(?<=\u20ac)xy\"}", text), OK);
+    CHECK_INT(check("{\"pattern\":\"$\"}", text), OK);
+    CHECK_INT(check("{\"pattern\":\"xz\"}", text), ERR_FORMAT);
+}
+
+TEST(a_brief_check_leaves_what_takes_long_to_a_whole_one)
+{
+    struct schema *s = NULL;
+    struct schema_checker *k = NULL;
+    char text[3000] = "";
+    REQUIRE(schema_read(&s, S("{\"pattern\":\"a{0,40}a{0,40}[bc]$\",\"maxLength\":5000}"), NULL) == OK);
+    REQUIRE(schema_checker_create(&k, s, NULL) == OK);
+    memset(text, 'a', sizeof text - 1);
+    text[0] = text[sizeof text - 2] = '"';
+    schema_checker_set_brief(k, true);
+    CHECK_INT(schema_check_text(k, S("\"ab\""), &fault), OK);
+    CHECK_INT(schema_check_text(k, str_c(text), &fault), ERR_LIMIT);
+    schema_checker_set_brief(k, false);
+    CHECK_INT(schema_check_text(k, str_c(text), &fault), ERR_FORMAT);
+    schema_checker_free(k);
+    schema_free(s);
 }

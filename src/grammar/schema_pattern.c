@@ -8,9 +8,14 @@
 
 #include <stdio.h>
 
-#define OUT_BYTES_MAX (4u << 20)
-#define MATCH_LIMIT   50000
-#define HEAP_KIB      4096
+#include "base/clock.h"
+
+#define OUT_BYTES_MAX     (4u << 20)
+#define HEAP_KIB          4096
+#define MATCH_LIMIT       50000 /* turns of PCRE2 at one beginning */
+#define BEGINNINGS        256   /* between two looks at the clock */
+#define BRIEF_MATCH_LIMIT 500
+#define BRIEF_BEGINNINGS  4
 
 #define SPACES                                                                                               \
     "\\t-\\r\\x20\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}\\x{feff}"
@@ -340,7 +345,8 @@ int schema_pattern_compile(pcre2_code **out, struct str pattern, char *why, size
     PCRE2_SIZE at = 0;
     struct str text = buf_str(&w.out);
     *out = pcre2_compile((PCRE2_SPTR)text.p, text.n,
-                         PCRE2_UTF | PCRE2_NO_UTF_CHECK | PCRE2_DOLLAR_ENDONLY | PCRE2_MATCH_UNSET_BACKREF,
+                         PCRE2_UTF | PCRE2_NO_UTF_CHECK | PCRE2_DOLLAR_ENDONLY | PCRE2_MATCH_UNSET_BACKREF |
+                             PCRE2_USE_OFFSET_LIMIT,
                          &code, &at, NULL);
     if (!*out) {
         char text_of[160];
@@ -354,16 +360,47 @@ int schema_pattern_compile(pcre2_code **out, struct str pattern, char *why, size
 pcre2_match_context *schema_pattern_context(void)
 {
     pcre2_match_context *c = pcre2_match_context_create(NULL);
-    if (c) {
-        pcre2_set_match_limit(c, MATCH_LIMIT);
+    if (c)
         pcre2_set_heap_limit(c, HEAP_KIB);
-    }
     return c;
 }
 
-int schema_pattern_match(const pcre2_code *re, struct str text, pcre2_match_data *data,
-                         pcre2_match_context *context)
+/* The next place from `at` on where a match may begin, by the pattern's first byte. */
+static size_t next_beginning(const pcre2_code *re, struct str text, size_t at)
 {
-    int rc = pcre2_match(re, (PCRE2_SPTR)text.p, text.n, 0, PCRE2_NO_UTF_CHECK, data, context);
-    return rc >= 0 ? 1 : rc == PCRE2_ERROR_NOMATCH ? 0 : -1;
+    uint32_t has_first = 0, first = 0;
+    const uint8_t *set = NULL;
+    pcre2_pattern_info(re, PCRE2_INFO_FIRSTCODETYPE, &has_first);
+    if (has_first == 1 && pcre2_pattern_info(re, PCRE2_INFO_FIRSTCODEUNIT, &first) == 0) {
+        const char *found = at < text.n ? memchr(text.p + at, (int)first, text.n - at) : NULL;
+        return found ? (size_t)(found - text.p) : text.n;
+    }
+    pcre2_pattern_info(re, PCRE2_INFO_FIRSTBITMAP, &set);
+    while (set && at < text.n && !(set[(uint8_t)text.p[at] / 8] >> (uint8_t)text.p[at] % 8 & 1))
+        at++;
+    return at;
+}
+
+/* PCRE2 bounds its work at each beginning only, and a long text has many: so they are tried some at a
+ * time, with a look at the clock between. */
+int schema_pattern_match(const pcre2_code *re, struct str text, pcre2_match_data *data,
+                         pcre2_match_context *context, const struct schema_pattern_bounds *bounds)
+{
+    size_t step = bounds->is_brief ? BRIEF_BEGINNINGS : BEGINNINGS;
+    uint32_t options = 0;
+    pcre2_pattern_info(re, PCRE2_INFO_ALLOPTIONS, &options);
+    pcre2_set_match_limit(context, bounds->is_brief ? BRIEF_MATCH_LIMIT : MATCH_LIMIT);
+    for (size_t at = next_beginning(re, text, 0);;) {
+        pcre2_set_offset_limit(context, at + step - 1);
+        int rc = pcre2_match(re, (PCRE2_SPTR)text.p, text.n, at, PCRE2_NO_UTF_CHECK, data, context);
+        if (rc != PCRE2_ERROR_NOMATCH)
+            return rc >= 0 ? 1 : -1;
+        if (options & PCRE2_ANCHORED || at + step > text.n)
+            return 0;
+        if (clock_now_ns() > bounds->deadline_ns)
+            return -1;
+        at = next_beginning(re, text, at + step);
+        while (at < text.n && ((uint8_t)text.p[at] & 0xc0) == 0x80)
+            at++;
+    }
 }

@@ -1,5 +1,5 @@
 """Answers checked before they are shown: schema, tools, citations; asked again, escalated, or an honest 502."""
-import json, os, sys
+import http.client, json, os, sys, threading
 
 from harness import Server, check, equal, main, wait_for
 from mock_provider import INPUT, Mock, OUTPUT
@@ -237,6 +237,91 @@ def test_a_schema_that_cannot_be_read_is_a_400_where_answers_are_checked():
     check("#/$ref" in e.text.decode(), repr(e))
     equal(len(mock.requests), 0)
     ask("plain", response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": {"$ref": "http://x/y"}}})
+
+
+# At each of many beginnings the pattern has much to try: no check of it ends within its bounds.
+HOSTILE = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object", "properties": {
+    "t": {"type": "string", "pattern": "a{0,210}a{0,210}[bc]"}, "u": {"type": "integer"}}}}}
+ENDLESS = '{"t": "%s", "u": 1}' % ("a" * 60000)
+
+
+SLOW = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object", "properties": {
+    "t": {"type": "string", "pattern": "^(?:a|b|ab)*$"}, "u": {"type": "integer"}}}}}
+LONG = '{"t": "%s", "u": 1}' % ("a" * 2000)
+
+
+def others_are_answered_before(path, body):
+    """While one client's answers are checked at length, another's requests come and go on the same loop thread."""
+    busy = Server(config="threads: 1\n" + CONFIG.replace("- name: checked", "- {name: flowing-long, validate: {schema: true, buffer: false, "
+                  "retries: 0}, targets: [{provider: openai, model: long}]}\n  - {name: long, validate: {schema: true}, targets: [{provider: "
+                  "openai, model: long}]}\n  - name: checked"))
+    order = []
+    try:
+        mock.reset()
+        mock.script.update({"long": [ENDLESS], "a": [GOOD]})
+        t = threading.Thread(target=lambda: order.append(busy.post(path, body)))
+        t.start()
+        wait_for(lambda: mock.count("long") >= 1, 10, "the hostile request upstream")
+        for _ in range(5):
+            r = busy.post("/v1/chat/completions", {"model": "one", "response_format": FORMAT, "messages": [{"role": "user", "content": "Who?"}]})
+            order.append(r.status)
+        t.join(60)
+        equal(order[:5], [200] * 5)
+        return order[5]
+    finally:
+        busy.stop()
+
+
+def test_a_check_that_takes_long_holds_nobody_else():
+    who = [{"role": "user", "content": "Who?"}]
+    r = others_are_answered_before("/v1/chat/completions", {"model": "long", "response_format": HOSTILE, "messages": who})
+    equal(r.status, 502, repr(r))
+    check("bounds of one check" in r.text.decode(), repr(r))
+    for path, body in [("/v1/chat/completions", {"response_format": HOSTILE}),
+                       ("/v1/messages", {"max_tokens": 9, "output_config": {"format": {"type": "json_schema", "schema": HOSTILE["json_schema"]["schema"]}}})]:
+        r = others_are_answered_before(path, {"model": "flowing-long", "stream": True, "messages": who, **body})
+        last = [l for l in r.text.decode().splitlines() if l.startswith("data: ")][-1]
+        check(r.status == 200 and "bounds of one check" in last and "finish_reason\": \"stop" not in r.text.decode(), last[:300])
+
+
+def test_an_unheld_stream_with_a_slow_schema_is_shown_when_it_is_judged():
+    mock.reset()
+    mock.script["a"] = [LONG]
+    lines = stream("flowing", response_format=SLOW)
+    equal((text_of(lines), lines[-1]), (LONG, "[DONE]"))
+    lines = stream("flowing", "/v1/messages", max_tokens=100, output_config={"format": {"type": "json_schema", "schema": SLOW["json_schema"]["schema"]}})
+    events = [json.loads(l) for l in lines]
+    equal("".join(e["delta"].get("text", "") for e in events if e["type"] == "content_block_delta"), LONG)
+    equal(events[-1]["type"], "message_stop")
+    equal(said(ask("one", response_format=SLOW)), LONG)
+
+
+def test_a_schema_that_takes_long_to_read_is_read_elsewhere():
+    mock.reset()
+    mock.script["a"] = ['{"p7": "x7"}', GOOD]
+    many = {"type": "object", "properties": {"p%d" % i: {"type": "string", "pattern": "^x%d$" % i} for i in range(2000)}}
+    equal(said(ask("one", response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": many}})), '{"p7": "x7"}')
+    e = ask("one", 400, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": {"properties": {"a": {"pattern": "(a"}}}}})
+    check("#/properties/a/pattern" in e.text.decode(), repr(e))
+
+
+def test_a_client_that_leaves_while_its_answer_is_checked_is_accounted_for():
+    mock.reset()
+    mock.script["a"] = [ENDLESS]
+    before = billed("one")
+    c = http.client.HTTPConnection("127.0.0.1", server.port)
+    c.request("POST", "/v1/chat/completions", json.dumps({"model": "one", "response_format": HOSTILE, "messages": [{"role": "user", "content": "Who?"}]}),
+              {"Content-Type": "application/json"})
+    wait_for(lambda: mock.count("a") >= 1, 10, "the request upstream")
+    c.close()
+    wait_for(lambda: billed("one") > before, 10, "its attempt in the ledger")
+    equal(mock.count("a"), 1)  # and nobody is asked again for it
+    equal(server.get("/health").status, 200)
+
+
+def billed(model):
+    rows = server.get("/admin/usage?by=model", headers={"Authorization": "Bearer admin-7"}).json["rows"]
+    return sum(x["input_tokens"] for x in rows if x["model"] == model)
 
 
 if __name__ == "__main__":
