@@ -22,6 +22,8 @@
 
 #define PLAIN_ALL UINT32_MAX
 
+#define OPEN_ENDLESS 255
+
 #define FEW_MAX 32         /* tokens of a mask that is kept as a list */
 #define FEW_CAP (1u << 15) /* of all lists */
 
@@ -47,6 +49,17 @@ struct place {
     uint32_t n_plain; /* so many characters of net_byte_is_plain may follow, at least */
     bool may_end;
     bool is_json; /* the next byte belongs to JSON, by all readings */
+    /* All texts of so many bytes over an alphabet may follow (OPEN_ENDLESS: of any length), or beginnings of
+     * them; not all of so many bytes (0: not known). */
+    uint8_t open[ALPHABETS], shut[ALPHABETS];
+};
+
+/* The edges of the alphabets by classes of bytes: those of state s are [first[a][s], first[a][s + 1]). */
+struct alphabet_moves {
+    uint16_t first[ALPHABETS][ALPHABET_STATES + 1];
+    struct alphabet_move {
+        uint8_t class, to;
+    } *moves;
 };
 
 /* Open addressing; 0: empty, else index + 1. */
@@ -66,6 +79,11 @@ struct visit {
 
 struct pending {
     uint32_t node, stack, n_fresh;
+};
+
+/* Nodes side by side that are left to look at, and the place before them. */
+struct level {
+    uint32_t at, end, place;
 };
 
 struct run {
@@ -92,14 +110,17 @@ struct run {
     uint32_t start; /* place, or PLACE_UNKNOWN */
     bool is_full;   /* something found no room */
 
+    struct alphabet_moves moves;
+
     /* Work memory. */
+    struct opening *opening; /* open.c */
     struct visit *visits;
     uint32_t stamp;
     struct pending *pending;
     struct reading *found;
     uint32_t n_found, found_plain;
     bool found_end;
-    uint32_t *path; /* places along a token */
+    struct level *levels; /* of a walk through a trie */
     uint32_t *remap;
     size_t bytes; /* of all of this */
 };
@@ -141,6 +162,12 @@ static inline uint32_t run_step(struct run *run, uint32_t place, uint8_t byte)
 
 /* Forget all places but those of states and `keep`; returns the new number of `keep`. */
 uint32_t run_collect(struct run *run, uint32_t keep);
+
+/* open.c.  ERR_NOMEM; *bytes grows by what it took. */
+int open_init(struct run *run);
+void open_deinit(struct run *run);
+/* May all texts of n_bytes over the alphabet follow?  False also where that is not found out. */
+bool open_is_to(struct run *run, uint32_t place, enum alphabet a, uint32_t n_bytes);
 
 /* mask.c.  The mask of a place, computed if it is not kept; valid until the next call. */
 struct mask_view {

@@ -1,35 +1,76 @@
 /* mask.c - Which tokens may follow: walk the trie of the vocabulary with the automaton.
  *
- * A subtree whose first byte cannot follow is skipped as a whole.  Inside a JSON string nearly
+ * A subtree whose first byte cannot follow is skipped as a whole.  Inside a free JSON string nearly
  * everything may follow, so there the mask begins with the tokens that are plain characters, which
- * need no walk, and only the trie of the others is walked. */
+ * need no walk, and only the trie of the others is walked.  Anywhere else groups of tokens over one alphabet, or
+ * subtrees of them, are taken as a whole where open_is_to says that all texts over it may follow. */
 #include "grammar/grammar_int.h"
 
-static void allow(const struct grammar_vocab *v, uint32_t *mask, int32_t token)
+#define SUBTREE_MIN 8 /* tokens: those of smaller subtrees are walked at once */
+
+static void allow(const struct trie *t, uint32_t from, uint32_t n, uint32_t *mask)
 {
-    for (; token >= 0; token = v->same[token])
-        mask[token / 32] |= UINT32_C(1) << (token % 32);
+    for (uint32_t i = from; i < from + n; i++)
+        mask[t->tokens[i] / 32] |= UINT32_C(1) << (t->tokens[i] % 32);
 }
 
-/* False when the pools became full on the way. */
-static bool walk(struct run *run, uint32_t place, const struct trie *t, uint32_t *mask)
+/* Walk t, tokens over an alphabet (ALPHABETS: any), but the subtree of node `skip`.  False when the pools
+ * became full on the way. */
+static bool walk(struct run *run, uint32_t place, const struct trie *t, uint32_t skip, enum alphabet a,
+                 uint32_t *mask)
 {
-    run->path[0] = place;
-    for (uint32_t i = 0; i < t->n;) {
-        const struct trie_node *n = &t->nodes[i];
-        uint32_t to = run_step(run, run->path[n->depth - 1], n->byte);
+    struct level *l = run->levels;
+    *l = (struct level){t->nodes[TRIE_ROOT].child, t->nodes[TRIE_ROOT].child + t->nodes[TRIE_ROOT].n_children,
+                        place};
+    for (;;) {
+        if (l->at == l->end) {
+            if (l == run->levels)
+                return !run->is_full;
+            l--;
+            continue;
+        }
+        uint32_t at = l->at++;
+        const struct trie_node *n = &t->nodes[at];
+        uint32_t to = at == skip ? PLACE_DEAD : run_step(run, l->place, n->byte);
         if (to == PLACE_DEAD) {
             if (run->is_full)
                 return false;
-            i = n->next;
             continue;
         }
-        run->path[n->depth] = to;
-        if (n->token >= 0)
-            allow(run->vocab, mask, n->token);
-        i++;
+        if (a < ALPHABETS && n->n_tokens >= SUBTREE_MIN && open_is_to(run, to, a, n->n_below)) {
+            allow(t, n->token, n->n_tokens, mask);
+            continue;
+        }
+        allow(t, n->token, trie_n_own(t, n), mask);
+        if (n->n_children > 0)
+            *++l = (struct level){n->child, n->child + n->n_children, to};
     }
-    return !run->is_full;
+}
+
+static void allow_bits(const struct run *run, const uint32_t *bits, uint32_t *mask)
+{
+    for (uint32_t w = 0; w < run->vocab->n_words; w++)
+        mask[w] |= bits[w];
+}
+
+static bool walk_group(struct run *run, uint32_t place, enum alphabet a, uint32_t *mask)
+{
+    const struct vocab_group *g = &run->vocab->groups[a];
+    uint32_t skip = TRIE_NONE;
+    if (open_is_to(run, place, a, g->bare.nodes[TRIE_ROOT].n_below))
+        allow_bits(run, g->bare_bits, mask);
+    else if (!walk(run, place, &g->bare, TRIE_NONE, a, mask))
+        return false;
+    if (g->space != TRIE_NONE) {
+        uint32_t to = run_step(run, place, ' ');
+        if (to == PLACE_DEAD && run->is_full)
+            return false;
+        if (to != PLACE_DEAD && open_is_to(run, to, a, g->led.nodes[g->space].n_below)) {
+            allow_bits(run, g->spaced_bits, mask);
+            skip = g->space;
+        }
+    }
+    return walk(run, place, &g->led, skip, a, mask);
 }
 
 static bool compute(struct run *run, uint32_t place, uint32_t *mask)
@@ -44,15 +85,23 @@ static bool compute(struct run *run, uint32_t place, uint32_t *mask)
         memset(mask, 0, v->n_words * sizeof *mask);
     for (int32_t i = 0; p->may_end && i < v->n_ends; i++)
         mask[v->ends[i] / 32] |= UINT32_C(1) << (v->ends[i] % 32);
-    return walk(run, place, n_plain == VOCAB_PLAIN_CHARS ? &v->rest : &v->all, mask);
+    if (n_plain == VOCAB_PLAIN_CHARS)
+        return walk(run, place, &v->rest, TRIE_NONE, ALPHABETS, mask);
+    bool is_whole = true;
+    for (int a = 0; a < ALPHABETS && is_whole; a++)
+        is_whole = walk_group(run, place, (enum alphabet)a, mask);
+    return is_whole && walk(run, place, &v->others, TRIE_NONE, ALPHABETS, mask);
 }
 
 static int32_t count(const struct grammar_vocab *v, const uint32_t *mask)
 {
-    int32_t n = 0;
-    for (uint32_t w = 0; w < v->n_words; w++)
-        n += __builtin_popcount(mask[w]);
-    return n;
+    uint64_t n = 0; /* bits are added up in pairs, fours, eights, then all: most builds have no popcount */
+    for (uint32_t w = 0; w < v->n_words; w++) {
+        uint32_t x = mask[w] - (mask[w] >> 1 & 0x55555555u);
+        x = (x & 0x33333333u) + (x >> 2 & 0x33333333u);
+        n += ((x + (x >> 4)) & 0x0f0f0f0fu) * 0x01010101u >> 24;
+    }
+    return (int32_t)n;
 }
 
 /* Most places inside of JSON allow very few tokens: a list of them takes no slot. */

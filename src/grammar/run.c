@@ -464,11 +464,11 @@ int run_init(struct run *run, const struct net *net, const struct grammar_vocab 
     run->masks = take(run, (size_t)run->n_masks * (vocab ? vocab->n_words : 0) + 1, sizeof *run->masks);
     run->mask_slots = take(run, run->n_masks + 1, sizeof *run->mask_slots);
     run->few = take(run, vocab ? FEW_CAP : 1, sizeof *run->few);
-    run->path = take(run, (vocab ? vocab->depth_max : 0) + 1, sizeof *run->path);
-    bool has_tables =
+    run->levels = take(run, (vocab ? vocab->all.depth : 0) + 2, sizeof *run->levels);
+    bool has_tables = open_init(run) == OK &&
         table_init(&run->frame_table, run->frames_cap) && table_init(&run->place_table, run->places_cap);
     if (!run->frames || !run->readings || !run->places || !run->rows || !run->visits || !run->pending ||
-        !run->found || !run->remap || !run->masks || !run->mask_slots || !run->few || !run->path ||
+        !run->found || !run->remap || !run->masks || !run->mask_slots || !run->few || !run->levels ||
         !has_tables) {
         run_deinit(run);
         return ERR_NOMEM;
@@ -491,7 +491,8 @@ void run_deinit(struct run *run)
     free(run->masks);
     free(run->mask_slots);
     free(run->few);
-    free(run->path);
+    free(run->levels);
+    open_deinit(run);
     free(run->frame_table.slots);
     free(run->place_table.slots);
     *run = (struct run){0};

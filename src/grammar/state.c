@@ -165,10 +165,10 @@ static bool take_out(uint32_t *allowed, int32_t token)
 static int32_t take_out_subtree(const struct grammar_vocab *v, uint32_t *allowed, struct str bytes)
 {
     int32_t n = 0;
-    uint32_t at = trie_find(&v->all, bytes), end = at < v->all.n ? v->all.nodes[at].next : at;
-    for (; at < end; at++)
-        for (int32_t t = v->all.nodes[at].token; t >= 0; t = v->same[t])
-            n += take_out(allowed, t);
+    uint32_t at = trie_find(&v->all, bytes);
+    const struct trie_node *node = &v->all.nodes[at];
+    for (uint32_t i = 0; at != TRIE_NONE && i < node->n_tokens; i++)
+        n += take_out(allowed, v->all.tokens[node->token + i]);
     return n;
 }
 

@@ -75,67 +75,85 @@ static int compare_keys(const void *a, const void *b, void *vocab)
     return c ? c : (x > y) - (x < y);
 }
 
-/* From ids[n], sorted by key.  Tokens with the same key are chained when the first trie is made;
- * for the second all of a chain are there or none, so the chains stay right. */
-static int make_trie(struct grammar_vocab *v, struct trie *t, const int32_t *ids, int32_t n)
+static struct str key_of(const void *vocab, int32_t id)
 {
-    size_t n_nodes = 0;
-    struct str last = S("");
-    for (int32_t i = 0; i < n; i++) {
-        struct str key = vocab_key(v, ids[i]);
-        size_t same = 0;
-        while (same < key.n && same < last.n && key.p[same] == last.p[same])
-            same++;
-        n_nodes += key.n - same;
-        last = key;
+    return vocab_key(vocab, id);
+}
+
+/* ---- groups ---- */
+
+enum group_place { GROUP_BARE, GROUP_LED };
+
+/* The group of a token; ALPHABETS: none. */
+static enum alphabet find_group(struct str key, enum group_place *place)
+{
+    struct str first = str_sub(key, 0, 1);
+    bool is_led = key.n > 1 && (uint8_t)*first.p < 0x80 && !alphabet_has(ALPHABET_LETTERS, first);
+    for (int a = 0; a < ALPHABETS && key.n <= VOCAB_GROUP_BYTES; a++) {
+        *place = GROUP_BARE;
+        if (alphabet_has((enum alphabet)a, key))
+            return (enum alphabet)a;
+        *place = GROUP_LED;
+        if (is_led && alphabet_has((enum alphabet)a, str_of(key.p + 1, key.n - 1)))
+            return (enum alphabet)a;
     }
-    if (n_nodes > UINT32_MAX / 2)
-        return ERR_LIMIT;
-    uint32_t *path = calloc(VOCAB_TOKEN_BYTES_MAX + 3, sizeof *path), depth = 0;
-    t->nodes = calloc(n_nodes + 1, sizeof *t->nodes);
-    if (!path || !t->nodes) {
-        free(path);
+    return ALPHABETS;
+}
+
+static int finish_group(struct grammar_vocab *v, struct vocab_group *g)
+{
+    g->bare_bits = calloc((size_t)v->n_words * 2, sizeof *g->bare_bits);
+    if (!g->bare_bits)
         return ERR_NOMEM;
-    }
-    for (int32_t i = 0; i < n; i++) {
-        struct str key = vocab_key(v, ids[i]);
-        uint32_t same = 0;
-        while (same < depth && same < key.n && t->nodes[path[same]].byte == (uint8_t)key.p[same])
-            same++;
-        while (depth > same)
-            t->nodes[path[--depth]].next = t->n;
-        for (; depth < key.n; depth++) {
-            path[depth] = t->n;
-            t->nodes[t->n++] = (struct trie_node){
-                .token = -1, .depth = (uint16_t)(depth + 1), .byte = (uint8_t)key.p[depth]};
-        }
-        struct trie_node *end = &t->nodes[path[depth - 1]];
-        v->same[ids[i]] = end->token;
-        end->token = ids[i];
-        if (depth > v->depth_max)
-            v->depth_max = depth;
-    }
-    while (depth > 0)
-        t->nodes[path[--depth]].next = t->n;
-    free(path);
+    g->spaced_bits = g->bare_bits + v->n_words;
+    trie_allow(&g->bare, TRIE_ROOT, g->bare_bits);
+    g->space = trie_find_child(&g->led, TRIE_ROOT, ' ');
+    if (g->space != TRIE_NONE)
+        trie_allow(&g->led, g->space, g->spaced_bits);
     return OK;
+}
+
+/* ids[n], sorted by key, becomes the groups and the others. */
+static int make_groups(struct grammar_vocab *v, const int32_t *ids, int32_t n)
+{
+    enum { PARTS = ALPHABETS * 2 + 1 };
+    int32_t *part = calloc((size_t)n, sizeof *part), *of = calloc((size_t)n, sizeof *of);
+    int rc = part && of ? OK : ERR_NOMEM;
+    for (int32_t i = 0; rc == OK && i < n; i++) {
+        enum group_place place = GROUP_BARE;
+        of[i] = (int32_t)find_group(vocab_key(v, ids[i]), &place) * 2;
+        of[i] += of[i] < PARTS - 1 && place == GROUP_LED;
+    }
+    for (int32_t k = 0; rc == OK && k < PARTS; k++) {
+        int32_t n_part = 0;
+        for (int32_t i = 0; i < n; i++)
+            if (of[i] == k)
+                part[n_part++] = ids[i];
+        struct vocab_group *g = &v->groups[k < PARTS - 1 ? k / 2 : 0];
+        rc = trie_make(k == PARTS - 1 ? &v->others
+                       : k % 2        ? &g->led
+                                      : &g->bare,
+                       part, (uint32_t)n_part, key_of, v);
+    }
+    for (int a = 0; rc == OK && a < ALPHABETS; a++)
+        rc = finish_group(v, &v->groups[a]);
+    free(part);
+    free(of);
+    return rc;
 }
 
 static int make_tries(struct grammar_vocab *v)
 {
     int32_t *ids = calloc((size_t)v->n_tokens, sizeof *ids), n = 0, n_rest = 0;
-    v->same = calloc((size_t)v->n_tokens, sizeof *v->same);
-    if (!ids || !v->same) {
-        free(ids);
+    if (!ids)
         return ERR_NOMEM;
-    }
-    for (int32_t i = 0; i < v->n_tokens; i++) {
-        v->same[i] = -1;
+    for (int32_t i = 0; i < v->n_tokens; i++)
         if (vocab_key(v, i).n > 0)
             ids[n++] = i;
-    }
     qsort_r(ids, (size_t)n, sizeof *ids, compare_keys, v);
-    int rc = make_trie(v, &v->all, ids, n);
+    int rc = trie_make(&v->all, ids, (uint32_t)n, key_of, v);
+    if (rc == OK)
+        rc = make_groups(v, ids, n);
     for (int32_t i = 0; i < n; i++) {
         uint32_t n_chars;
         bool is_plain = is_plain_token(vocab_key(v, ids[i]), &n_chars);
@@ -145,7 +163,7 @@ static int make_tries(struct grammar_vocab *v)
             ids[n_rest++] = ids[i];
     }
     if (rc == OK)
-        rc = make_trie(v, &v->rest, ids, n_rest);
+        rc = trie_make(&v->rest, ids, (uint32_t)n_rest, key_of, v);
     free(ids);
     return rc;
 }
@@ -181,10 +199,15 @@ void grammar_vocab_free(struct grammar_vocab *v)
 {
     if (!v)
         return;
-    free(v->all.nodes);
-    free(v->rest.nodes);
+    trie_deinit(&v->all);
+    trie_deinit(&v->rest);
+    trie_deinit(&v->others);
+    for (int a = 0; a < ALPHABETS; a++) {
+        trie_deinit(&v->groups[a].bare);
+        trie_deinit(&v->groups[a].led);
+        free(v->groups[a].bare_bits);
+    }
     free(v->plain[0]);
-    free(v->same);
     free(v->quoted);
     free(v->ends);
     free(v->kinds);
@@ -198,37 +221,16 @@ int32_t grammar_vocab_n_tokens(const struct grammar_vocab *v)
     return v->n_tokens;
 }
 
-/* The child of a node with this byte; parent == UINT32_MAX: the root.  n: none. */
-static uint32_t find_child(const struct trie *t, uint32_t parent, uint8_t byte)
-{
-    uint32_t i = parent == UINT32_MAX ? 0 : parent + 1;
-    uint32_t end = parent == UINT32_MAX ? t->n : t->nodes[parent].next;
-    while (i < end && t->nodes[i].byte != byte)
-        i = t->nodes[i].next;
-    return i < end ? i : t->n;
-}
-
-uint32_t trie_find(const struct trie *t, struct str bytes)
-{
-    uint32_t at = UINT32_MAX;
-    for (size_t i = 0; i < bytes.n; i++) {
-        at = find_child(t, at, (uint8_t)bytes.p[i]);
-        if (at == t->n)
-            return at;
-    }
-    return bytes.n > 0 ? at : t->n;
-}
-
 size_t vocab_match_control(const struct grammar_vocab *v, struct str s)
 {
     const struct trie *t = &v->all;
     size_t longest = 0;
-    uint32_t at = find_child(t, UINT32_MAX, VOCAB_MARK_BEGIN);
-    for (size_t i = 0; at < t->n; i++) {
-        uint32_t end = find_child(t, at, VOCAB_MARK_END);
-        if (end < t->n && t->nodes[end].token >= 0)
+    uint32_t at = trie_find_child(t, TRIE_ROOT, VOCAB_MARK_BEGIN);
+    for (size_t i = 0; at != TRIE_NONE; i++) {
+        uint32_t end = trie_find_child(t, at, VOCAB_MARK_END);
+        if (end != TRIE_NONE && trie_n_own(t, &t->nodes[end]) > 0)
             longest = i;
-        at = i < s.n ? find_child(t, at, (uint8_t)s.p[i]) : t->n;
+        at = i < s.n ? trie_find_child(t, at, (uint8_t)s.p[i]) : TRIE_NONE;
     }
     return longest;
 }
