@@ -2,11 +2,13 @@
  * answer_spec.c; here is what the model has to say about it, and which tools must be let loose. */
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "engine/answer_spec.h"
 #include "engine/face_int.h"
 
 #define ARENA_MAX        ((size_t)64 << 20)
 #define PROMPT_END_BYTES 256
+#define LOOSEN_NS_MAX    (NS_PER_S / 2) /* for all tools together; what is not tried by then cannot be held */
 
 static const char unheld[] =
     "the model's family writes texts without quotes, where only their length or an enum can be held";
@@ -17,13 +19,19 @@ static int loosen(struct sluice_model *model, struct answer *a, char *where, siz
                   struct sluice_error *err)
 {
     int n_loosened = 0;
+    int64_t deadline_ns = clock_thread_cpu_ns() + LOOSEN_NS_MAX;
     for (size_t i = 0; i < a->n_tools; i++) {
         struct answer_tool *t = &a->tools[i];
         struct sluice_grammar *g = NULL;
         a->is_unheld = false;
         struct sluice_grammar_spec args = answer_spec_args(a, t);
-        int rc = a->is_unheld ? fail(face_err(err), ERR_UNSUPPORTED, "%s", unheld)
-                              : sluice_grammar_compile(model, &args, &g, where, where_cap, err);
+        int rc;
+        if (a->is_unheld)
+            rc = fail(face_err(err), ERR_UNSUPPORTED, "%s", unheld);
+        else if (clock_thread_cpu_ns() > deadline_ns)
+            rc = fail(face_err(err), ERR_LIMIT, "the tools take too long to compile");
+        else
+            rc = sluice_grammar_compile(model, &args, &g, where, where_cap, err);
         sluice_grammar_free(g);
         if (rc == OK)
             continue;

@@ -20,7 +20,7 @@
 #include "gateway/observe.h"
 #include "gateway/resume.h"
 #include "gateway/validate.h"
-#include "gateway/worker.h"
+#include "net/worker.h"
 
 #define REQUEST_ARENA_FACTOR 6 /* parsed forms are larger than the body they came from */
 #define REQUEST_ARENA_MIN    ((size_t)1 << 20)

@@ -4,8 +4,8 @@
 
 #include "gateway/validate.h"
 #include "gateway/validate_stream.h"
-#include "gateway/worker.h"
 #include "grammar/schema_check.h"
+#include "net/worker.h"
 
 struct checked_schema {
     struct schema *schema; /* NULL: none was given */

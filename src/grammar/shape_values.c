@@ -1,7 +1,6 @@
 /* shape_values.c - enum and const: a few values, of which each is a text.
  *
  * A value stays if every schema of the shape takes it, which the validator of instances says. */
-#include "base/clock.h"
 #include "grammar/shape_int.h"
 
 #include "grammar/schema_check_int.h"

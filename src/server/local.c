@@ -205,15 +205,6 @@ static void *run_loader(void *arg)
     return NULL;
 }
 
-static void *run_preparer(void *arg)
-{
-    struct local *l = arg;
-    struct local_call *call;
-    while ((call = queue_pop(&l->prepares, -1)))
-        local_call_prepare(call);
-    return NULL;
-}
-
 /* ---- using ---- */
 
 struct served *local_find(struct local *l, struct str model)
@@ -488,12 +479,12 @@ void local_observe(struct local *l)
 
 static int start_threads(struct local *l, struct err *err)
 {
-    if (queue_init(&l->loads, QUEUE_CAP, NULL, NULL) != OK ||
-        queue_init(&l->prepares, QUEUE_CAP, NULL, NULL) != OK)
+    l->prompts = worker_create();
+    l->forms = worker_create();
+    if (queue_init(&l->loads, QUEUE_CAP, NULL, NULL) != OK || !l->prompts || !l->forms)
         return fail(err, ERR_NOMEM, "no memory for the engine's queues");
     l->has_loader = pthread_create(&l->loader, NULL, run_loader, l) == 0;
-    l->has_preparer = pthread_create(&l->preparer, NULL, run_preparer, l) == 0;
-    if (!l->has_loader || !l->has_preparer)
+    if (!l->has_loader)
         return fail(err, ERR_IO, "the system gives no more threads");
     return OK;
 }
@@ -529,10 +520,8 @@ void local_free(struct local *l)
         queue_close(&l->loads);
         pthread_join(l->loader, NULL);
     }
-    if (l->has_preparer) {
-        queue_close(&l->prepares);
-        pthread_join(l->preparer, NULL);
-    }
+    worker_free(l->forms);
+    worker_free(l->prompts);
     for (struct served *s = l->models, *next; s; s = next) {
         next = s->next;
         sluice_context_free(s->ctx);
@@ -544,7 +533,6 @@ void local_free(struct local *l)
         free(s);
     }
     queue_deinit(&l->loads);
-    queue_deinit(&l->prepares);
     pthread_mutex_destroy(&l->lock);
     free(l->isa);
     free(l->kv_cache_dir);

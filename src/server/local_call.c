@@ -5,7 +5,7 @@
  * stream until it is empty: so a client that reads slowly simply stops the reading, and the
  * engine's own bounded queue holds the sequence back.
  *
- * Life: start -> (wait for the model) -> (prepare: tokenize, submit) -> events -> on_done.
+ * Life: start -> (wait for the model) -> (prepare: compile the form, tokenize, submit) -> events -> on_done.
  * The waits happen on other threads; `state` says who may touch the call: only the loop thread
  * frees it, and never while a task of it is posted (n_posted). */
 #include <assert.h>
@@ -20,6 +20,9 @@
 #define CALL_ARENA_MAX     ((size_t)1 << 30)
 #define INLINE_PREPARE_MAX 16384 /* bytes of a request that is tokenized on the loop itself */
 #define TOOL_ID_BYTES      40
+#define FORMS_WAITING_MAX                                                                                    \
+    256 /* past it a request with a form is refused: each may take a good part of a second */
+#define FORMS_RETRY_MS 1000
 
 struct choice {
     struct local_call *call;
@@ -57,11 +60,13 @@ struct local_call {
     struct served *served;
     bool is_using; /* holds a use of `served` */
     struct served_waiter waiter;
-    struct loop_task task; /* posted by the loader and by the preparer */
+    struct loop_task task; /* posted by the loader */
+    struct work work;      /* preparing */
     _Atomic int n_posted;  /* tasks under way */
     enum call_state state;
     enum chat_op op;
-    bool is_cancelled, is_paused, is_in_callback;
+    _Atomic bool is_cancelled; /* also read by who prepares */
+    bool is_paused, is_in_callback;
     struct arena arena, step_arena;
     struct local_prompt prompt;   /* of a conversation */
     struct completion completion; /* of a legacy completion */
@@ -426,20 +431,20 @@ static void submit_choice(struct choice *ch)
     free(tokens);
 }
 
-/* May run on the preparing thread: touches nothing that the loop thread touches meanwhile. */
-void local_call_prepare(struct local_call *c)
+static void prepare(struct local_call *c)
 {
     struct sluice_error err = {0};
     if (c->op == CHAT_OP_COUNT_TOKENS) {
         c->n_tokens = sluice_chat_tokenize(c->served->model, &c->prompt.chat, NULL, 0, &err);
         if (c->n_tokens < 0)
             set_error(c, kind_of(err.code), err.text);
+        return;
     }
-    if (c->op != CHAT_OP_COUNT_TOKENS && !c->form.is_any)
+    if (!c->form.is_any)
         c->has_error =
             local_form_compile(&c->form, c->served->model, c->op == CHAT_OP_GENERATE ? &c->prompt.chat : NULL,
                                &c->grammar, &c->error) != OK;
-    for (int i = 0; c->op != CHAT_OP_COUNT_TOKENS && i < c->n_choices && !c->has_error; i++) {
+    for (int i = 0; i < c->n_choices && !c->has_error; i++) {
         struct choice *ch = &c->choices[i];
         if (c->op == CHAT_OP_GENERATE &&
             sluice_chat_parser_create(c->served->model, &c->prompt.chat, &ch->parser, &err) != SLUICE_OK) {
@@ -450,7 +455,17 @@ void local_call_prepare(struct local_call *c)
     }
     sluice_grammar_free(c->grammar); /* the streams keep what they need */
     c->grammar = NULL;
-    loop_post(c->ask.loop, &c->task);
+}
+
+/* On a worker's thread: touches nothing that the loop thread touches meanwhile.  Whose client has left is
+ * not prepared any more. */
+static void run_prepare(struct work *w)
+{
+    struct local_call *c = (struct local_call *)((char *)w - offsetof(struct local_call, work));
+    if (!c->is_cancelled)
+        prepare(c);
+    if (!c->form.is_any)
+        atomic_fetch_sub(&c->local->n_forms, 1);
 }
 
 /* ---- the way from start to running (loop thread) ---- */
@@ -477,19 +492,30 @@ static void on_prepared(struct local_call *c)
     }
 }
 
+/* A task of the call itself has come.  False: the client has left, and the call with it. */
+static bool has_come(struct local_call *c)
+{
+    atomic_fetch_sub(&c->n_posted, 1);
+    if (!c->is_cancelled)
+        return true;
+    c->state = CALL_ENDED;
+    close_streams(c);
+    free_call(c);
+    return false;
+}
+
+static void on_work_done(struct loop_task *task)
+{
+    struct local_call *c = (struct local_call *)((char *)task - offsetof(struct local_call, work.done));
+    if (has_come(c))
+        on_prepared(c);
+}
+
 static void on_task(struct loop_task *task)
 {
     struct local_call *c = (struct local_call *)((char *)task - offsetof(struct local_call, task));
-    atomic_fetch_sub(&c->n_posted, 1);
-    if (c->is_cancelled) {
-        c->state = CALL_ENDED;
-        close_streams(c);
-        free_call(c);
-    } else if (c->state == CALL_PREPARING) {
-        on_prepared(c);
-    } else {
+    if (has_come(c))
         advance(c);
-    }
 }
 
 static void on_model_ready(struct served_waiter *w)
@@ -516,11 +542,16 @@ static void advance(struct local_call *c)
     }
     c->is_using = true;
     c->state = CALL_PREPARING;
+    if (c->form.is_any && c->ask.req->body.n <= INLINE_PREPARE_MAX) {
+        prepare(c);
+        loop_post(c->ask.loop, &c->work.done);
+        return;
+    }
     /* The request itself may be gone before the other thread is through (a client that leaves),
      * so only what lives in this call's arena is prepared there. */
-    bool is_short = c->ask.req->body.n <= INLINE_PREPARE_MAX && c->form.is_any;
-    if (is_short || !queue_try_push(&c->local->prepares, c))
-        local_call_prepare(c);
+    if (!c->form.is_any)
+        atomic_fetch_add(&c->local->n_forms, 1);
+    worker_give(c->form.is_any ? c->local->prompts : c->local->forms, &c->work);
 }
 
 /* ---- the seam ---- */
@@ -546,6 +577,7 @@ static struct local_call *new_call(struct local *l, struct str model, struct loo
     c->op = req->op;
     c->waiter.on_ready = on_model_ready;
     c->task.run = on_task;
+    c->work = (struct work){.run = run_prepare, .loop = loop, .done = {.run = on_work_done}};
     arena_init(&c->arena, CALL_ARENA_MAX);
     arena_init(&c->step_arena, (size_t)64 << 20);
     return c;
@@ -620,6 +652,10 @@ struct local_call *local_call_start(void *arg, const struct local_ask *ask, stru
     if (rc == OK && ask->req->op == CHAT_OP_COMPLETE)
         rc = completion_of(ask->req, &c->arena, &c->completion, e);
     local_form_of(ask->req, &c->arena, &c->form);
+    if (rc == OK && !c->form.is_any && atomic_load(&c->local->n_forms) >= FORMS_WAITING_MAX) {
+        rc = chat_error_set(e, CHAT_ERR_UNAVAILABLE, NULL, "too many requests wait for their grammar");
+        e->retry_after_ms = FORMS_RETRY_MS;
+    }
     if (rc == OK)
         rc = local_sampling_of(ask->req, &c->arena, ask->max_tokens_cap, ask->seed, &c->sampling, e);
     if (rc == OK && ask->req->op != CHAT_OP_COUNT_TOKENS)

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "base/queue.h"
+#include "net/worker.h"
 #include "server/local.h"
 #include "sluice.h"
 
@@ -41,10 +42,13 @@ struct local {
     struct served *models;
     struct config_engine engine;        /* texts are copies below */
     char *isa, *kv_type, *kv_cache_dir; /* kv_cache_dir NULL: off */
-    pthread_t loader, preparer;
-    bool has_loader, has_preparer;
-    struct queue loads;    /* of struct served */
-    struct queue prepares; /* of struct local_call: long prompts are tokenized off the loop */
+    pthread_t loader;
+    bool has_loader;
+    struct queue loads; /* of struct served */
+    /* What would hold a loop: long prompts are tokenized, forms are compiled.  Forms have a thread of their
+     * own, since a hostile one takes long. */
+    struct worker *prompts, *forms;
+    _Atomic int n_forms; /* calls that wait for theirs */
     _Atomic bool is_stopping;
     struct local_engine face;
 };
@@ -60,7 +64,6 @@ struct local_call *local_call_start(void *arg, const struct local_ask *ask, stru
 void local_call_cancel(struct local_call *call);
 void local_call_pause(struct local_call *call);
 void local_call_resume(struct local_call *call);
-void local_call_prepare(struct local_call *call); /* on the preparing thread */
 
 /* local_request.c: a canonical request as the engine takes it. */
 struct local_prompt {

@@ -1,7 +1,7 @@
 """Answers of the engine that are held to a form: formats of every dialect, tools, and honest refusals."""
-import json, re, sys
+import http.client, json, re, sys
 
-from harness import Server, Skip, check, equal, main
+from harness import Server, check, equal, main, wait_for
 from mock_provider import Mock
 
 mock = Mock()
@@ -114,6 +114,31 @@ def test_what_cannot_be_held_is_refused_with_its_place_or_goes_elsewhere():
     r = server.post("/v1/chat/completions", {"model": "both", "messages": [{"role": "user", "content": "?"}],
                                              "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": NOT_HELD}}})
     equal((r.status, r.headers["x-sluice-provider"]), (200, "openai"), repr(r))
+
+
+def hostile(port, i):
+    """A request whose grammar takes a tenth of a second to be found too large; its answer is not waited for."""
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    c.request("POST", "/v1/chat/completions", json.dumps({"model": "demo", "messages": [{"role": "user", "content": "Who?"}], "max_tokens": 3,
+              "guided_regex": ".*a.{12}b.{12}c%d" % i}), {"Content-Type": "application/json"})
+    return c
+
+
+def test_forms_that_take_long_hold_nobody_else_and_too_many_are_refused():
+    with Server(config="threads: 1\nmodels: [{name: demo, targets: [{provider: local, model: demo}]}]") as busy:
+        small = {"model": "demo", "messages": [{"role": "user", "content": "Who is Ann? " * 3000}], "max_tokens": 1}
+        busy.post("/v1/chat/completions", {**small, "messages": [{"role": "user", "content": "Hi"}]})  # the model is there
+        many = [hostile(busy.port, i) for i in range(300)]
+        # On the one loop thread, beside the forms: a long prompt is refused by its length, a short one answered.
+        equal(busy.post("/v1/chat/completions", small).status, 400)
+        equal(busy.post("/v1/chat/completions", {**small, "messages": [{"role": "user", "content": "Hi"}]}).status, 200)
+        refused = many[-1].getresponse()
+        equal((refused.status, refused.getheader("retry-after")), (503, "1"), refused.read())
+        check("too many requests wait" in busy.post("/v1/chat/completions", {**small, "guided_regex": "a"}).json["error"]["message"])
+        for c in many:
+            c.close()
+        wait_for(lambda: busy.post("/v1/chat/completions", {**small, "messages": [{"role": "user", "content": "Hi"}],
+                                                            "guided_regex": "[ab]"}).status == 200, 20, "a turn for the next form")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
  * The thread starts with the first piece of work.  A piece lies in the asker's memory, which stays until
  * `done` has run on the asker's loop; nothing of it may be touched there before.  How many wait is bounded
  * by how many requests there are: each has one at most. */
-#ifndef GATEWAY_WORKER_H
-#define GATEWAY_WORKER_H
+#ifndef NET_WORKER_H
+#define NET_WORKER_H
 
 #include "net/loop.h"
 

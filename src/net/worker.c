@@ -1,5 +1,5 @@
 /* worker.c - See worker.h. */
-#include "gateway/worker.h"
+#include "net/worker.h"
 
 #include <pthread.h>
 #include <stdlib.h>
