@@ -9,6 +9,7 @@
 #include "grammar/grammar_int.h"
 #include "grammar/json_net.h"
 #include "grammar/regex.h"
+#include "grammar/words.h"
 
 #define NODES_MAX_DEFAULT 200000
 #define TIME_MS_DEFAULT   300 /* the asker may be a thread that serves others too */
@@ -56,8 +57,7 @@ static uint32_t compile_choice(struct compiler *c, const struct grammar_spec *sp
             compile_fail(c, ERR_FORMAT, S(""), "text %zu of the choice is not UTF-8", i);
     if (c->has_failed)
         return NET_NOTHING;
-    return dfa_to_net(&c->room, dfa_words(&c->room, spec->choices, (uint32_t)spec->n_choices), DFA_PLAIN,
-                      next);
+    return words_to_net(&c->room, spec->choices, (uint32_t)spec->n_choices, next);
 }
 
 /* Where the vocabulary has a control token for a piece of the text, the model says that token. */

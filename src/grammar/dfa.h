@@ -79,7 +79,8 @@ enum dfa_spelling {
 uint32_t dfa_to_net(struct dfa_room *room, const struct dfa *d, enum dfa_spelling spelling, uint32_t next);
 /* Of its texts those with min to max characters, counted while they are followed, so that no product of
  * the automaton with the lengths is made.  False: *node is not set, because from some state on the
- * possible lengths have gaps (or a limit was passed: see room->code); then dfa_and with dfa_lengths helps. */
+ * possible lengths have gaps as large as max - min (or a limit was passed: see room->code); then dfa_and with
+ * dfa_lengths helps. */
 bool dfa_to_net_counted(struct dfa_room *room, const struct dfa *d, enum dfa_spelling spelling, uint32_t min,
                         uint32_t max, uint32_t next, uint32_t *node);
 

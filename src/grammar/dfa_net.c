@@ -100,25 +100,35 @@ static uint32_t escapes(struct lower *l, const uint32_t *ascii)
     return net_bytes(l->net, edges, n);
 }
 
-static uint32_t state_bytes(struct lower *l, enum dfa_spelling spelling)
+/* Edges for the characters of one byte; returns how many. */
+static uint32_t ascii_edges(struct lower *l, enum dfa_spelling spelling, struct net_edge *edges)
 {
-    struct span all = {0, l->n_ways, 0, DFA_CHAR_MAX};
-    struct net_edge edges[256];
-    uint32_t ascii[0x80], n = 0;
-
-    for (uint32_t c = 0; c < 0x80; c++) {
-        struct span s = narrow(l, all, c, c);
-        ascii[c] = s.begin < s.end ? l->ways[s.begin].to : NET_NOTHING;
-        all.begin = s.begin;
-    }
-    uint32_t escaped = spelling == DFA_JSON ? escapes(l, ascii) : NET_NOTHING;
+    uint32_t ascii[0x80] = {NET_NOTHING}, n = 0;
+    bool has_escapes = false;
+    for (uint32_t w = 0; w < l->n_ways && l->ways[w].lo < 0x80; w++)
+        for (uint32_t c = l->ways[w].lo; c <= l->ways[w].hi && c < 0x80; c++) {
+            ascii[c] = l->ways[w].to;
+            has_escapes |= !net_byte_is_plain((uint8_t)c);
+        }
+    uint32_t escaped = spelling == DFA_JSON && has_escapes ? escapes(l, ascii) : NET_NOTHING;
     for (uint32_t c = 0; c < 0x80; c++) {
         uint32_t to = ascii[c];
         if (spelling == DFA_JSON && !net_byte_is_plain((uint8_t)c))
             to = c == '\\' ? escaped : NET_NOTHING;
-        edges[n++] = (struct net_edge){(uint8_t)c, (uint8_t)c, to};
+        if (to != NET_NOTHING)
+            edges[n++] = (struct net_edge){(uint8_t)c, (uint8_t)c, to};
     }
-    for (uint32_t b = 0xc2; b <= 0xf4; b++) {
+    return n;
+}
+
+static uint32_t state_bytes(struct lower *l, enum dfa_spelling spelling)
+{
+    struct span all = {0, l->n_ways, 0, DFA_CHAR_MAX};
+    struct net_edge edges[256];
+    uint32_t n = ascii_edges(l, spelling, edges);
+
+    all = narrow(l, all, 0x80, DFA_CHAR_MAX);
+    for (uint32_t b = 0xc2; b <= 0xf4 && all.begin < all.end; b++) {
         int n_bytes = b >= 0xf0 ? 3 : b >= 0xe0 ? 2 : 1;
         if (b == 0xe0 || b == 0xf0) /* leave behind what fewer bytes say, which is no reading of these */
             all = narrow(l, all, b == 0xe0 ? 0x800 : 0x10000, DFA_CHAR_MAX);
@@ -236,10 +246,10 @@ uint32_t dfa_to_net(struct dfa_room *room, const struct dfa *d, enum dfa_spellin
 
 /* ---- counted ---- */
 
-/* Are all lengths between least and most possible behind every state?  A state's are those of its
- * targets plus one, and none if it accepts: if these, taken as whole intervals, join without a gap
- * everywhere, then they are (by induction over the length). */
-static bool has_no_gaps(const struct dfa *d, const uint32_t *least, const uint32_t *most)
+/* Are at most `gap` lengths in a row impossible between least and most behind every state?  A state's are
+ * those of its targets plus one, and none if it accepts: if these, taken as whole intervals, join without a
+ * larger gap everywhere, then they are (by induction over the length). */
+static bool has_small_gaps(const struct dfa *d, const uint32_t *least, const uint32_t *most, uint64_t gap)
 {
     for (uint32_t s = 0; s < d->n_states; s++) {
         uint64_t covered = d->accepts[s] ? 1 : least[s]; /* lengths below are done */
@@ -248,11 +258,13 @@ static bool has_no_gaps(const struct dfa *d, const uint32_t *least, const uint32
             has_grown = false;
             for (uint32_t c = 0; c < d->n_symbols; c++) {
                 uint32_t t = d->next[(size_t)s * d->n_symbols + c];
-                if (t == DFA_NONE || least[t] + 1ull > covered ||
+                if (t == DFA_NONE || least[t] + 1ull > covered + gap ||
                     (most[t] != NET_NO_MAX && most[t] + 1ull < covered))
                     continue;
                 covered = most[t] == NET_NO_MAX ? UINT64_MAX : most[t] + 2ull;
                 has_grown = true;
+                if (covered > most[s])
+                    break;
             }
         }
         if (covered <= most[s])
@@ -261,12 +273,14 @@ static bool has_no_gaps(const struct dfa *d, const uint32_t *least, const uint32
     return true;
 }
 
+/* A character is counted if some length from min to max seems possible behind it, by the least and the most
+ * alone: min to max are more lengths than any gap has, so one of them is possible. */
 bool dfa_to_net_counted(struct dfa_room *room, const struct dfa *d, enum dfa_spelling spelling, uint32_t min,
                         uint32_t max, uint32_t next, uint32_t *node)
 {
     uint32_t *least = calloc(d->n_states, sizeof *least), *most = calloc(d->n_states, sizeof *most);
-    bool ok = least && most && !dfa_is_nothing(d) && dfa_find_rests(room, d, least, most) &&
-              has_no_gaps(d, least, most);
+    bool ok = least && most && min <= max && !dfa_is_nothing(d) && dfa_find_rests(room, d, least, most) &&
+              has_small_gaps(d, least, most, max == NET_NO_MAX ? NET_NO_MAX : max - min);
     struct lower l;
     if (ok && (least[0] > max || most[0] < min)) {
         *node = NET_NOTHING;

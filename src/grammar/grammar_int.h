@@ -59,7 +59,7 @@ struct alphabet_moves {
     uint16_t first[ALPHABETS][ALPHABET_STATES + 1];
     struct alphabet_move {
         uint8_t class, to;
-    } *moves;
+    } * moves;
 };
 
 /* Open addressing; 0: empty, else index + 1. */

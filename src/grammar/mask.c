@@ -2,8 +2,8 @@
  *
  * A subtree whose first byte cannot follow is skipped as a whole.  Inside a free JSON string nearly
  * everything may follow, so there the mask begins with the tokens that are plain characters, which
- * need no walk, and only the trie of the others is walked.  Anywhere else groups of tokens over one alphabet, or
- * subtrees of them, are taken as a whole where open_is_to says that all texts over it may follow. */
+ * need no walk, and only the trie of the others is walked.  Anywhere else groups of tokens over one alphabet,
+ * or subtrees of them, are taken as a whole where open_is_to says that all texts over it may follow. */
 #include "grammar/grammar_int.h"
 
 #define SUBTREE_MIN 8 /* tokens: those of smaller subtrees are walked at once */

@@ -64,6 +64,7 @@ struct net {
     bool is_bad;
     int bad_code;        /* ERR_LIMIT or ERR_NOMEM */
     int64_t deadline_ns; /* of clock_thread_cpu_ns: a busy machine is no large schema; 0: none */
+    uint32_t n_asked;    /* how often net_is_good was */
     uint32_t start;
     bool has_free_names;   /* of properties: see names.h */
     uint8_t class_of[256]; /* bytes that no node tells apart have the same class */
@@ -85,7 +86,8 @@ uint32_t net_call(struct net *net, uint32_t rule, uint16_t weight, uint32_t next
 /* min to max (NET_NO_MAX) rounds of body, which ends in NET_RET. */
 uint32_t net_loop(struct net *net, uint32_t body, uint32_t min, uint32_t max, bool is_plain, uint32_t next);
 /* A body of min to max (NET_NO_MAX) characters; it ends in NET_RET and has a net_count behind each
- * character, with the least and the most that can follow it (all numbers between must be possible). */
+ * character, with the least and the most that can follow it (of the numbers between no more than max - min in
+ * a row may be impossible). */
 uint32_t net_meter(struct net *net, uint32_t body, uint32_t min, uint32_t max, uint32_t next);
 uint32_t net_count(struct net *net, uint32_t least, uint32_t most, uint32_t next);
 /* A node whose way is told later by net_set_jump, for rules that are called before they are made. */

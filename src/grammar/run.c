@@ -465,8 +465,8 @@ int run_init(struct run *run, const struct net *net, const struct grammar_vocab 
     run->mask_slots = take(run, run->n_masks + 1, sizeof *run->mask_slots);
     run->few = take(run, vocab ? FEW_CAP : 1, sizeof *run->few);
     run->levels = take(run, (vocab ? vocab->all.depth : 0) + 2, sizeof *run->levels);
-    bool has_tables = open_init(run) == OK &&
-        table_init(&run->frame_table, run->frames_cap) && table_init(&run->place_table, run->places_cap);
+    bool has_tables = open_init(run) == OK && table_init(&run->frame_table, run->frames_cap) &&
+                      table_init(&run->place_table, run->places_cap);
     if (!run->frames || !run->readings || !run->places || !run->rows || !run->visits || !run->pending ||
         !run->found || !run->remap || !run->masks || !run->mask_slots || !run->few || !run->levels ||
         !has_tables) {

@@ -41,6 +41,13 @@ static const struct schema_case cases[] = {
     {"{\"enum\":[1,\"a\\n\",null,{\"x\":[1,2]},2.50]}",
      {"1", "\"a\\n\"", "null", "{\"x\":[1,2]}", "2.5", "2.50"},
      {"2", "\"a\"", "{}"}},
+    {"{\"const\":1,\"enum\":[1,2]}", {"1"}, {"2"}},
+    {"{\"type\":\"string\",\"format\":\"email\",\"minLength\":7,\"maxLength\":12}",
+     {"\"a@b.com\"", "\"abcdefgh@c.d\"", "\"a@b.cd-efg.h\""},
+     {"\"a@b.co\"", "\"abcdefghi@c.d\"", "\"a@b.cd-efg.hi\"", "\"abcdefgh@cd.\""}},
+    {"{\"type\":\"string\",\"pattern\":\"^(?:a|b{6})+$\",\"minLength\":8,\"maxLength\":9}",
+     {"\"aaaaaaaa\"", "\"aabbbbbba\"", "\"abbbbbba\""},
+     {"\"bbbbbb\"", "\"aaaabbbbbb\"", "\"aaaaaaabb\""}},
     {"{\"const\":\"é\"}", {"\"é\""}, {"\"e\"", "\"\\u00e9\""}},
     {"{\"type\":\"integer\",\"enum\":[1,2,\"x\",30],\"maximum\":20}", {"1", "2"}, {"30", "\"x\""}},
     {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"string\"}},"
@@ -201,6 +208,8 @@ TEST(what_cannot_be_held_is_refused_with_its_place)
          ERR_FORMAT},
         {"{\"type\":\"frob\"}", "#/type", ERR_FORMAT},
         {"{\"type\":\"string\",\"enum\":[1]}", "", ERR_ARG},
+        {"{\"const\":1,\"enum\":[2]}", "", ERR_ARG},
+        {"{\"pattern\":\"^(?:aaa|aaaaa)$\",\"type\":\"string\",\"minLength\":4,\"maxLength\":4}", "", ERR_ARG},
         {"{\"type\":\"object\",\"properties\":{\"n\":{\"$ref\":\"#\"}},\"required\":[\"n\"]}", "", ERR_ARG},
         {"{\"type\":\"string\",\"pattern\":\"^(a|b)*a(a|b){18}$\"}", "#/pattern", ERR_LIMIT},
     };

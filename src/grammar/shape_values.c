@@ -4,6 +4,7 @@
 #include "grammar/shape_int.h"
 
 #include "grammar/schema_check_int.h"
+#include "grammar/words.h"
 
 #define VALUE_TEXT_MAX ((size_t)1 << 20)
 
@@ -37,13 +38,14 @@ static bool is_excluded(struct shaper *s, const struct plain *p, struct json v)
 /* One more text; false without room. */
 struct texts {
     struct shaper *s;
+    bool may_repeat; /* the same text may be there twice */
     struct str *items;
     uint32_t n, cap;
 };
 
 static bool add_text(struct texts *t, struct str text)
 {
-    for (uint32_t i = 0; i < t->n; i++)
+    for (uint32_t i = 0; i < t->n && !t->may_repeat; i++)
         if (str_eq(t->items[i], text))
             return true;
     if (t->n == t->cap) {
@@ -80,8 +82,12 @@ static bool add_value(struct texts *t, struct json v, bool all_spellings)
     return ok;
 }
 
-static bool is_taken_by_all(struct shaper *s, struct schema_checker *k, const struct plain *p, struct json v)
+/* v is of the list of p->nodes[from], which is not searched for it again. */
+static bool is_taken_by_all(struct shaper *s, struct schema_checker *k, const struct plain *p, uint32_t from,
+                            struct json v)
 {
+    struct schema_node unlisted = *p->nodes[from];
+    unlisted.has &= ~(uint32_t)(unlisted.has & SCHEMA_HAS_CONST ? SCHEMA_HAS_CONST : SCHEMA_HAS_ENUM);
     struct check c = {.checker = k};
     struct place root = {0};
     bool ok = true;
@@ -92,7 +98,7 @@ static bool is_taken_by_all(struct shaper *s, struct schema_checker *k, const st
         bool is_made_here = n->id >= schema_n_nodes(s->schema);
         if (is_made_here && n->not_) /* it is among the excluded */
             continue;
-        ok = check_quietly(&c, n, v, &root, NULL);
+        ok = check_quietly(&c, i == from ? &unlisted : n, v, &root, NULL);
     }
     arena_deinit(&c.arena);
     if (c.rc != OK)
@@ -117,11 +123,11 @@ static bool list_enum(struct texts *t, const struct plain *p, bool all_spellings
     bool ok = true;
     struct json_iter it = json_iter(n->enum_values);
     if (n->has & SCHEMA_HAS_CONST) {
-        if (is_taken_by_all(s, checker, p, n->const_value))
+        if (is_taken_by_all(s, checker, p, i, n->const_value))
             ok = add_value(t, n->const_value, all_spellings);
     } else {
         while (ok && json_next(&it))
-            if (is_taken_by_all(s, checker, p, it.value))
+            if (is_taken_by_all(s, checker, p, i, it.value))
                 ok = add_value(t, it.value, all_spellings);
     }
     schema_checker_free(checker);
@@ -151,8 +157,8 @@ bool shape_list_values(struct shaper *s, const struct plain *p, struct str **tex
 
 uint32_t shape_values(struct shaper *s, const struct plain *p, uint32_t next)
 {
-    struct texts t = {.s = s};
+    struct texts t = {.s = s, .may_repeat = true};
     if (!list_enum(&t, p, true) || t.n == 0)
         return NET_NOTHING;
-    return dfa_to_net(&s->c->room, dfa_words(&s->c->room, t.items, t.n), DFA_PLAIN, next);
+    return words_to_net(&s->c->room, t.items, t.n, next);
 }

@@ -28,7 +28,7 @@ struct trie {
     uint32_t depth;  /* of the deepest node */
 };
 
-/* Of ids[n], sorted by their keys (no empty ones); key_of(self, id) is the key.  ERR_NOMEM, ERR_LIMIT. */
+/* Of ids[n], sorted by their keys; key_of(self, id) is the key.  ERR_NOMEM, ERR_LIMIT. */
 int trie_make(struct trie *t, const int32_t *ids, uint32_t n,
               struct str (*key_of)(const void *self, int32_t id), const void *self);
 void trie_deinit(struct trie *t);
