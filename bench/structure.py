@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
 """What a form costs: generation speed with and without a grammar, beside llama-server where its path is given.
 
-  bench/structure.py [--model FILE] [--pairs 5] [--tokens 128] [--threads N] [--engines A,B]
+  bench/structure.py [--model FILE] [--pairs 5] [--tokens 128] [--threads N] [--engines A,B] [--masks-only]
 
   free       the model says what it likes, to the last token
   schema     objects with texts, numbers and enums in a list, as applications ask for them
   text       one long JSON string: every step is a choice among nearly the whole vocabulary
   compile    from request to first token, with a schema that was never seen, beside the same prompt without
 
+  masks      CPU time of compiling a grammar and of its masks, token by token, the first time a grammar is used and again
+             (bench/masks.c), with the vocabulary of MASKS_VOCABULARY
+
+  MASKS_VOCABULARY  a GGUF file of which the vocabulary is taken (a real one: random-weight models have a made-up one,
+                    smaller inside than it looks); default: the model's
   LLAMA_SERVER   path of llama.cpp's llama-server (default: beside LLAMA_BENCH, if that is set)
   BENCH_MODELS   folder of the random-weight models (made if absent; default build/bench-models)
 
@@ -109,6 +114,34 @@ def spread(values):
     return "%.2f (%.2f to %.2f)" % (statistics.median(values), min(values), max(values))
 
 
+MASK_FIELDS = ["case", "tokens", "compile_ms", "first_mean_us", "first_p99_us", "first_max_us", "again_mean_us", "again_p99_us", "again_max_us"]
+
+
+def masks(vocabulary):
+    """rows of MASK_FIELDS"""
+    subprocess.run(["make", "-s", "-C", ROOT, "MODE=release", "lib"], check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        program = os.path.join(folder, "masks")
+        subprocess.run(["cc", "-std=gnu17", "-O2", "-D_GNU_SOURCE", "-I" + ROOT + "/src", "-I" + ROOT + "/include", ROOT + "/bench/masks.c",
+                        ROOT + "/build/release/libsluice.a", "-lpcre2-8", "-lutf8proc", "-lm", "-pthread", "-o", program], check=True)
+        lines = [line.split() for line in subprocess.run([program, vocabulary], check=True, capture_output=True, text=True).stdout.splitlines()]
+    print("masks, %s: %s tokens, made ready in %s ms" % (os.path.basename(vocabulary), lines[0][1], lines[0][2]))
+    print("  %-10s%8s%12s%28s%28s" % ("", "tokens", "compile ms", "first: mean, p99, max us", "again: mean, p99, max us"))
+    for r in lines[1:]:
+        print("  %-10s%8s%12s%28s%28s" % (r[0], r[1], r[2], ", ".join(r[3:6]), ", ".join(r[6:9])), flush=True)
+    return lines[1:]
+
+
+def keep(name, head, rows):
+    out = os.path.join(ROOT, "bench", "results", "%s-%s.csv" % (name, datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H%M%SZ")))
+    os.makedirs(os.path.dirname(out), exist_ok=True)
+    with open(out, "w", newline="") as f:
+        w = csv.writer(f)
+        w.writerow(head)
+        w.writerows(rows)
+    print("kept in " + os.path.relpath(out, ROOT))
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--model")
@@ -116,8 +149,12 @@ def main():
     p.add_argument("--tokens", type=int, default=128)
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     p.add_argument("--engines", default="sluice,llama-server", help="which of them")
+    p.add_argument("--masks-only", action="store_true", help="no servers")
     o = p.parse_args()
-    path = o.model or model_file()
+    path = o.model or (None if o.masks_only and os.environ.get("MASKS_VOCABULARY") else model_file())
+    keep("masks", MASK_FIELDS, masks(os.environ.get("MASKS_VOCABULARY") or path))
+    if o.masks_only:
+        return
     ours, theirs = free_port(), free_port()
     servers = [] if "sluice" not in o.engines else [Rival("sluice", [SLUICE, "serve", "--listen", "127.0.0.1:%d" % ours, "-m", "m=" + path, "--threads", str(o.threads), "--context", "4096"], ours, "m")]
     beside = os.path.join(os.path.dirname(os.environ.get("LLAMA_BENCH", "")), "llama-server")
@@ -152,13 +189,7 @@ def main():
     finally:
         for server in servers:
             server.stop()
-    out = os.path.join(ROOT, "bench", "results", "structure-%s.csv" % datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H%M%SZ"))
-    os.makedirs(os.path.dirname(out), exist_ok=True)
-    with open(out, "w", newline="") as f:
-        w = csv.writer(f)
-        w.writerow(["engine", "what", "free_tokens_s", "held_tokens_s", "median", "min", "max"])
-        w.writerows(rows)
-    print("kept in " + os.path.relpath(out, ROOT))
+    keep("structure", ["engine", "what", "free_tokens_s", "held_tokens_s", "median", "min", "max"], rows)
 
 
 if __name__ == "__main__":
