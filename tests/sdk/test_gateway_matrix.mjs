@@ -15,6 +15,7 @@ const faults = ['plain', 'plain--500', 'plain--cut-4'];
 const ALL = 'Hello, wörld! 日本 🎉 the end.';
 
 const mock = spawn('python3', [join(root, 'tests/system/mock_provider.py')], { stdio: ['ignore', 'pipe', 'inherit'] });
+process.on('exit', () => mock.kill());
 const upstream = await new Promise((found) => mock.stdout.once('data', (d) => found(String(d).trim())));
 const config = ['listen: 127.0.0.1:0', 'auth: none', `state: sqlite:${home}/s.db`, 'providers:',
   ...providers.map((p) => `  - {name: ${p}, kind: ${p}, base_url: ${upstream}, api_key: k, breaker: {failures: 1000}}`), 'models:',
@@ -22,6 +23,7 @@ const config = ['listen: 127.0.0.1:0', 'auth: none', `state: sqlite:${home}/s.db
 writeFileSync(join(home, 'c.yaml'), config.join('\n') + '\n');
 const server = spawn(process.env.SLUICE_BINARY || join(root, 'build/release/sluice'), ['serve', '-c', join(home, 'c.yaml')],
   { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, HOME: home, XDG_STATE_HOME: home } });
+process.on('exit', () => server.kill());
 const url = await new Promise((found) => {
   server.stderr.on('data', (d) => { const m = /listening on (\S+)/.exec(d); if (m) found(m[1]); });
 });
@@ -90,6 +92,4 @@ for (const [name, test] of Object.entries(tests)) {
   try { await test(); passed++; } catch (e) { failed++; console.log('FAIL', name, e); }
 }
 console.log(`${passed} passed, ${failed} failed`);
-server.kill('SIGTERM');
-mock.kill('SIGTERM');
-process.exitCode = failed ? 1 : 0;
+process.exit(failed ? 1 : 0);

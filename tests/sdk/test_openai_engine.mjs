@@ -10,6 +10,7 @@ const root = new URL('../..', import.meta.url).pathname;
 const home = mkdtempSync(join(tmpdir(), 'sluice-test-'));
 const server = spawn(process.env.SLUICE_BINARY || join(root, 'build/release/sluice'), ['serve', '--listen', '127.0.0.1:0'],
   { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, HOME: home, XDG_STATE_HOME: home } });
+process.on('exit', () => server.kill());
 const url = await new Promise((found) => {
   server.stderr.on('data', (d) => { const m = /listening on (\S+)/.exec(d); if (m) found(m[1]); });
 });
@@ -42,6 +43,5 @@ let passed = 0, failed = 0;
 for (const [name, test] of Object.entries(tests)) {
   try { await test(); passed++; } catch (e) { failed++; console.log('FAIL', name, e); }
 }
-server.kill();
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed ? 1 : 0);

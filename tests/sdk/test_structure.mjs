@@ -14,6 +14,7 @@ const root = new URL('../..', import.meta.url).pathname;
 const home = mkdtempSync(join(tmpdir(), 'sluice-test-'));
 const server = spawn(process.env.SLUICE_BINARY || join(root, 'build/release/sluice'), ['serve', '--listen', '127.0.0.1:0'],
   { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, HOME: home, XDG_STATE_HOME: home } });
+process.on('exit', () => server.kill());
 const url = await new Promise((found) => {
   server.stderr.on('data', (d) => { const m = /listening on (\S+)/.exec(d); if (m) found(m[1]); });
 });
@@ -73,5 +74,4 @@ for (const [name, test] of Object.entries(tests)) {
   }
 }
 console.log(`${passed} passed, ${failed} failed, 0 skipped`);
-server.kill();
 process.exit(failed ? 1 : 0);
