@@ -1,5 +1,5 @@
 /* fuzz_schema.c - Any bytes as a JSON Schema: what compiles is walked at random, and every text that comes to
- * an end must be valid. */
+ * an end must be valid; masks must be what asking token by token says. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include "grammar/grammar.h"
 #include "grammar/schema.h"
 #include "grammar/schema_check.h"
+#include "grammar_masks.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -67,6 +68,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         }
         buf_deinit(&text);
     }
+    if (g)
+        masks_compare(&spec, &limits, data, n);
     schema_checker_free(checker);
     grammar_release(g);
     schema_free(schema);

@@ -1,11 +1,12 @@
-/* grammar_walk.h - What targets that compile a stranger's grammar do with it: walk it, and find it never
- * stuck. */
+/* grammar_walk.h - What targets that compile a stranger's grammar do with it: walk it, find it never
+ * stuck, and compare its masks. */
 #ifndef FUZZ_GRAMMAR_WALK_H
 #define FUZZ_GRAMMAR_WALK_H
 
 #include <assert.h>
 
 #include "grammar/grammar.h"
+#include "grammar_masks.h"
 
 /* Compile data as a text of this kind; then let data choose bytes.  Where no byte may follow, the text may
  * end. */
@@ -30,6 +31,7 @@ static inline int grammar_walk(enum grammar_kind kind, const uint8_t *data, size
         grammar_state_free(s);
     }
     grammar_release(g);
+    masks_compare(&spec, &limits, data, n);
     return 0;
 }
 
