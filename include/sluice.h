@@ -215,7 +215,8 @@ enum sluice_grammar_kind {
     SLUICE_GRAMMAR_FREE,     /* any text, in which none of choices occurs (none given: any text) */
     SLUICE_GRAMMAR_SEQUENCE, /* parts, one after the other */
     SLUICE_GRAMMAR_ANY_OF,   /* one of parts */
-    SLUICE_GRAMMAR_REPEAT    /* the one part, min to max times */
+    SLUICE_GRAMMAR_REPEAT,   /* the one part, min to max times */
+    SLUICE_GRAMMAR_SCHEMA_TEXT /* text: a JSON Schema.  Of its values the strings, without quotes and escapes */
 };
 
 #define SLUICE_GRAMMAR_NO_MAX UINT32_MAX

@@ -10,7 +10,7 @@
 #define SPEC_DEPTH_MAX 16
 
 /* The kinds are the inside's, in the same order. */
-_Static_assert((int)SLUICE_GRAMMAR_REPEAT == (int)GRAMMAR_REPEAT, "kinds of grammars differ");
+_Static_assert((int)SLUICE_GRAMMAR_SCHEMA_TEXT == (int)GRAMMAR_SCHEMA_TEXT, "kinds of grammars differ");
 _Static_assert((int)SLUICE_GRAMMAR_SPACE_ONE == (int)GRAMMAR_SPACE_ONE, "kinds of white space differ");
 
 int face_copy_spec(struct arena *arena, struct grammar_spec *to, const struct sluice_grammar_spec *from,

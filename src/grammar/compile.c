@@ -111,7 +111,8 @@ static uint32_t compile_part(struct compiler *c, const struct grammar_spec *spec
     if (c->has_failed)
         return NET_NOTHING;
     switch (spec->kind) {
-    case GRAMMAR_SCHEMA: return compile_schema(c, spec, next);
+    case GRAMMAR_SCHEMA:
+    case GRAMMAR_SCHEMA_TEXT: return compile_schema(c, spec, next);
     case GRAMMAR_JSON_OBJECT:
     case GRAMMAR_JSON_VALUE: return compile_json(c, spec, next);
     case GRAMMAR_REGEX: return compile_regex(c, spec, next);

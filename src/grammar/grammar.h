@@ -55,7 +55,9 @@ enum grammar_kind {
     GRAMMAR_FREE,        /* any text, in which none of choices[] occurs (0 of them: any text) */
     GRAMMAR_SEQUENCE,    /* parts[], one after the other */
     GRAMMAR_ANY_OF,      /* one of parts[] */
-    GRAMMAR_REPEAT       /* parts[0], min to max times */
+    GRAMMAR_REPEAT,      /* parts[0], min to max times */
+    GRAMMAR_SCHEMA_TEXT  /* text: a JSON Schema.  Of its values the strings, as they are: without quotes
+                          * and escapes (for families that write texts between tags) */
 };
 
 #define GRAMMAR_NO_MAX UINT32_MAX

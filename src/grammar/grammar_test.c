@@ -196,3 +196,24 @@ TEST(clones_go_their_own_ways)
     CHECK(grammar_state_may_end(a));
     grammar_state_free(a);
 }
+
+TEST(the_strings_of_a_schema_may_stand_without_quotes)
+{
+    static const struct {
+        const char *schema, *good, *bad;
+    } cases[] = {
+        {"{\"type\":\"string\",\"pattern\":\"^[a-z\\\"]+$\"}", "a\"b", "A"},
+        {"{\"type\":\"string\",\"format\":\"date\"}", "2026-11-21", "2026-13-21"},
+        {"{\"minLength\":2,\"maxLength\":3}", "a\n\xc3\xa9", "abcd"},
+        {"{\"enum\":[\"a\\nb\",7]}", "a\nb", "7"},
+        {"{\"anyOf\":[{\"type\":\"null\"},{\"type\":\"string\",\"maxLength\":1}]}", "x", "null"},
+        {"{\"type\":\"string\",\"not\":{\"type\":\"string\",\"pattern\":\"</p>\"}}", "a</p", "a</p>b"},
+        {"true", "any \"thing\" \\", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct grammar_spec spec = {.kind = GRAMMAR_SCHEMA_TEXT, .text = str_c(cases[i].schema)};
+        if (!kit_accepts(&spec, str_c(cases[i].good)) ||
+            (cases[i].bad && kit_accepts(&spec, str_c(cases[i].bad))))
+            test_fail(__FILE__, __LINE__, "%s", cases[i].schema);
+    }
+}

@@ -373,6 +373,8 @@ static uint32_t make_plain(struct shaper *s, const struct plain *p)
     uint32_t rule = NET_NOTHING;
     if (shape_has_values(p))
         return shape_values(s, p, NET_RET);
+    if (s->is_text)
+        return p->types & SCHEMA_STRING ? shape_string(s, p, NET_RET) : NET_NOTHING;
     if (p->types & SCHEMA_NULL)
         rule = word(s, p, "null", rule);
     if (p->types & SCHEMA_BOOLEAN) {
@@ -533,6 +535,7 @@ uint32_t compile_schema(struct compiler *c, const struct grammar_spec *spec, uin
     s->json = json_net(&c->net, spec->space);
     s->schema = schema;
     s->any_order = spec->any_order;
+    s->is_text = spec->kind == GRAMMAR_SCHEMA_TEXT;
     s->last = &s->first;
     s->next_id = schema_n_nodes(schema);
 
@@ -540,10 +543,14 @@ uint32_t compile_schema(struct compiler *c, const struct grammar_spec *spec, uin
     uint32_t from = c->net.n_nodes;
     if (check_no_circle(s))
         shape_set_add(&set, schema_root(schema));
-    uint32_t root =
-        set.n == 0 ? json_net_value(&s->json, false, next) : net_call(&c->net, shape_rule(&set), 0, next);
+    uint32_t root;
+    if (set.n == 0)
+        root = s->is_text ? shape_string(s, &(struct plain){0}, next) : json_net_value(&s->json, false, next);
+    else
+        root = net_call(&c->net, shape_rule(&set), 0, next);
     make_all(s);
-    net_mark_json(&c->net, from);
+    if (!s->is_text)
+        net_mark_json(&c->net, from);
     *kept = (struct kept_schema){schema, s->checks, c->schemas};
     c->schemas = kept;
     return c->has_failed ? NET_NOTHING : root;

@@ -55,6 +55,7 @@ struct shaper {
     struct json_net json;
     const struct schema *schema;
     bool any_order;
+    bool is_text; /* only strings, and those bare */
     struct shape *buckets[SHAPE_BUCKETS];
     struct shape *first, **last; /* to be made */
     uint32_t n_shapes;

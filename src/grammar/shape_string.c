@@ -136,14 +136,17 @@ uint32_t shape_string(struct shaper *s, const struct plain *p, uint32_t next)
         shape_check_room(s, p, "strings");
         return NET_NOTHING;
     }
-    if (!d)
+    if (!d && !s->is_text)
         return min > max ? NET_NOTHING : json_net_string(&s->json, min, max, next);
-    uint32_t end = net_byte(s->net, '"', '"', next);
+    enum dfa_spelling spelling = s->is_text ? DFA_PLAIN : DFA_JSON;
+    uint32_t end = s->is_text ? next : net_byte(s->net, '"', '"', next);
+    if (!d)
+        d = any_text(s);
     if (keeps_lengths(s, d, min, max))
-        node = dfa_to_net(&s->c->room, d, DFA_JSON, end);
-    else if (!dfa_to_net_counted(&s->c->room, d, DFA_JSON, min, max, end, &node))
-        node = dfa_to_net(&s->c->room, dfa_and(&s->c->room, d, dfa_lengths(&s->c->room, min, max)), DFA_JSON,
+        node = dfa_to_net(&s->c->room, d, spelling, end);
+    else if (!dfa_to_net_counted(&s->c->room, d, spelling, min, max, end, &node))
+        node = dfa_to_net(&s->c->room, dfa_and(&s->c->room, d, dfa_lengths(&s->c->room, min, max)), spelling,
                           end);
     shape_check_room(s, p, "strings");
-    return net_byte(s->net, '"', '"', node);
+    return s->is_text ? node : net_byte(s->net, '"', '"', node);
 }

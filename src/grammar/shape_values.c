@@ -67,6 +67,8 @@ static bool add_value(struct texts *t, struct json v, bool all_spellings)
 {
     struct buf b;
     double d;
+    if (t->s->is_text)
+        return !json_is(v, JSON_STRING) || add_text(t, json_text(v, t->s->arena));
     buf_init(&b, VALUE_TEXT_MAX);
     bool ok = schema_write_compact(&b, v) && add_text(t, buf_str(&b));
     if (ok && all_spellings && json_f64(v, &d)) {
