@@ -4,6 +4,7 @@
 #include "base/test.h"
 #include "engine/answer_spec.h"
 #include "engine/face_int.h"
+#include "engine/param_types.h"
 #include "grammar/schema_check.h"
 
 /* Random walks through what the grammar of an answer allows, read back by the parser of the same
@@ -16,8 +17,15 @@
 #define MOVE                                                                                                 \
     "{\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"integer\",\"minimum\":-99,\"maximum\":99},"      \
     "\"to\":{\"type\":\"string\",\"enum\":[\"left\",\"up\"]},\"note\":{\"type\":\"string\",\"maxLength\":9}" \
-    "},"                                                                                                     \
-    "\"required\":[\"x\",\"to\"],\"additionalProperties\":false}"
+    ","                                                                                                      \
+    "\"code\":{\"type\":\"string\",\"pattern\":\"^[A-Z]{2}-[0-9]{1,3}$\"},"                                  \
+    "\"day\":{\"type\":\"string\",\"format\":\"date\"},\"tag\":{\"enum\":[\"1\",\"two\",\"null\"]},"         \
+    "\"maybe\":{\"anyOf\":[{\"type\":\"string\",\"minLength\":1,\"maxLength\":4},{\"type\":\"null\"}]},"     \
+    "\"list\":{\"type\":\"array\",\"items\":{\"type\":[\"string\",\"integer\"],\"maxLength\":3,"             \
+    "\"minimum\":0,\"maximum\":99},\"minItems\":1,\"maxItems\":3},\"spot\":{\"$ref\":\"#/$defs/spot\"}},"    \
+    "\"required\":[\"x\",\"to\",\"code\"],\"additionalProperties\":false,"                                   \
+    "\"$defs\":{\"spot\":{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"number\",\"minimum\":0,"     \
+    "\"maximum\":9},\"b\":{\"type\":\"string\",\"maxLength\":3}},\"additionalProperties\":false}}}"
 #define TEXT_MAX 6000
 
 struct walk {
@@ -26,11 +34,20 @@ struct walk {
 };
 
 struct read_calls {
+    const char *family;
     int n_calls, n_wrong;
     char name[64];
     struct buf args, content;
     struct schema_checker *move;
+    struct json params; /* of move */
 };
+
+static bool is_text_param(void *ctx, struct str tool, struct str param)
+{
+    const struct read_calls *s = ctx;
+    struct json property = json_get_str(json_get(s->params, "properties"), param);
+    return str_eq(tool, S("move")) && json_exists(property) && param_types(property, s->params) == PARAM_TEXT;
+}
 
 static void end_call(struct read_calls *s)
 {
@@ -44,7 +61,7 @@ static void end_call(struct read_calls *s)
         ok = schema_check_text(s->move, args, &fault) == OK;
     s->n_wrong += !ok;
     if (!ok)
-        test_fail(__FILE__, __LINE__, "%s(%.*s): %s", s->name, STR(args), fault.text);
+        test_fail(__FILE__, __LINE__, "%s: %s(%.*s): %s", s->family, s->name, STR(args), fault.text);
     s->name[0] = 0;
     buf_clear(&s->args);
 }
@@ -108,11 +125,13 @@ static bool walk(struct walk *w, struct grammar *g, struct rng *rng)
 static void read_back(const struct walk *w, const struct toolcall_format *f, struct read_calls *s)
 {
     struct toolcall_parser p;
+    s->family = f->name;
     s->n_calls = s->n_wrong = 0;
     s->name[0] = 0;
     buf_init(&s->args, TEXT_MAX * 8);
     buf_init(&s->content, TEXT_MAX * 8);
     toolcall_init(&p, f, true, false, on_event, s);
+    p.is_text_param = is_text_param;
     toolcall_feed(&p, str_of(w->text, w->n));
     toolcall_finish(&p);
     end_call(s);
@@ -138,7 +157,7 @@ static void walk_format(const struct toolcall_format *f, struct read_calls *seen
     a->one_call = one_call;
     REQUIRE(answer_read_tools(a, S(TOOLS), NULL, 0, NULL) == OK && a->n_tools == 2);
     struct grammar *g = compile(a);
-    for (int i = 0; i < 12; i++)
+    for (int i = 0; i < 5; i++)
         if (walk(&w, g, &rng)) {
             read_back(&w, f, seen);
             CHECK(!one_call || seen->n_calls == 1);
@@ -151,24 +170,25 @@ static void walk_format(const struct toolcall_format *f, struct read_calls *seen
     free(a);
 }
 
-static bool can_be_forced(const struct toolcall_format *f)
-{
-    return f->shape != TOOLCALL_NONE && strcmp(f->name, "gemma4") != 0;
-}
-
 TEST(forced_calls_of_every_family_are_read_back_by_its_parser)
 {
     struct read_calls seen = {0};
     struct schema *schema = NULL;
+    struct arena arena;
+    struct json_doc doc;
+    arena_init(&arena, 1 << 20);
+    REQUIRE(json_parse(&doc, &arena, S(MOVE), NULL) == OK);
+    seen.params = json_root(&doc);
     REQUIRE(schema_read(&schema, S(MOVE), NULL) == OK);
     REQUIRE(schema_checker_create(&seen.move, schema, NULL) == OK);
     const struct toolcall_format *f;
     for (int i = 0; (f = toolcall_format_at(i)); i++)
-        if (can_be_forced(f))
+        if (f->shape != TOOLCALL_NONE)
             for (int one = 0; one < 2; one++)
                 walk_format(f, &seen, one == 1);
     schema_checker_free(seen.move);
     schema_free(schema);
+    arena_deinit(&arena);
 }
 
 static bool holds(struct answer *a, const char *text)

@@ -11,7 +11,8 @@
 #define LOOSEN_NS_MAX    (NS_PER_S / 2) /* for all tools together; what is not tried by then cannot be held */
 
 static const char unheld[] =
-    "the model's family writes texts without quotes, where only their length or an enum can be held";
+    "the model's family writes each argument on its own, where only the schemas of the properties and "
+    "which of them are required can be held";
 
 /* Some schema cannot be held: find whose.  OK when those of the tools that are not strict were let
  * loose, so that it may be tried again. */
@@ -73,6 +74,14 @@ static int compile(struct sluice_model *model, struct answer *a, struct sluice_g
     return sluice_grammar_compile(model, &root, grammar, where, where_cap, err);
 }
 
+/* The whole mark is a token, or begins with one ("<|channel>thought"). */
+static bool has_reasoning_token(const struct sluice_model *model, struct str mark)
+{
+    size_t end = str_find_char(mark, '>', 0);
+    return mark.n && (face_has_token(model->tokenizer, mark) ||
+                      (end != STR_NONE && face_has_token(model->tokenizer, str_sub(mark, 0, end + 1))));
+}
+
 static int prepare(const struct sluice_model *model, struct answer *a, const struct sluice_chat *chat,
                    const struct sluice_answer_options *o, struct err *err)
 {
@@ -86,7 +95,7 @@ static int prepare(const struct sluice_model *model, struct answer *a, const str
                                      o->n_tool_names, err);
     if (rc == OK && a->is_call_required && a->n_tools == 0)
         return fail(err, ERR_ARG, "a tool call is required and there is no tool that may be called");
-    bool no_markup = a->format->shape == TOOLCALL_NONE || strcmp(a->format->name, "gemma4") == 0;
+    bool no_markup = a->format->shape == TOOLCALL_NONE;
     if (rc == OK && no_markup && (a->is_call_required || any_strict(a)))
         return fail(err, ERR_UNSUPPORTED,
                     "tool calls cannot be forced: the model has no known markup for them");
@@ -95,7 +104,7 @@ static int prepare(const struct sluice_model *model, struct answer *a, const str
     if (rc == OK && !is_free(a))
         rc = face_chat_prompt_end(model, chat, end, sizeof end, &n, err);
     a->in_reasoning = rc == OK && toolcall_prompt_opens_reasoning(a->format, str_of(end, n));
-    a->may_reason = face_has_token(model->tokenizer, str_c(a->format->reasoning_begin));
+    a->may_reason = has_reasoning_token(model, str_c(a->format->reasoning_begin));
     return rc;
 }
 

@@ -7,7 +7,7 @@
 #include "engine/grammar_constraint.h"
 
 #define SPEC_BYTES_MAX ((size_t)16 << 20)
-#define SPEC_DEPTH_MAX 16
+#define SPEC_DEPTH_MAX 48
 
 /* The kinds are the inside's, in the same order. */
 _Static_assert((int)SLUICE_GRAMMAR_SCHEMA_TEXT == (int)GRAMMAR_SCHEMA_TEXT, "kinds of grammars differ");

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "engine/face_int.h"
+#include "engine/param_types.h"
 
 #define TOOLS_ARENA_MAX  ((size_t)64 << 20)
 #define PROMPT_END_BYTES 256
@@ -56,7 +57,7 @@ static void on_toolcall_event(void *ctx, const struct toolcall_event *ev)
     }
 }
 
-/* Is this parameter a string by the tool's schema?  For formats that write all values alike. */
+/* Is this parameter always a string by the tool's schema?  For formats that write all values alike. */
 static bool is_text_param(void *ctx, struct str tool, struct str param)
 {
     struct sluice_chat_parser *p = ctx;
@@ -71,8 +72,9 @@ static bool is_text_param(void *ctx, struct str tool, struct str param)
         name[tool.n] = 0;
         if (!json_text_is(json_get(f, "name"), name))
             continue;
-        struct json property = json_get_str(json_get(json_get(f, "parameters"), "properties"), param);
-        return json_text_is(json_get(property, "type"), "string");
+        struct json parameters = json_get(f, "parameters");
+        struct json property = json_get_str(json_get(parameters, "properties"), param);
+        return json_exists(property) && param_types(property, parameters) == PARAM_TEXT;
     }
     return false;
 }

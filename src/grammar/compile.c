@@ -14,7 +14,7 @@
 #define NODES_MAX_DEFAULT 200000
 #define TIME_MS_DEFAULT   300 /* the asker may be a thread that serves others too */
 #define ARENA_BYTES_MAX   ((size_t)192 << 20)
-#define SPEC_DEPTH_MAX    16
+#define SPEC_DEPTH_MAX    48
 
 void compile_fail(struct compiler *c, int code, struct str where, const char *fmt, ...)
 {
