@@ -12,8 +12,8 @@
 struct json gemini_get(struct json obj, const char *camel, const char *snake);
 
 /* Google's schema dialect (types in capitals, nullable, counts as strings, propertyOrdering) as
- * JSON Schema.  p == NULL without memory. */
-struct str gemini_schema_to_json(struct json schema, struct arena *a);
+ * JSON Schema; is_closed: objects have no properties but the declared ones.  p == NULL without memory. */
+struct str gemini_schema_to_json(struct json schema, bool is_closed, struct arena *a);
 
 /* thoughtSignature must be base64: a foreign signature is wrapped and encoded. */
 void gemini_signature_write(struct json_writer *w, struct str signature, enum dialect_id from,

@@ -415,7 +415,7 @@ static int read_declaration(struct rd *r, struct json v, struct chat_tool *t)
     if (json_is(schema, JSON_OBJECT))
         t->schema_json = json_span(schema);
     else if (json_is(own, JSON_OBJECT)) {
-        t->schema_json = gemini_schema_to_json(own, r->a);
+        t->schema_json = gemini_schema_to_json(own, false, r->a);
         if (!t->schema_json.p)
             return rd_nomem(r);
     } else if (!json_is_none(own))
@@ -622,7 +622,7 @@ static int read_format(struct rd *r, struct json config)
     if (json_is(schema, JSON_OBJECT))
         f->schema_json = json_span(schema);
     else if (json_is(own, JSON_OBJECT))
-        f->schema_json = gemini_schema_to_json(own, r->a);
+        f->schema_json = gemini_schema_to_json(own, true, r->a);
     else
         return OK;
     f->type = CHAT_FORMAT_SCHEMA;

@@ -1,13 +1,16 @@
 /* gemini_schema.c - Google's schema dialect as JSON Schema.
  *
  * Google writes OBJECT for object, nullable for a null type, counts as strings ("3", as its
- * 64-bit integers are), and propertyOrdering, which JSON Schema does not have.  Everything else
- * is copied.  Recursion ends with the JSON reader's depth limit. */
+ * 64-bit integers are), and propertyOrdering: the properties are written in that order, which is the one
+ * of the answer.  Of an answer's objects Google's models write the declared properties only, so they are
+ * closed (is_closed) unless they say something else.  Everything else is copied.  Recursion ends with the
+ * JSON reader's depth limit. */
 #include "api/gemini_int.h"
 
 struct conv {
     struct json_writer w;
     struct arena *a;
+    bool is_closed;
 };
 
 static void write_schema(struct conv *c, struct json v);
@@ -39,7 +42,7 @@ static bool is_count(struct str key)
     return false;
 }
 
-enum { NAME_MAX_BYTES = 64 };
+enum { NAME_MAX_BYTES = 64, ORDER_MAX = 500 };
 
 /* snake_case of Google's names as the camelCase of JSON Schema. */
 static struct str camel_case(struct str key, char name[NAME_MAX_BYTES])
@@ -90,18 +93,43 @@ static void write_enum(struct json_writer *w, struct json list, bool is_nullable
     jw_end_array(w);
 }
 
-static void write_properties(struct conv *c, struct json v)
+static bool is_listed(struct json list, struct str name, struct arena *a)
+{
+    for (struct json_iter it = json_iter(list); json_next(&it);)
+        if (str_eq(json_text(it.value, a), name))
+            return true;
+    return false;
+}
+
+/* Those of `order` first. */
+static void write_properties(struct conv *c, struct json v, struct json order)
 {
     struct json_writer *w = &c->w;
     jw_begin_object(w);
-    for (struct json_iter it = json_iter(v); json_next(&it);) {
-        jw_key_str(w, json_text(it.key_value, c->a));
+    struct json_iter it = json_iter(order);
+    for (uint32_t n = 0; json_next(&it); n++) {
+        struct str name = json_text(it.value, c->a);
+        struct json property = json_get_str(v, name);
+        bool is_again = false;
+        struct json_iter before = json_iter(order);
+        for (uint32_t k = 0; k < n && json_next(&before); k++)
+            is_again |= str_eq(json_text(before.value, c->a), name);
+        if (!json_exists(property) || is_again)
+            continue;
+        jw_key_str(w, name);
+        write_schema(c, property);
+    }
+    for (it = json_iter(v); json_next(&it);) {
+        struct str name = json_text(it.key_value, c->a);
+        if (is_listed(order, name, c->a))
+            continue;
+        jw_key_str(w, name);
         write_schema(c, it.value);
     }
     jw_end_object(w);
 }
 
-static void write_member(struct conv *c, struct str key, struct json v, bool is_nullable)
+static void write_member(struct conv *c, struct json schema, struct str key, struct json v, bool is_nullable)
 {
     struct json_writer *w = &c->w;
     if (str_eq(key, S("type"))) {
@@ -110,9 +138,13 @@ static void write_member(struct conv *c, struct str key, struct json v, bool is_
         write_enum(w, v, is_nullable);
     } else if (str_eq(key, S("properties"))) {
         jw_key(w, "properties");
-        write_properties(c, v);
+        struct json order = gemini_get(schema, "propertyOrdering", "property_ordering");
+        write_properties(c, v, json_count(order) <= ORDER_MAX ? order : json_absent());
     } else if (str_eq(key, S("items"))) {
         jw_key(w, "items");
+        write_schema(c, v);
+    } else if (key_is(key, "additionalProperties", "additional_properties")) {
+        jw_key(w, "additionalProperties");
         write_schema(c, v);
     } else if (key_is(key, "anyOf", "any_of")) {
         jw_key(w, "anyOf");
@@ -158,16 +190,19 @@ static void write_schema(struct conv *c, struct json v)
         /* Both spellings at once: the camelCase one counts. */
         if (is_snake && json_exists(json_get_str(v, camel_case(key, name))))
             continue;
-        write_member(c, key, it.value, is_nullable);
+        write_member(c, v, key, it.value, is_nullable);
     }
+    bool says_more = json_exists(gemini_get(v, "additionalProperties", "additional_properties"));
+    if (c->is_closed && json_count(json_get(v, "properties")) > 0 && !says_more)
+        jw_kv_bool(w, "additionalProperties", false);
     jw_end_object(w);
 }
 
-struct str gemini_schema_to_json(struct json schema, struct arena *a)
+struct str gemini_schema_to_json(struct json schema, bool is_closed, struct arena *a)
 {
     struct buf out;
-    buf_init(&out, json_span(schema).n * 2 + 64);
-    struct conv c = {json_writer(&out), a};
+    buf_init(&out, json_span(schema).n * 4 + 64);
+    struct conv c = {json_writer(&out), a, is_closed};
     write_schema(&c, schema);
     struct str s = buf_ok(&out) ? arena_str(a, buf_str(&out)) : (struct str){0};
     buf_deinit(&out);
