@@ -57,12 +57,23 @@ static double at_least_zero(double x)
     return x > 0 ? x : 0;
 }
 
-static void learn_first(struct cost *c, int k, double us)
+/* A first measurement of t at `rows`: knots that nobody has seen yet lie on the line from there through nothing,
+ * since time grows at most like the rows, but not below what fewer rows take or above what more rows take. */
+static void learn_first(struct cost *c, int k, int64_t rows, double t)
 {
     if (c->known[k])
         return;
-    double guess = row_us_at(c, k);
-    c->row_us[k] = guess > 0 ? guess : us;
+    int low = k, high = k;
+    while (low >= 0 && !c->known[low])
+        low--;
+    while (high < COST_KNOTS && !c->known[high])
+        high++;
+    t = t * (double)((int64_t)1 << k) / (double)rows;
+    if (high < COST_KNOTS && t > c->row_us[high])
+        t = c->row_us[high];
+    if (low >= 0 && t < c->row_us[low])
+        t = c->row_us[low];
+    c->row_us[k] = t;
     c->known[k] = true;
 }
 
@@ -74,9 +85,9 @@ void cost_learn(struct cost *c, struct cost_step s, double measured_us)
     bool is_new = !c->known[k] || (w > 0 && !c->known[k + 1]);
 
     if (w < 1)
-        learn_first(c, k, at_least_zero(measured_us - linear_us));
+        learn_first(c, k, s.n_rows, at_least_zero(measured_us - linear_us));
     if (w > 0)
-        learn_first(c, k + 1, at_least_zero(measured_us - linear_us));
+        learn_first(c, k + 1, s.n_rows, at_least_zero(measured_us - linear_us));
 
     double predicted = cost_predict_us(c, s);
     double wrong = measured_us - predicted;
@@ -113,8 +124,8 @@ int32_t cost_rows_known(const struct cost *c, int64_t base_rows)
 {
     double w;
     int k = knot_of(base_rows > 0 ? base_rows : 1, &w);
-    while (k + 1 < COST_KNOTS && c->known[k + 1])
-        k++;
+    for (int i = k + 1; i < COST_KNOTS; i++) /* between two known sizes the straight line is rather too high */
+        k = c->known[i] ? i : k;
     int64_t rows = ((int64_t)2 << k) - base_rows;
     return rows > ROWS_FIRST ? (int32_t)rows : ROWS_FIRST;
 }

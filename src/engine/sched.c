@@ -243,6 +243,9 @@ void sched_plan_step(struct sched_plan *plan, const struct sched_seq *seqs, int3
         if (is_decoding(&seqs[i]) && !is_preempted(&p, i))
             plan_decode(&p, i);
 
+    if (p.n_decoding > 0)
+        budget_us *= SCHED_AIM;
+
     /* Prompts that have begun and those that wait, in one order: rank. */
     bool is_open = true; /* nobody in front waits for room */
     for (int32_t i = 0; i < n_seqs; i++) {

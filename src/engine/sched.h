@@ -12,7 +12,7 @@
  *   1. Rank is (priority, arrival).  It decides everything that is scarce.
  *   2. Every running sequence that decodes gets its row.  If pages run out, paused sequences give
  *      theirs away first, then the last in rank, possibly the asking one itself.
- *   3. Prompts fill the step up to budget_us of predicted time beside decoding sequences, one after
+ *   3. Prompts fill the step up to nearly budget_us of predicted time beside decoding sequences, one after
  *      the other in rank.  Without decoding sequences there is nobody to delay: ten budgets then,
  *      but a second prompt joins only a step of less than SCHED_ROWS_EFFICIENT rows, because
  *      together both would answer late, and one after the other the first answers early.
@@ -29,6 +29,7 @@
 #include "engine/cost.h"
 
 #define SCHED_ROWS_EFFICIENT 64
+#define SCHED_AIM            0.8  /* of the budget: steps scatter, and the longest of them is what a reader notices */
 #define SCHED_IDLE_BUDGETS   10
 #define SCHED_BATCH_MAX      256 /* upper bound of batch_max */
 
