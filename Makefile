@@ -48,6 +48,7 @@ LDFLAGS_tsan    := -fsanitize=thread $(GUARD)
 LDFLAGS_hostile := -fsanitize=address,undefined $(GUARD)
 
 ISA_avx2   := -mavx2 -mfma -mf16c -mbmi -mbmi2
+ISA_avxvnni := $(ISA_avx2) -mavxvnni
 ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mfma -mf16c -mbmi -mbmi2
 ISA_avx512bf16 := $(ISA_avx512) -mavx512bf16
 # ARM: a file may contain no instruction that its level does not ask the processor for.
@@ -61,7 +62,7 @@ SRC   := $(foreach f,$(FOLDERS),$(wildcard src/$(f)/*.c))
 ifeq ($(ARCH),x86_64)
 SRC   := $(filter-out %_neon.c %_i8mm.c,$(SRC))
 else
-SRC   := $(filter-out %_avx2.c %_avx512.c %_avx512bf16.c,$(SRC))
+SRC   := $(filter-out %_avx2.c %_avxvnni.c %_avx512.c %_avx512bf16.c,$(SRC))
 endif
 TESTS := $(filter %_test.c,$(SRC)) src/base/test_main.c
 MAIN  := src/cli/main.c
@@ -83,7 +84,7 @@ endif
 tests: $(O)/sluice-tests
 lib: $(O)/libsluice.a $(O)/libsluice.so
 
-isa = $(if $(filter %_avx2.c,$<),$(ISA_avx2))$(if $(filter %_avx512.c,$<),$(ISA_avx512))$(if $(filter %_avx512bf16.c,$<),$(ISA_avx512bf16))$(if $(filter %_neon.c,$<),$(ISA_neon))$(if $(filter %_i8mm.c,$<),$(ISA_i8mm))
+isa = $(if $(filter %_avx2.c,$<),$(ISA_avx2))$(if $(filter %_avxvnni.c,$<),$(ISA_avxvnni))$(if $(filter %_avx512.c,$<),$(ISA_avx512))$(if $(filter %_avx512bf16.c,$<),$(ISA_avx512bf16))$(if $(filter %_neon.c,$<),$(ISA_neon))$(if $(filter %_i8mm.c,$<),$(ISA_i8mm))
 # Kernels are optimised in every mode: their tests would take minutes otherwise.
 hot = $(if $(filter src/kernel/%,$<),-O3)
 

@@ -13,6 +13,7 @@ void kern_fill_avx2(struct kern_ops *ops);
 void kern_fill_avx512(struct kern_ops *ops);
 void kern_strips_ref(struct kern_ops *ops);
 void kern_strips_avx2(struct kern_ops *ops);
+void kern_strips_avxvnni(struct kern_ops *ops);
 void kern_strips_avx512(struct kern_ops *ops);
 void kern_fill_neon(struct kern_ops *ops); /* of both ARM levels */
 void kern_strips_neon(struct kern_ops *ops);

@@ -43,6 +43,13 @@ static bool has_avx2(void)
     return BIT(b, 5) && BIT(b, 3) && BIT(b, 8); /* AVX2, BMI1, BMI2 */
 }
 
+/* AVX-VNNI: on desktop and laptop processors that have no AVX-512. */
+static bool has_avxvnni(void)
+{
+    uint32_t a, b, c, d;
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && BIT(a, 4);
+}
+
 static bool has_avx512(void)
 {
     uint32_t a, b, c, d;
@@ -74,6 +81,7 @@ bool kern_level_possible(enum kern_level level)
     case KERN_REF: return true;
 #if defined(__x86_64__)
     case KERN_AVX2: return has_avx2();
+    case KERN_AVXVNNI: return has_avxvnni();
     case KERN_AVX512: return has_avx512();
 #elif defined(__aarch64__)
     case KERN_NEON: return has_dotprod();
@@ -83,7 +91,7 @@ bool kern_level_possible(enum kern_level level)
     }
 }
 
-static const char *const names[KERN_LEVELS_END] = {"ref", "avx2", "avx512", "neon", "i8mm"};
+static const char *const names[KERN_LEVELS_END] = {"ref", "avx2", "avxvnni", "avx512", "neon", "i8mm"};
 
 static struct kern_ops levels[KERN_LEVELS_END]; /* filled once, then read-only */
 static pthread_once_t filled = PTHREAD_ONCE_INIT;
@@ -101,6 +109,10 @@ static void fill_levels(void)
     if (kern_level_possible(KERN_AVX2)) {
         kern_fill_avx2(&levels[KERN_AVX2]);
         kern_strips_avx2(&levels[KERN_AVX2]);
+    }
+    if (kern_level_possible(KERN_AVXVNNI)) {
+        kern_fill_avx2(&levels[KERN_AVXVNNI]); /* vectors have no other use for the byte dot product */
+        kern_strips_avxvnni(&levels[KERN_AVXVNNI]);
     }
     if (kern_level_possible(KERN_AVX512)) {
         kern_fill_avx512(&levels[KERN_AVX512]);

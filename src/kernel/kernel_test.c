@@ -178,6 +178,11 @@ TEST(avx2_matrix_products_equal_the_reference)
     check_level("avx2");
 }
 
+TEST(avxvnni_matrix_products_equal_the_reference)
+{
+    check_level("avxvnni");
+}
+
 TEST(neon_matrix_products_equal_the_reference)
 {
     check_level("neon");

@@ -49,6 +49,8 @@ static const struct limits_ops *ops_of(const struct kern_ops *ops)
 #if defined(__x86_64__)
     if (ops->level == KERN_AVX512)
         return &limits_avx512;
+    if (ops->level == KERN_AVXVNNI)
+        return &limits_avxvnni;
     if (ops->level == KERN_AVX2)
         return &limits_avx2;
 #elif defined(__aarch64__)

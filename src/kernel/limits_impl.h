@@ -58,6 +58,13 @@ static uint64_t multiply(int rounds, uint64_t *sink)
 #define STEP(i)    __asm__ volatile("vpdpbusd %2, %1, %0" : "+v"(c##i) : "v"(u), "v"(s));
 #define COLLECT(i) c0 = _mm512_add_epi32(c0, c##i);
 #define STORE()    _mm512_storeu_si512(out, c0)
+#elif defined(__AVXVNNI__)
+    __m256i u = _mm256_set1_epi8(3), s = _mm256_set1_epi8(5);
+    per_step = 32;
+#define DECLARE(i) __m256i c##i = _mm256_setzero_si256();
+#define STEP(i)    __asm__ volatile("%{vex%} vpdpbusd %2, %1, %0" : "+x"(c##i) : "x"(u), "x"(s));
+#define COLLECT(i) c0 = _mm256_add_epi32(c0, c##i);
+#define STORE()    _mm256_storeu_si256((__m256i *)out, c0)
 #elif defined(__AVX2__)
     __m256i u = _mm256_set1_epi8(3), s = _mm256_set1_epi8(5), one = _mm256_set1_epi16(1);
     per_step = 32;

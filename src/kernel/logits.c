@@ -7,7 +7,7 @@ const struct logits_ops *logits_ops_for(const char *isa)
 #if defined(__x86_64__)
     if (isa && !strcmp(isa, "avx512"))
         return &logits_ops_avx512;
-    if (isa && !strcmp(isa, "avx2"))
+    if (isa && (!strcmp(isa, "avx2") || !strcmp(isa, "avxvnni")))
         return &logits_ops_avx2;
 #endif
     (void)isa;

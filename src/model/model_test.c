@@ -426,6 +426,11 @@ TEST(avx2_computes_whole_models_as_the_reference)
     check_level("avx2");
 }
 
+TEST(avxvnni_computes_whole_models_as_the_reference)
+{
+    check_level("avxvnni");
+}
+
 TEST(neon_computes_whole_models_as_the_reference)
 {
     check_level("neon");

@@ -53,7 +53,7 @@ static const struct option engine_options[] = {
     {"threads", OPT_INT, AT(config, engine.threads), "0", .max = 1024, .flag = "threads",
      .doc = "computing threads per model; 0: what affinity and the cgroup allow"},
     {"isa", OPT_TEXT, AT(config, engine.isa), .flag = "isa",
-     .doc = "instruction-set level (reference, avx2, avx512, ...); empty: the best of this machine"},
+     .doc = "instruction-set level (ref, avx2, avxvnni, avx512, ...); empty: the best of this machine"},
     {"context", OPT_INT, AT(config, engine.context), "0", .max = 1 << 24, .flag = "context",
      .doc = "longest prompt plus answer in tokens; 0: the model's own, at most 32768"},
     {"kv_bytes", OPT_BYTES, AT(config, engine.kv_bytes), "0", .flag = "kv-bytes",
