@@ -57,8 +57,9 @@ static double at_least_zero(double x)
     return x > 0 ? x : 0;
 }
 
-/* A first measurement of t at `rows`: knots that nobody has seen yet lie on the line from there through nothing,
- * since time grows at most like the rows, but not below what fewer rows take or above what more rows take. */
+/* A first measurement of t at `rows`: knots that nobody has seen yet lie on the line from there through
+ * nothing, since time grows at most like the rows, but not below what fewer rows take or above what more rows
+ * take. */
 static void learn_first(struct cost *c, int k, int64_t rows, double t)
 {
     if (c->known[k])
@@ -124,7 +125,8 @@ int32_t cost_rows_known(const struct cost *c, int64_t base_rows)
 {
     double w;
     int k = knot_of(base_rows > 0 ? base_rows : 1, &w);
-    for (int i = k + 1; i < COST_KNOTS; i++) /* between two known sizes the straight line is rather too high */
+    for (int i = k + 1; i < COST_KNOTS;
+         i++) /* between two known sizes the straight line is rather too high */
         k = c->known[i] ? i : k;
     int64_t rows = ((int64_t)2 << k) - base_rows;
     return rows > ROWS_FIRST ? (int32_t)rows : ROWS_FIRST;

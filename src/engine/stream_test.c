@@ -97,8 +97,8 @@ TEST(the_last_event_outlives_what_it_was_made_of)
     struct sluice_event ev;
 
     REQUIRE(s && stop && text);
-    stream_send(s, &(struct sluice_event){
-                       .kind = SLUICE_EVENT_DONE, .text = "", .stop = stop, .error_text = text});
+    stream_send(
+        s, &(struct sluice_event){.kind = SLUICE_EVENT_DONE, .text = "", .stop = stop, .error_text = text});
     memset(stop, '!', strlen(stop));
     memset(text, '!', strlen(text));
     free(stop);

@@ -140,8 +140,8 @@ size_t kern_kv_tile_bytes(enum kern_kv kv, int head_dim);
 size_t kern_act_bytes(const struct kern_ops *ops, enum quant_act act, int n);
 
 /* The level that this processor and operating system support best, or the one asked for by name
- * ("ref", "avx2", "avxvnni", "avx512", "neon", "i8mm"; NULL, "" and "auto": the best).  A name that is unknown or a
- * level that is not possible here is an error that says what is. */
+ * ("ref", "avx2", "avxvnni", "avx512", "neon", "i8mm"; NULL, "" and "auto": the best).  A name that is
+ * unknown or a level that is not possible here is an error that says what is. */
 int kern_choose(const struct kern_ops **ops, const char *name, struct err *err);
 bool kern_level_possible(enum kern_level level);
 

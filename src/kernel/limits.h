@@ -32,6 +32,7 @@ struct limits_ops {
                      size_t n); /* p aligned to 64, n a multiple of 256; any number made of all bytes */
     uint64_t (*multiply)(int rounds, uint64_t *sink); /* returns the number of multiply-adds done */
 };
-extern const struct limits_ops limits_ref, limits_avx2, limits_avxvnni, limits_avx512, limits_neon, limits_i8mm;
+extern const struct limits_ops limits_ref, limits_avx2, limits_avxvnni, limits_avx512, limits_neon,
+    limits_i8mm;
 
 #endif

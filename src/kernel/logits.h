@@ -45,7 +45,8 @@ extern const struct logits_ops logits_ops_avx2;
 extern const struct logits_ops logits_ops_avx512;
 #endif
 
-/* The passes for a level as model_isa names it ("avx512", "avx2", "avxvnni"; anything else is the plain C). */
+/* The passes for a level as model_isa names it ("avx512", "avx2", "avxvnni"; anything else is the plain C).
+ */
 const struct logits_ops *logits_ops_for(const char *isa);
 
 /* The same function as in exp_sum, for one number x <= 0. */

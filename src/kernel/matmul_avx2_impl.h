@@ -54,8 +54,7 @@ INLINE __m256i add_dot(__m256i sum, __m256i codes, __m256i act)
 #if defined(__AVXVNNI__)
     return _mm256_dpbusd_avx_epi32(sum, codes, act);
 #else
-    return _mm256_add_epi32(sum,
-                            _mm256_madd_epi16(_mm256_maddubs_epi16(codes, act), _mm256_set1_epi16(1)));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(codes, act), _mm256_set1_epi16(1)));
 #endif
 }
 
@@ -427,8 +426,7 @@ INLINE void dot_group256(enum quant_type t, int units, int n, __m256i s[UNITS][T
             codes256(t, unit_at(w, first_unit + u, half), pair, odd, q);
         UNROLL for (int i = 0; i < n; i++)
         {
-            __m256i v =
-                broadcast32(x[i] + at + offsetof(struct kern_act256, q) + 32 * (pair + odd) + 4 * q);
+            __m256i v = broadcast32(x[i] + at + offsetof(struct kern_act256, q) + 32 * (pair + odd) + 4 * q);
             UNROLL for (int u = 0; u < units; u++)
             {
                 c[u][i] = add_dot(c[u][i], codes[u], v);
