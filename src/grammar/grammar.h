@@ -10,8 +10,8 @@
  * far as the vocabulary can say its bytes).  What cannot be held is refused by grammar_compile with
  * its place, never left out.
  *
- * JSON that a schema describes is written with its properties in the order of the schema, then those
- * that the schema does not name; no name comes twice in an object (unless only used ones are left).  Names,
+ * JSON that a schema describes is written with its properties in the order of the schema (a short enum of
+ * propertyNames included), then those that the schema does not name; no name comes twice in an object (unless only used ones are left).  Names,
  * and strings that are constrained (enum, const, pattern, format), are spelled with the fewest escapes, as
  * JSON.stringify does; free strings with any escape but lone surrogates.  White space: see grammar_space.
  * Every valid instance in compact serialisation and schema order is in the language, with these bounds:

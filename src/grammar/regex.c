@@ -5,6 +5,10 @@
  * come, so they are steps that exist in the first set of states, and in the question whether a set
  * accepts.
  *
+ * \b and \B depend on the characters on both sides.  They are passed when the next character is known (or
+ * that there is none); what is known of the one before is a member of the set, beside the states, where
+ * some state of the set waits for it.
+ *
  * Start reading at regex_compile(). */
 #include <stdlib.h>
 
@@ -17,7 +21,11 @@
 #define SETS_MERGED    1024
 #define SETS_COMPARED  64 /* different sets of characters that are told apart by comparing */
 
-enum arrow_kind { ARROW_SILENT, ARROW_SET, ARROW_BEGIN, ARROW_END };
+/* The last three are passed when it is known what comes. */
+enum arrow_kind { ARROW_SILENT, ARROW_SET, ARROW_BEGIN, ARROW_END, ARROW_EDGE, ARROW_INSIDE };
+
+static const struct range word_ranges[] = {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}};
+static const struct charset word_chars = {(struct range *)(uintptr_t)word_ranges, 4};
 
 struct arrow {
     uint32_t from, to;
@@ -36,6 +44,7 @@ struct nfa {
     struct task *tasks;
     uint32_t n_tasks, tasks_cap;
     uint32_t *first_arrow; /* [n_states + 1], arrows sorted by from */
+    bool has_edges;
     int code;
 };
 
@@ -110,6 +119,11 @@ static void build(struct nfa *n, const struct re_node *root, uint32_t from, uint
         case RE_SET: add_arrow(n, t.from, t.to, ARROW_SET, &t.node->set); break;
         case RE_BEGIN: add_arrow(n, t.from, t.to, ARROW_BEGIN, NULL); break;
         case RE_END: add_arrow(n, t.from, t.to, ARROW_END, NULL); break;
+        case RE_EDGE:
+        case RE_INSIDE:
+            add_arrow(n, t.from, t.to, t.node->op == RE_EDGE ? ARROW_EDGE : ARROW_INSIDE, NULL);
+            n->has_edges = true;
+            break;
         case RE_CAT: {
             uint32_t middle = new_state(n);
             add_task(n, t.node->a, t.from, middle);
@@ -161,12 +175,25 @@ struct subsets {
     uint8_t *accepts;
     uint32_t n, cap;
     /* Work memory for one set. */
-    uint32_t *marks, *found, *stack, stamp, n_found;
+    uint32_t *marks, *found, *stack, *passed, stamp, n_found;
 };
 
-/* Add `state` and what silent arrows (and those of `extra`) lead to. */
-static void reach(struct subsets *x, uint32_t state, enum arrow_kind extra)
+/* Members beside the states of the nfa, where it has edges. */
+static uint32_t after_word(const struct subsets *x)
 {
+    return x->nfa->n_states;
+}
+static uint32_t at_begin(const struct subsets *x)
+{
+    return x->nfa->n_states + 1;
+}
+
+#define KIND(k) (1u << (k))
+
+/* Add `state` and what silent arrows (and those of `kinds`) lead to. */
+static void reach(struct subsets *x, uint32_t state, uint32_t kinds)
+{
+    kinds |= KIND(ARROW_SILENT);
     uint32_t n_pending = 0;
     if (x->marks[state] == x->stamp)
         return;
@@ -177,7 +204,7 @@ static void reach(struct subsets *x, uint32_t state, enum arrow_kind extra)
         x->found[x->n_found++] = s;
         for (uint32_t i = x->nfa->first_arrow[s]; i < x->nfa->first_arrow[s + 1]; i++) {
             const struct arrow *a = &x->nfa->arrows[i];
-            if ((a->kind != ARROW_SILENT && a->kind != extra) || x->marks[a->to] == x->stamp)
+            if (!(kinds & KIND(a->kind)) || x->marks[a->to] == x->stamp)
                 continue;
             x->marks[a->to] = x->stamp;
             x->stack[n_pending++] = a->to;
@@ -232,13 +259,45 @@ static bool grow_sets(struct subsets *x)
     return true;
 }
 
-static bool accepts_now(struct subsets *x, const uint32_t *members, size_t n)
+static bool has_member(const uint32_t *members, size_t n, uint32_t one)
 {
+    for (size_t i = 0; i < n; i++) /* the members beside states stand behind them */
+        if (members[n - 1 - i] <= one)
+            return members[n - 1 - i] == one;
+    return false;
+}
+
+/* found[] = the states of a set, and those behind edges that can be passed before a character that is of a
+ * word or not. */
+static void pass_edges(struct subsets *x, const uint32_t *members, size_t n, bool is_word, uint32_t kinds)
+{
+    bool was_word = has_member(members, n, after_word(x));
+    kinds |= KIND(was_word != is_word ? ARROW_EDGE : ARROW_INSIDE);
+    if (has_member(members, n, at_begin(x)))
+        kinds |= KIND(ARROW_BEGIN);
     x->stamp++;
     x->n_found = 0;
-    for (size_t i = 0; i < n; i++)
-        reach(x, members[i], ARROW_END);
+    for (size_t i = 0; i < n && members[i] < x->nfa->n_states; i++)
+        reach(x, members[i], kinds);
+}
+
+static bool accepts_now(struct subsets *x, const uint32_t *members, size_t n)
+{
+    pass_edges(x, members, n, false, KIND(ARROW_END));
     return x->marks[x->final] == x->stamp;
+}
+
+/* Add to found[] what edges need to know of the character before. */
+static void note_before(struct subsets *x, bool was_word, bool is_begin)
+{
+    bool waits = false;
+    for (uint32_t i = 0; i < x->n_found && x->nfa->has_edges && !waits; i++)
+        for (uint32_t a = x->nfa->first_arrow[x->found[i]]; a < x->nfa->first_arrow[x->found[i] + 1]; a++)
+            waits |= x->nfa->arrows[a].kind >= ARROW_END;
+    if (waits && was_word)
+        x->found[x->n_found++] = after_word(x);
+    if (waits && is_begin)
+        x->found[x->n_found++] = at_begin(x);
 }
 
 /* The state for the set in found[]; *code is set on failure. */
@@ -291,16 +350,25 @@ static bool holds(const struct charset *set, uint32_t c)
 
 static void step_set(struct subsets *x, uint32_t s, uint32_t c)
 {
+    const uint32_t *members = x->members + x->begin[s];
+    size_t n = x->begin[s + 1] - x->begin[s];
+    bool is_word = x->nfa->has_edges && holds(&word_chars, x->first[c]);
+    if (x->nfa->has_edges) {
+        pass_edges(x, members, n, is_word, 0);
+        n = x->n_found;
+        memcpy(x->passed, x->found, n * sizeof *x->passed);
+        members = x->passed;
+    }
     x->stamp++;
     x->n_found = 0;
-    for (size_t m = x->begin[s]; m < x->begin[s + 1]; m++) {
-        uint32_t state = x->members[m];
-        for (uint32_t i = x->nfa->first_arrow[state]; i < x->nfa->first_arrow[state + 1]; i++) {
+    for (size_t m = 0; m < n; m++) {
+        for (uint32_t i = x->nfa->first_arrow[members[m]]; i < x->nfa->first_arrow[members[m] + 1]; i++) {
             const struct arrow *a = &x->nfa->arrows[i];
             if (a->kind == ARROW_SET && holds(a->set, x->first[c]))
-                reach(x, a->to, ARROW_SILENT);
+                reach(x, a->to, 0);
         }
     }
+    note_before(x, is_word, false);
 }
 
 static int make_subsets(struct dfa_room *room, struct subsets *x, uint32_t start)
@@ -308,7 +376,8 @@ static int make_subsets(struct dfa_room *room, struct subsets *x, uint32_t start
     int code = OK;
     size_t n_steps = 0;
     x->stamp = 1;
-    reach(x, start, ARROW_BEGIN);
+    reach(x, start, KIND(ARROW_BEGIN));
+    note_before(x, false, true);
     intern_set(x, &code);
     for (uint32_t s = 0; code == OK && s < x->n; s++) {
         if (x->n > room->states_max || (uint64_t)x->n * x->n_symbols > CELLS_MAX)
@@ -336,7 +405,7 @@ static int make_subsets(struct dfa_room *room, struct subsets *x, uint32_t start
 /* Characters where some set begins or has just ended. */
 static int find_symbols(const struct nfa *n, uint32_t **first, uint32_t *n_symbols)
 {
-    size_t n_bounds = 1;
+    size_t n_bounds = 1 + (n->has_edges ? 2 * word_chars.n : 0);
     for (uint32_t i = 0; i < n->n_arrows; i++)
         if (n->arrows[i].kind == ARROW_SET)
             n_bounds += 2 * (size_t)n->arrows[i].set->n;
@@ -345,6 +414,10 @@ static int find_symbols(const struct nfa *n, uint32_t **first, uint32_t *n_symbo
     if (!b)
         return ERR_NOMEM;
     n_bounds = 1;
+    for (uint32_t r = 0; n->has_edges && r < word_chars.n; r++) {
+        b[n_bounds++] = word_chars.ranges[r].lo;
+        b[n_bounds++] = word_chars.ranges[r].hi + 1;
+    }
     for (uint32_t i = 0; i < n->n_arrows; i++) {
         for (uint32_t r = 0; n->arrows[i].kind == ARROW_SET && r < n->arrows[i].set->n; r++) {
             b[n_bounds++] = n->arrows[i].set->ranges[r].lo;
@@ -365,7 +438,7 @@ static int find_symbols(const struct nfa *n, uint32_t **first, uint32_t *n_symbo
 static int find_like(const struct nfa *n, struct subsets *x)
 {
     uint64_t *signature = calloc(x->n_symbols, sizeof *signature);
-    const struct charset **sets = calloc((size_t)n->n_arrows + 1, sizeof *sets);
+    const struct charset **sets = calloc((size_t)n->n_arrows + 2, sizeof *sets);
     uint32_t n_sets = 0;
     x->like = calloc(x->n_symbols, sizeof *x->like);
     if (!signature || !sets || !x->like) {
@@ -374,6 +447,8 @@ static int find_like(const struct nfa *n, struct subsets *x)
         return ERR_NOMEM;
     }
     const struct charset *last = NULL;
+    if (n->has_edges)
+        sets[n_sets++] = &word_chars;
     for (uint32_t i = 0; i < n->n_arrows; i++) {
         const struct charset *set = n->arrows[i].kind == ARROW_SET ? n->arrows[i].set : NULL;
         bool is_known = !set || set == last;
@@ -426,10 +501,12 @@ static struct dfa *determinise(struct dfa_room *room, struct nfa *n, uint32_t st
     struct subsets x = {.nfa = n, .final = final};
     struct dfa *d = NULL;
     int code = find_symbols(n, &x.first, &x.n_symbols);
-    x.marks = calloc(n->n_states, sizeof *x.marks);
-    x.found = calloc(n->n_states, sizeof *x.found);
-    x.stack = calloc(n->n_states, sizeof *x.stack);
-    if (!x.marks || !x.found || !x.stack)
+    size_t n_members = (size_t)n->n_states + 2;
+    x.marks = calloc(n_members, sizeof *x.marks);
+    x.found = calloc(n_members, sizeof *x.found);
+    x.stack = calloc(n_members, sizeof *x.stack);
+    x.passed = calloc(n_members, sizeof *x.passed);
+    if (!x.marks || !x.found || !x.stack || !x.passed)
         code = ERR_NOMEM;
     if (code == OK)
         code = find_like(n, &x);
@@ -449,6 +526,7 @@ static struct dfa *determinise(struct dfa_room *room, struct nfa *n, uint32_t st
     free(x.marks);
     free(x.found);
     free(x.stack);
+    free(x.passed);
     return d;
 }
 

@@ -4,7 +4,8 @@
 
 #include "grammar/regex.h"
 
-enum re_op { RE_EMPTY, RE_SET, RE_CAT, RE_ALT, RE_REPEAT, RE_BEGIN, RE_END };
+/* EDGE, INSIDE: \b and \B, between characters of which one is of a word, or both or none. */
+enum re_op { RE_EMPTY, RE_SET, RE_CAT, RE_ALT, RE_REPEAT, RE_BEGIN, RE_END, RE_EDGE, RE_INSIDE };
 
 struct re_node {
     enum re_op op;

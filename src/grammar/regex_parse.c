@@ -155,8 +155,8 @@ static bool read_escape(struct parser *p, struct charset_builder *b, uint32_t *c
         *c = 8;
         return true;
     }
-    if (e == 'b' || e == 'B')
-        return refuse(p, ERR_UNSUPPORTED, from, "has a word boundary, which cannot be held");
+    if (e == 'B' && in_class)
+        return refuse(p, ERR_FORMAT, from, "has an unknown escape");
     if (e == 'p' || e == 'P')
         return refuse(p, ERR_UNSUPPORTED, from, "has a Unicode property, which cannot be held");
     if ((e >= '1' && e <= '9') || e == 'k')
@@ -309,6 +309,10 @@ static bool read_char(struct parser *p, char c)
     if (c == '.') {
         charset_add_named(&b, '.');
         is_set = true;
+    } else if (c == '\\' && (peek(p, 'b') || peek(p, 'B'))) {
+        bool is_edge = p->s.p[p->at++] == 'b';
+        append(p, new_node(p, (struct re_node){.op = is_edge ? RE_EDGE : RE_INSIDE}), false);
+        return !p->failed;
     } else if (c == '\\') {
         if (!read_escape(p, &b, &one, &is_set, false))
             return false;

@@ -103,7 +103,7 @@ static uint32_t make_unique(const struct array *a, const struct schema_node *by)
         return elements(a);
     if (a->n_places > 0 || !shape_set_is_plain(&set, &p) || !shape_list_values(s, &p, &texts, &n)) {
         shape_fail(s, ERR_UNSUPPORTED, by, "uniqueItems",
-                   "can be held only over items of enum, const, boolean or null");
+                   "can be held only over items of enum, const, boolean, null or a few integers");
         return NET_NOTHING;
     }
     if (n > SHAPE_UNIQUE_MAX) {

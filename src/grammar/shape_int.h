@@ -102,8 +102,8 @@ uint32_t shape_object(struct shaper *s, const struct plain *p, uint32_t next);
 
 /* shape_values.c */
 bool shape_has_values(const struct plain *p);
-/* The compact texts of the values that a plain shape with enum, const, or of null and booleans only has.
- * False: it is not one of a few values. */
+/* The compact texts of the values that a plain shape with enum, const, of null and booleans only, or of
+ * integers between near bounds has.  False: it is not one of a few values. */
 bool shape_list_values(struct shaper *s, const struct plain *p, struct str **texts, uint32_t *n);
 /* The plain shape of a set that has nothing to split; false: it has. */
 bool shape_set_is_plain(struct shape_set *set, struct plain *p);

@@ -22,6 +22,8 @@ struct bound {
     bool exists, is_exclusive, is_negative;
     uint8_t integer[INT_DIGITS], frac[BOUND_FRAC];
     uint32_t n_integer, n_frac; /* digits; frac without zeros at its end */
+    bool is_far; /* of more digits than numbers have: it does not exist for those, but no number
+                  * with an exponent may come near it */
 };
 
 struct numbers {
@@ -235,7 +237,7 @@ static struct dfa *exponents(struct shaper *s, const struct numbers *n)
         bool is_small = far->n_integer == 1 && far->integer[0] == 0 &&
                         memcmp(far->frac, micro.frac, sizeof far->frac) < 0;
         bool far_ok = !far->exists || (far->is_negative == (sign < 0) && !is_small);
-        bool is_far_right = !far->exists;
+        bool is_far_right = !far->exists && !far->is_far;
         bool near_far = !near->exists || near->n_integer <= INT_DIGITS;
         const char *minus = sign < 0 ? "-" : "";
         if (near_ok && far_ok)
@@ -365,6 +367,7 @@ static bool read_bounds(struct shaper *s, const struct plain *p, struct numbers 
             return false;
         }
         n->lo.exists = !is_beyond;
+        n->lo.is_far = is_beyond;
     }
     if (hi.number) {
         if (!read_bound(s, hi.node, hi.keyword, hi.number, hi.is_exclusive, &n->hi, &is_beyond))
@@ -375,6 +378,7 @@ static bool read_bounds(struct shaper *s, const struct plain *p, struct numbers 
             return false;
         }
         n->hi.exists = !is_beyond;
+        n->hi.is_far = is_beyond;
     }
     return true;
 }
@@ -388,8 +392,9 @@ uint32_t shape_number(struct shaper *s, const struct plain *p, uint32_t next)
     for (uint32_t i = 0; i < p->n_excluded; i++)
         has_excluded |= !p->excluded[i]->pattern.p;
     bool is_free = !n.lo.exists && !n.hi.exists && n.multiple == 0 && !has_excluded;
-    if (is_free && !n.is_integer)
+    if (is_free && !n.is_integer && !n.lo.is_far && !n.hi.is_far)
         return json_net_number(&s->json, next);
+    is_free = is_free && n.is_integer;
     if (is_free && s->integer_rule != NET_NOTHING)
         return net_call(s->net, s->integer_rule, 0, next);
 

@@ -9,7 +9,8 @@
 #include "grammar/shape_int.h"
 
 #define CELLS_MAX    200000 /* properties times counts */
-#define PATTERNS_MAX 4      /* patterns of one object: their subsets are classes of names */
+#define LISTED_MAX   64
+#define PATTERNS_MAX 4 /* patterns of one object: their subsets are classes of names */
 
 struct property {
     struct str name;
@@ -29,8 +30,10 @@ struct object {
     const struct str *patterns[PATTERNS_MAX];
     struct dfa *matches[PATTERNS_MAX];
     uint32_t n_patterns;
-    struct dfa *names; /* what propertyNames leaves; NULL: all */
-    uint32_t extra;    /* rule: a member that the schema does not name; NET_NOTHING: there are none */
+    struct dfa *names;        /* what propertyNames leaves; NULL: all */
+    const struct str *listed; /* these, if they are few */
+    uint32_t n_listed;
+    uint32_t extra; /* rule: a member that the schema does not name; NET_NOTHING: there are none */
     uint32_t *choose, *after;
 };
 
@@ -165,7 +168,12 @@ static bool find_name_rule(struct object *o)
             words[n_words++] = json_text(json_root(&doc), s->arena);
     }
     o->names = words ? dfa_words(&s->c->room, words, n_words) : NULL;
-    return o->names != NULL;
+    o->max = n_words < o->max ? n_words : o->max; /* there are no more names, and none comes twice */
+    if (n_words <= LISTED_MAX) {
+        o->listed = words;
+        o->n_listed = n_words;
+    }
+    return o->names != NULL && o->min <= o->max;
 }
 
 static bool add_property(struct object *o, struct str name, uint32_t cap)
@@ -185,10 +193,12 @@ static bool add_property(struct object *o, struct str name, uint32_t cap)
     return true;
 }
 
-/* In the order of the schemas; required names that no schema describes come behind. */
+/* In the order of the schemas; required names that no schema describes come behind, and then, where only a
+ * few names are allowed at all, those (a name that is begun and can only end as one that was used would be
+ * a trap). */
 static bool find_properties(struct object *o)
 {
-    uint32_t cap = 0;
+    uint32_t cap = o->n_listed;
     for (uint32_t k = 0; k < o->p->n_nodes; k++)
         cap += o->p->nodes[k]->n_properties + o->p->nodes[k]->n_required;
     o->properties = arena_new_array(o->s->arena, struct property, (size_t)cap + 1);
@@ -200,6 +210,8 @@ static bool find_properties(struct object *o)
     for (uint32_t k = 0; k < o->p->n_nodes; k++)
         for (uint32_t i = 0; i < o->p->nodes[k]->n_required; i++)
             add_property(o, o->p->nodes[k]->required[i], cap);
+    for (uint32_t i = 0; i < o->n_listed; i++)
+        add_property(o, o->listed[i], cap);
     return true;
 }
 

@@ -30,6 +30,20 @@ static const struct schema_case cases[] = {
     {"{\"type\":\"number\",\"exclusiveMinimum\":-1.5}",
      {"-1.49", "0", "100.25", "1e+21", "-1e-7"},
      {"-1.5", "-1.50", "-2", "-1e+30"}},
+    {"{\"type\":\"number\",\"minimum\":-1e22,\"exclusiveMaximum\":1e21}",
+     {"0", "999999999999999999999", "-999999999999999999999", "1e-7"},
+     {"1e+21", "1e+300", "-1e+22", "-1e+23"}},
+    {"{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"exclusiveMinimum\":0,\"maximum\":8,"
+     "\"multipleOf\":2},"
+     "\"uniqueItems\":true,\"minItems\":2}",
+     {"[2,4]", "[8,6,4,2]", "[4,2]"},
+     {"[2]", "[2,2]", "[1,2]", "[2,4,6,8,2]", "[10,2]"}},
+    {"{\"type\":\"object\",\"propertyNames\":{\"enum\":[\"a\",\"b\"]},\"additionalProperties\":{\"type\":"
+     "\"boolean\"},"
+     "\"minProperties\":2}",
+     {"{\"a\":true,\"b\":false}", "{\"a\": true,\"b\":true}"},
+     {"{\"a\":true}", "{\"a\":true,\"c\":true}", "{\"b\":true,\"a\":true}",
+      "{\"a\":true,\"b\":true,\"a\":true}", "{\"a\":true,\"b\":true,"}},
     {"{\"type\":\"integer\",\"multipleOf\":7,\"minimum\":1}", {"7", "14", "700"}, {"0", "8", "-7"}},
     {"{\"type\":\"string\",\"minLength\":2,\"maxLength\":3}",
      {"\"ab\"", "\"a\\n\"", "\"éß€\"", "\"\\ud834\\udd1e1\""},
@@ -209,7 +223,8 @@ TEST(what_cannot_be_held_is_refused_with_its_place)
         {"{\"type\":\"frob\"}", "#/type", ERR_FORMAT},
         {"{\"type\":\"string\",\"enum\":[1]}", "", ERR_ARG},
         {"{\"const\":1,\"enum\":[2]}", "", ERR_ARG},
-        {"{\"pattern\":\"^(?:aaa|aaaaa)$\",\"type\":\"string\",\"minLength\":4,\"maxLength\":4}", "", ERR_ARG},
+        {"{\"pattern\":\"^(?:aaa|aaaaa)$\",\"type\":\"string\",\"minLength\":4,\"maxLength\":4}", "",
+         ERR_ARG},
         {"{\"type\":\"object\",\"properties\":{\"n\":{\"$ref\":\"#\"}},\"required\":[\"n\"]}", "", ERR_ARG},
         {"{\"type\":\"string\",\"pattern\":\"^(a|b)*a(a|b){18}$\"}", "#/pattern", ERR_LIMIT},
     };

@@ -1,12 +1,15 @@
 /* shape_values.c - enum and const: a few values, of which each is a text.
  *
  * A value stays if every schema of the shape takes it, which the validator of instances says. */
-#include "grammar/shape_int.h"
+#include <stdio.h>
 
 #include "grammar/schema_check_int.h"
+#include "grammar/shape_int.h"
 #include "grammar/words.h"
 
 #define VALUE_TEXT_MAX ((size_t)1 << 20)
+#define INTEGERS_MAX   64 /* between two bounds, to be listed */
+#define UNLISTED       UINT32_MAX
 
 bool shape_has_values(const struct plain *p)
 {
@@ -84,11 +87,11 @@ static bool add_value(struct texts *t, struct json v, bool all_spellings)
     return ok;
 }
 
-/* v is of the list of p->nodes[from], which is not searched for it again. */
+/* v is of the list of p->nodes[from], which is not searched for it again (UNLISTED: of none). */
 static bool is_taken_by_all(struct shaper *s, struct schema_checker *k, const struct plain *p, uint32_t from,
                             struct json v)
 {
-    struct schema_node unlisted = *p->nodes[from];
+    struct schema_node unlisted = *p->nodes[from == UNLISTED ? 0 : from];
     unlisted.has &= ~(uint32_t)(unlisted.has & SCHEMA_HAS_CONST ? SCHEMA_HAS_CONST : SCHEMA_HAS_ENUM);
     struct check c = {.checker = k};
     struct place root = {0};
@@ -138,11 +141,58 @@ static bool list_enum(struct texts *t, const struct plain *p, bool all_spellings
     return ok && !s->c->has_failed;
 }
 
+static bool is_whole(const struct schema_number *n, int64_t *v)
+{
+    return schema_number_exists(n) && schema_number_i64(n, v);
+}
+
+static void narrow(int64_t *lo, int64_t *hi, const struct schema_node *n)
+{
+    int64_t v;
+    if (is_whole(&n->minimum, &v) && v > *lo)
+        *lo = v;
+    if (is_whole(&n->exclusive_minimum, &v) && v >= *lo)
+        *lo = v + (v < INT64_MAX);
+    if (is_whole(&n->maximum, &v) && v < *hi)
+        *hi = v;
+    if (is_whole(&n->exclusive_maximum, &v) && v <= *hi)
+        *hi = v - (v > INT64_MIN);
+}
+
+/* Integers, if whole bounds say that they are few. */
+static bool list_integers(struct texts *t, const struct plain *p)
+{
+    struct shaper *s = t->s;
+    struct schema_checker *checker;
+    struct err err = {0};
+    int64_t lo = INT64_MIN, hi = INT64_MAX;
+    for (uint32_t i = 0; i < p->n_nodes; i++)
+        narrow(&lo, &hi, p->nodes[i]);
+    bool are_few = lo > hi || (uint64_t)hi - (uint64_t)lo < INTEGERS_MAX;
+    if (!are_few || schema_checker_create(&checker, s->schema, &err) != OK)
+        return false;
+    bool ok = true;
+    for (uint64_t i = 0; lo <= hi && i <= (uint64_t)hi - (uint64_t)lo && ok; i++) {
+        char digits[24];
+        struct json_doc doc;
+        snprintf(digits, sizeof digits, "%lld", (long long)(lo + (int64_t)i));
+        struct str text = arena_str(s->arena, str_c(digits));
+        ok = text.p && json_parse(&doc, s->arena, text, NULL) == OK;
+        if (ok && is_taken_by_all(s, checker, p, UNLISTED, json_root(&doc)))
+            ok = add_text(t, text);
+    }
+    schema_checker_free(checker);
+    return ok && !s->c->has_failed;
+}
+
 bool shape_list_values(struct shaper *s, const struct plain *p, struct str **texts, uint32_t *n)
 {
     struct texts t = {.s = s};
     if (shape_has_values(p)) {
         if (!list_enum(&t, p, false))
+            return false;
+    } else if (p->types == SCHEMA_INTEGER) {
+        if (!list_integers(&t, p))
             return false;
     } else {
         static const char *const words[] = {"null", "true", "false"};
