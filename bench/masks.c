@@ -61,6 +61,9 @@ static const struct bench_case {
      "ber 9000!\""},
     {"email64", GRAMMAR_SCHEMA, "{\"type\":\"string\",\"format\":\"email\",\"maxLength\":64}",
      "\"somebody.with.a.long.name@mail.department.example.org\""},
+    {"letters", GRAMMAR_REGEX, "\\p{Lu}[\\p{L}\\p{M} .,'-]{2,80}[.!?]",
+     "The letters of \xd0\x9c\xd0\xbe\xd1\x81\xd0\xba\xd0\xb2\xd0\xb0 are not those of Rome, nor those of "
+     "Athens."},
     {"gbnf", GRAMMAR_GBNF,
      "root ::= (expr \"= \" term \"\\n\")+\nexpr ::= term ([-+*/] ws term)*\nterm ::= ident | num | "
      "\"(\" ws expr \")\" ws\nident ::= [a-z] [a-z0-9_]* ws\nnum ::= [0-9]+ ws\nws ::= [ \\t]*\n",

@@ -45,6 +45,19 @@ TEST(a_regex_matches_the_whole_text)
     CHECK(regex_takes("(a*)*b", "aaab"));
 }
 
+TEST(properties_of_characters_are_those_of_unicode)
+{
+    CHECK(regex_takes("\\p{L}+", "aßЖ日𐐀"));
+    CHECK(!regex_takes("\\p{L}", "1"));
+    CHECK(regex_takes("[\\p{Lu}\\p{Nd}_]{3}", "É٣_"));
+    CHECK(!regex_takes("\\p{Uppercase_Letter}", "é"));
+    CHECK(regex_takes("\\P{L}+", "1 !\U000e0001"));
+    CHECK(regex_takes("\\p{Script=Greek}+", "αβΓ"));
+    CHECK(!regex_takes("\\p{sc=Greek}", "a"));
+    CHECK(regex_takes("\\p{Cn}\\p{Co}", "\U0001fffe\U0010fffd"));
+    CHECK(regex_takes("[^\\p{L}\\p{M}]", "-"));
+}
+
 TEST(what_no_text_can_fulfil_is_refused)
 {
     struct grammar_spec spec = {.kind = GRAMMAR_REGEX, .text = S("a[]")};
@@ -123,10 +136,10 @@ TEST(a_regex_that_cannot_be_held_says_where)
         const char *pattern, *where;
         int code;
     } bad[] = {{"ab(?=c)", "offset 2", ERR_UNSUPPORTED}, {"(a)\\1", "offset 3", ERR_UNSUPPORTED},
-               {"a\\b+", "offset 3", ERR_FORMAT},        {"a(b", "offset 1", ERR_FORMAT},
-               {"a)", "offset 1", ERR_FORMAT},           {"[b-a]", "offset 1", ERR_FORMAT},
-               {"a**", "offset 2", ERR_FORMAT},          {"x{3,2}", "offset 1", ERR_FORMAT},
-               {"x{99999}", "offset 1", ERR_LIMIT}};
+               {"a\\b+", "offset 3", ERR_FORMAT},        {"a\\p{Nope}", "offset 1", ERR_UNSUPPORTED},
+               {"a(b", "offset 1", ERR_FORMAT},          {"a)", "offset 1", ERR_FORMAT},
+               {"[b-a]", "offset 1", ERR_FORMAT},        {"a**", "offset 2", ERR_FORMAT},
+               {"x{3,2}", "offset 1", ERR_FORMAT},       {"x{99999}", "offset 1", ERR_LIMIT}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct grammar_spec spec = {.kind = GRAMMAR_REGEX, .text = str_c(bad[i].pattern)};
         struct grammar_error e;

@@ -2,9 +2,11 @@
  *
  * Groups are kept on a stack of their own, so nesting costs no stack of the machine. */
 #include "grammar/charset.h"
+#include "grammar/property.h"
 #include "grammar/regex_int.h"
 
-#define GROUPS_MAX 200
+#define GROUPS_MAX     200
+#define PROPERTIES_MAX 16
 
 struct group {
     const struct re_node *alt;  /* alternatives before this one; NULL: none */
@@ -19,7 +21,7 @@ struct parser {
     struct str s;
     size_t at;
     struct group groups[GROUPS_MAX];
-    int n_groups;
+    int n_groups, n_properties;
     struct err *err;
     size_t *offset;
     bool failed;
@@ -123,6 +125,20 @@ static bool read_unicode(struct parser *p, uint32_t *c)
     return true;
 }
 
+/* Behind "\\p" or "\\P", which began at `from`. */
+static bool read_property(struct parser *p, struct charset_builder *b, size_t from)
+{
+    char why[200];
+    size_t end = str_find_char(p->s, '}', p->at);
+    if (!peek(p, '{') || end == STR_NONE)
+        return refuse(p, ERR_FORMAT, from, "has a \\p without {Name}");
+    if (++p->n_properties > PROPERTIES_MAX)
+        return refuse(p, ERR_LIMIT, from, "has more Unicode properties than can be looked up");
+    p->at = end + 1;
+    int rc = property_add(b, str_sub(p->s, from, p->at), why, sizeof why);
+    return rc == OK || refuse(p, rc, from, rc == ERR_NOMEM ? "finds no memory" : why);
+}
+
 /* Behind a backslash: one character into *c, or a named set into b (*is_set). */
 static bool read_escape(struct parser *p, struct charset_builder *b, uint32_t *c, bool *is_set, bool in_class)
 {
@@ -158,7 +174,7 @@ static bool read_escape(struct parser *p, struct charset_builder *b, uint32_t *c
     if (e == 'B' && in_class)
         return refuse(p, ERR_FORMAT, from, "has an unknown escape");
     if (e == 'p' || e == 'P')
-        return refuse(p, ERR_UNSUPPORTED, from, "has a Unicode property, which cannot be held");
+        return *is_set = read_property(p, b, from);
     if ((e >= '1' && e <= '9') || e == 'k')
         return refuse(p, ERR_UNSUPPORTED, from, "has a back-reference, which cannot be held");
     if ((e >= 'a' && e <= 'z') || (e >= 'A' && e <= 'Z') || e == '0' || (uint8_t)e >= 0x80)
