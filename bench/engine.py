@@ -8,7 +8,7 @@
   streams    4, 8, 16 and 32 streams at once, tokens/s in total            (first model and type)
   tail       21 new tokens behind a warm prefix of 1,724                   (first model and type)
   arrivals   4 and 8 requests of 170 tokens together: first token, longest gap of a running stream
-  depth      generation behind 4k, 8k (and --depths) tokens, KV f16 and q8_0
+  depth      generation behind 4k, 8k (and --depths) tokens, KV in 16 bits (ours i16, theirs f16) and q8_0
   start      process start to first token, and the memory that is resident then
   sampling   microseconds to choose a token
 
@@ -162,15 +162,16 @@ def run_depth(o):
     path = model_file(size, kind)
     print("\ngeneration behind a long context, %s" % title(size, kind))
     for depth in o.depths:
-        for kv in ("f16", "q8_0"):
+        for kv in ("16 bits", "q8_0"):
+            mine, theirs = ("i16", "f16") if kv == "16 bits" else (kv, kv)
             shares = []
 
             def ours():
-                speed, share, _ = generation(o, path, 24, depth, "--kv-type", kv, "--context", depth + 64)
+                speed, share, _ = generation(o, path, 24, depth, "--kv-type", mine, "--context", depth + 64)
                 shares.append(share)
                 return speed
 
-            peers = {p.name: (lambda p=p: peer_bench(o, p, path, "-p", 0, "-n", 24, "-d", depth, "-ctk", kv, "-ctv", kv, tuned=True))
+            peers = {p.name: (lambda p=p: peer_bench(o, p, path, "-p", 0, "-n", 24, "-d", depth, "-ctk", theirs, "-ctv", theirs, tuned=True))
                      for p in PEERS if depth <= o.peer_depth and not p.is_ik or depth <= o.peer_depth and has_depth(p)}
             seen = in_turns(o, ours, peers)
             show(o, "depth", title(size, kind), "%d tokens, KV %s" % (depth, kv), seen, extra={"share_of_roofline": statistics.median(shares)})

@@ -110,7 +110,7 @@ struct sluice_model_options {
     uint64_t kv_bytes; /* memory of the KV pool, shared by all sequences; 0: room for four
                         * sequences of full length, but at most 1 GiB (more if one needs it) and a
                         * quarter of the memory that is free */
-    const char *kv_type; /* "f16" (default), "bf16", "q8_0" */
+    const char *kv_type; /* "i16" (default), "f16", "bf16", "q8_0" */
     int32_t max_batch;   /* sequences computed together; 0: 32, at most 256 */
 };
 SLUICE_API void sluice_model_options_init(struct sluice_model_options *o, size_t struct_bytes);

@@ -8,7 +8,7 @@
     "  -t, --threads N    computing threads (default: what the machine allows)\n"                            \
     "      --isa LEVEL    instruction-set level: ref, avx2, avx512, ...\n"                                   \
     "      --context N    longest prompt plus answer, in tokens\n"                                           \
-    "      --kv-type T    precision of the KV cache: f16, bf16, q8_0\n"
+    "      --kv-type T    precision of the KV cache: i16, f16, bf16, q8_0\n"
 
 const struct command commands[] = {
     {"serve", cmd_serve, "[-c FILE] [--listen ADDR] [-m [NAME=]GGUF]...", "Serve models over HTTP.",

@@ -84,11 +84,11 @@ static int choose_sizes(struct sizes *s, const struct sluice_model_options *o, c
 static int load_weights(struct sluice_model *m, const struct sluice_model_options *o, struct err *err)
 {
     struct sizes sizes = {0};
-    enum kv_type kv_type = KV_F16;
+    enum kv_type kv_type = KV_I16;
     int rc = o->kv_type ? kv_type_by_name(str_c(o->kv_type), &kv_type) : OK;
 
     if (rc != OK)
-        return fail(err, ERR_ARG, "kv_type '%s' is unknown; there are f16, bf16 and q8_0", o->kv_type);
+        return fail(err, ERR_ARG, "kv_type '%s' is unknown; there are i16, f16, bf16 and q8_0", o->kv_type);
     m->max_batch = o->max_batch ? o->max_batch : BATCH_DEFAULT;
     if (m->max_batch < 1 || m->max_batch > SCHED_BATCH_MAX)
         return fail(err, ERR_ARG, "max_batch is %d; it must be between 1 and %d", m->max_batch,

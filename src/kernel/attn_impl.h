@@ -1,4 +1,5 @@
-/* attn_impl.h - Attention over one segment of keys; compiled once per level (vec_impl.h).
+/* attn_impl.h - Attention with f32 products over one segment of keys (KV types F16 and BF16), and what all
+ * types share; compiled once per level (vec_impl.h).
  *
  * Scores come out sixteen keys at a time because a K tile is stored transposed: lane = key, and
  * the loop over d multiplies each line of the tile with one number of the query.  V tiles are
@@ -17,34 +18,24 @@ enum { PV_WIDTH = 1, QK_TILES = 1 };
 enum { PV_WIDTH = 1, QK_TILES = 1 };
 #endif
 
-/* `scale` is that of Q8_0's 32 dimensions around d (k_scale). */
-VEC vf k_line(enum kern_kv kv, const uint8_t *tile, int d, vf scale)
+VEC vf f16_line(enum kern_kv kv, const uint8_t *p)
 {
-    if (kv == KERN_KV_F16)
-        return vf_of_f16(tile + 32 * d);
-    if (kv == KERN_KV_BF16)
-        return vf_of_bf16(tile + 32 * d);
-    return vf_mul(vf_of_i8(tile + KV_Q8_BLOCK * (d / 32) + 16 * (d % 32)), scale);
-}
-
-VEC vf k_scale(enum kern_kv kv, const uint8_t *tile, int d)
-{
-    return kv == KERN_KV_Q8_0 ? vf_of_f16(tile + KV_Q8_BLOCK * (d / 32) + 512) : vf_zero();
+    return kv == KERN_KV_F16 ? vf_of_f16(p) : vf_of_bf16(p);
 }
 
 /* Pages lie anywhere, so the processor cannot guess what comes next.  While scores are made, the
  * values of the same tiles are fetched; while values are weighed, the keys of the next segment: so
  * memory is busy all the time.  Part d of a V tile: */
-VEC void fetch_values(enum kern_kv kv, const struct kern_attn *a, int t, int d)
+VEC void fetch_values(const struct kern_attn *a, int t, int d)
 {
-    if (kv == KERN_KV_Q8_0 ? d % 4 == 0 : d % 2 == 0)
-        __builtin_prefetch(a->v_tiles[t] + (kv == KERN_KV_Q8_0 ? 17 : 32) * d);
+    if (d % 2 == 0)
+        __builtin_prefetch(a->v_tiles[t] + 32 * d);
 }
 
 /* The sixteenth of a K tile that belongs to key k. */
-VEC void fetch_next_keys(enum kern_kv kv, const struct kern_attn *a, int k)
+VEC void fetch_next_keys(const struct kern_attn *a, int k)
 {
-    int part = (kv == KERN_KV_Q8_0 ? 17 : 32) * a->head_dim / 16;
+    int part = 2 * a->head_dim;
     if (k / 16 < a->n_next)
         for (int at = 0; at < part; at += 64)
             __builtin_prefetch(a->next_k_tiles[k / 16] + k % 16 * part + at);
@@ -56,42 +47,44 @@ VEC void score_tiles(enum kern_kv kv, int nq, int tiles, const struct kern_attn 
     vf acc[KERN_QUERIES][2];
     UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < tiles; j++) acc[i][j] = vf_zero();
     const uint8_t *k0 = a->k_tiles[t], *k1 = a->k_tiles[t + tiles - 1];
-    const int together = kv == KERN_KV_Q8_0 ? 32 : 16; /* dimensions with one scale; head_dim is a multiple */
-    for (int d0 = 0; d0 < a->head_dim; d0 += together) {
-        vf scale0 = k_scale(kv, k0, d0), scale1 = k_scale(kv, k1, d0);
-        for (int d = d0; d < d0 + together; d++) {
-            vf k[2];
-            if (a->fetch)
-                UNROLL for (int j = 0; j < tiles; j++) fetch_values(kv, a, t + j, d);
-            k[0] = k_line(kv, k0, d, scale0);
-            if (tiles == 2)
-                k[1] = k_line(kv, k1, d, scale1);
-            UNROLL for (int i = 0; i < nq; i++)
-            {
-                vf q = vf_set1(a->q[i][d]);
-                UNROLL for (int j = 0; j < tiles; j++) acc[i][j] = vf_fma(q, k[j], acc[i][j]);
-            }
+    for (int d = 0; d < a->head_dim; d++) {
+        vf k[2];
+        if (a->fetch)
+            UNROLL for (int j = 0; j < tiles; j++) fetch_values(a, t + j, d);
+        k[0] = f16_line(kv, k0 + 32 * d);
+        if (tiles == 2)
+            k[1] = f16_line(kv, k1 + 32 * d);
+        UNROLL for (int i = 0; i < nq; i++)
+        {
+            vf q = vf_set1(a->q[i][d]);
+            UNROLL for (int j = 0; j < tiles; j++) acc[i][j] = vf_fma(q, k[j], acc[i][j]);
         }
     }
     UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < tiles; j++)
         vf_store(a->scores + i * KERN_SEGMENT + 16 * (t + j), acc[i][j]);
 }
 
-/* Scores to probabilities, zero beyond the query's keys up to the last tile in use. */
-VEC void probabilities(struct kern_attn *a, int i, int tiles)
+/* Scores in units of `step` to probabilities, zero beyond the query's keys up to the last tile in use. */
+VEC void probabilities(struct kern_attn *a, int i, int tiles, float step)
 {
     float *s = a->scores + i * KERN_SEGMENT;
-    int n = a->n_keys[i];
+    int n = a->n_keys[i], whole = n / 16 * 16;
     vf neg = vf_set1(-INFINITY), m = neg, sum = vf_zero();
-    for (int k = 0; k < n; k += 16)
-        m = vf_max(vf_first(n - k < 16 ? n - k : 16, vf_load(s + k), neg), m);
-    float max = vf_hmax(m);
-    a->max[i] = max;
-    for (int k = 0; k < n; k += 16) {
-        vf p = vf_exp2_neg(vf_sub(vf_load(s + k), vf_set1(max)));
-        p = vf_first(n - k < 16 ? n - k : 16, p, vf_zero());
+    for (int k = 0; k < whole; k += 16)
+        m = vf_max(vf_load(s + k), m);
+    if (whole < n)
+        m = vf_max(vf_first(n - whole, vf_load(s + whole), neg), m);
+    a->max[i] = vf_hmax(m) * step;
+    vf unit = vf_set1(step), minus = vf_set1(-a->max[i]);
+    for (int k = 0; k < whole; k += 16) {
+        vf p = vf_exp2_above(vf_fma(vf_load(s + k), unit, minus));
         sum = vf_add(sum, p);
         vf_store(s + k, p);
+    }
+    if (whole < n) {
+        vf p = vf_first(n - whole, vf_exp2_above(vf_fma(vf_load(s + whole), unit, minus)), vf_zero());
+        sum = vf_add(sum, p);
+        vf_store(s + whole, p);
     }
     for (int k = (n + 15) / 16 * 16; k < 16 * tiles; k += 16)
         vf_store(s + k, vf_zero());
@@ -107,21 +100,9 @@ VEC void weigh_values(enum kern_kv kv, int nq, int width, const struct kern_attn
     for (int k = 0; k < n_keys; k++) {
         const uint8_t *tile = a->v_tiles[k / 16];
         if (d0 == 0)
-            fetch_next_keys(kv, a, k);
-        vf v[4], scale = vf_zero();
-        UNROLL for (int j = 0; j < width; j++)
-        {
-            int d = d0 + 16 * j;
-            if (kv == KERN_KV_F16)
-                v[j] = vf_of_f16(tile + 2 * (k % 16 * hd + d));
-            else if (kv == KERN_KV_BF16)
-                v[j] = vf_of_bf16(tile + 2 * (k % 16 * hd + d));
-            else {
-                if (j % 2 == 0) /* two lines of 16 share one: d0 is a multiple of 32 where width is above 1 */
-                    scale = vf_of_f16_one(tile + 16 * hd + 2 * (k % 16 * (hd / 32) + d / 32));
-                v[j] = vf_mul(vf_of_i8(tile + k % 16 * hd + d), scale);
-            }
-        }
+            fetch_next_keys(a, k);
+        vf v[4];
+        UNROLL for (int j = 0; j < width; j++) v[j] = f16_line(kv, tile + 2 * (k % 16 * hd + d0 + 16 * j));
         UNROLL for (int i = 0; i < nq; i++)
         {
             vf p = vf_set1(a->scores[i * KERN_SEGMENT + k]);
@@ -143,7 +124,7 @@ VEC void attend(enum kern_kv kv, int nq, struct kern_attn *a)
     for (; t < tiles; t++)
         score_tiles(kv, nq, 1, a, t);
     for (int i = 0; i < nq; i++)
-        probabilities(a, i, tiles);
+        probabilities(a, i, tiles, 1);
     for (; d + 16 * PV_WIDTH <= a->head_dim; d += 16 * PV_WIDTH)
         weigh_values(kv, nq, PV_WIDTH, a, d, n_keys);
     for (; d < a->head_dim; d += 16)
@@ -153,29 +134,28 @@ VEC void attend(enum kern_kv kv, int nq, struct kern_attn *a)
 #if defined(__AVX2__) ||                                                                                     \
     defined(                                                                                                 \
         __ARM_FEATURE_DOTPROD) /* the number of queries is a constant, so that the sums live in registers */
-#define ATTEND(NAME, KV)                                                                                     \
+#define ATTEND(NAME, KV, HOW)                                                                                \
     static __attribute__((NO_SANITIZE)) void NAME(struct kern_attn *a)                                       \
     {                                                                                                        \
         switch (a->n_queries) {                                                                              \
-        case 1: attend(KV, 1, a); break;                                                                     \
-        case 2: attend(KV, 2, a); break;                                                                     \
-        case 3: attend(KV, 3, a); break;                                                                     \
-        case 4: attend(KV, 4, a); break;                                                                     \
-        case 5: attend(KV, 5, a); break;                                                                     \
-        case 6: attend(KV, 6, a); break;                                                                     \
+        case 1: HOW(KV, 1, a); break;                                                                        \
+        case 2: HOW(KV, 2, a); break;                                                                        \
+        case 3: HOW(KV, 3, a); break;                                                                        \
+        case 4: HOW(KV, 4, a); break;                                                                        \
+        case 5: HOW(KV, 5, a); break;                                                                        \
+        case 6: HOW(KV, 6, a); break;                                                                        \
         default: break;                                                                                      \
         }                                                                                                    \
     }
 #else
-#define ATTEND(NAME, KV)                                                                                     \
+#define ATTEND(NAME, KV, HOW)                                                                                \
     static __attribute__((NO_SANITIZE)) void NAME(struct kern_attn *a)                                       \
     {                                                                                                        \
-        attend(KV, a->n_queries, a);                                                                         \
+        HOW(KV, a->n_queries, a);                                                                            \
     }
 #endif
-ATTEND(attend_f16, KERN_KV_F16)
-ATTEND(attend_bf16, KERN_KV_BF16)
-ATTEND(attend_q8_0, KERN_KV_Q8_0)
+ATTEND(attend_f16, KERN_KV_F16, attend)
+ATTEND(attend_bf16, KERN_KV_BF16, attend)
 
 static float exp2_one(float x)
 {

@@ -168,8 +168,3 @@ size_t kern_act_bytes(const struct kern_ops *ops, enum quant_act act, int n)
         return (size_t)n / 32 * sizeof(struct kern_act32);
     return (size_t)n / 256 * sizeof(struct kern_act256);
 }
-
-size_t kern_kv_tile_bytes(enum kern_kv kv, int head_dim)
-{
-    return (size_t)head_dim * (kv == KERN_KV_Q8_0 ? 17 : 32);
-}

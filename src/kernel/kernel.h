@@ -63,23 +63,30 @@ typedef void kern_strip(const void *strip, int n_blocks, const struct kern_row *
 
 /* Keys and values of 16 tokens of one KV head, n = head_dim:
  *   F16, BF16:  K tile [n][16], V tile [16][n]
- *   Q8_0:       K tile: for each 32 of n: [32][16] codes, [16] f16 scales;
- *               V tile: [16][n] codes, [16][n / 32] f16 scales
+ *   Q8_0:       blocks of 32 dimensions with a scale of their own, |code| <= 127.
+ *               K tile: for each block [16 pairs of dimensions][16][2] codes, [16] f16 scales;
+ *               V tile: [8 pairs of tokens][n][2] codes, [n / 32][16] f16 scales
+ *   I16:        one scale per token, |code| <= 16383.
+ *               K tile: [n / 2][16][2] 16-bit codes, [16] f32 scales;
+ *               V tile: [8][n][2] 16-bit codes, [16] f32 scales
  * Both tiles have kern_kv_tile_bytes bytes. */
-enum kern_kv { KERN_KV_F16, KERN_KV_BF16, KERN_KV_Q8_0, KERN_KV_END };
+enum kern_kv { KERN_KV_F16, KERN_KV_BF16, KERN_KV_Q8_0, KERN_KV_I16, KERN_KV_END };
 
 #define KERN_KV_TILE 16  /* tokens of a tile */
 #define KERN_SEGMENT 512 /* keys of a segment of attention */
 #define KERN_QUERIES 6   /* queries that share one pass over the keys */
 
 /* Attention of up to KERN_QUERIES queries over one segment.  For query i, n_keys[i] keys count (0
- * gives max -inf, sum 0, out 0):
- *   s_k = sum_d q_d K_kd (fma, ascending d);  max = max_k s_k;  p_k = exp2(s_k - max);
- *   sum = 16 partial sums by k mod 16, then pairwise;  out_d = sum_k p_k V_kd (fma, ascending k).
- * Queries are already scaled by log2(e) / sqrt(head_dim). */
+ * gives max -inf, sum 0, out 0); max = max_k s_k;  p_k = exp2(s_k - max) (one fma), at least 2^-126;
+ * sum = 16 partial sums by k mod 16, then pairwise.
+ *   F16, BF16:  s_k = sum_d q_d K_kd (fma, ascending d);  out_d = sum_k p_k V_kd (fma, ascending k)
+ *   Q8_0, I16:  s_k / q_step = sum_b K_step_kb (exact sum over the block's d of q_code_d K_code_kd)
+ *               (fma, ascending blocks);  w_k = p_k V_step_kb as codes with a step for each 128 keys g:
+ *               out_d = sum_g w_step_g (exact sum over k of w_code_k V_code_kd)  (fma, ascending g)
+ * Queries are already scaled by log2(e) / sqrt(head_dim), and are in the form that attn_query makes. */
 struct kern_attn {
     int n_queries;
-    int head_dim; /* multiple of 16; of 32 for KERN_KV_Q8_0 */
+    int head_dim; /* multiple of 16, at most 1,024; of 32 for KERN_KV_Q8_0 */
     const float *q[KERN_QUERIES];
     int n_keys[KERN_QUERIES]; /* at most KERN_SEGMENT */
     const uint8_t *k_tiles[KERN_SEGMENT / KERN_KV_TILE];
@@ -89,8 +96,12 @@ struct kern_attn {
     bool fetch; /* values are not in the caches yet: fetch them early */
     int n_next; /* tiles of keys of the next segment to be fetched meanwhile */
     const uint8_t *next_k_tiles[KERN_SEGMENT / KERN_KV_TILE];
-    float *scores; /* scratch: KERN_QUERIES * KERN_SEGMENT floats, 64-byte aligned */
+    float *scores; /* scratch: KERN_ATTN_SCRATCH bytes, 64-byte aligned */
 };
+
+/* Floats for scores, 16-bit codes, and a step for each 128 keys; in whole lines of the cache. */
+#define KERN_ATTN_SCRATCH                                                                                    \
+    (((size_t)KERN_QUERIES * (6 * KERN_SEGMENT + KERN_SEGMENT / 128 * 4) + 63) / 64 * 64)
 
 /* A running result of attention over segments in ascending order. */
 struct kern_attn_state {
@@ -124,9 +135,12 @@ struct kern_ops {
     void (*rope_neox)(float *x, const float *cos, const float *sin, int n);
 
     /* Store key k[n] and value v[n] as token `slot` of two tiles: nearest even; f16 saturates at
-     * +-65504, so that a stored value is never infinite. */
+     * +-65504, and I16 at +-2^100, so that a stored value is never infinite. */
     void (*kv_put)(enum kern_kv kv, uint8_t *k_tile, uint8_t *v_tile, int slot, const float *k,
                    const float *v, int n);
+    /* A query q[n] into the form that attention wants, in place: as it is (F16, BF16), or n 16-bit codes and
+     * then their step as f32. */
+    void (*attn_query)(enum kern_kv kv, float *q, int n);
     void (*attn[KERN_KV_END])(struct kern_attn *a);
     /* Merge a segment into a state: out [n] += scaled, exactly the same for the first one. */
     void (*attn_merge)(struct kern_attn_state *s, float *out, float max, float sum, const float *part, int n);
@@ -135,6 +149,8 @@ struct kern_ops {
 };
 
 size_t kern_kv_tile_bytes(enum kern_kv kv, int head_dim);
+/* Zero the slots from `from` on of a pair of tiles, as if nothing had ever been stored there. */
+void kern_kv_clear(enum kern_kv kv, uint8_t *k_tile, uint8_t *v_tile, int from, int head_dim);
 
 /* Bytes of one activation row of n elements in the level's layout. */
 size_t kern_act_bytes(const struct kern_ops *ops, enum quant_act act, int n);

@@ -637,13 +637,19 @@ VEC vf vf_exp2_frac(vf f)
     return vf_fma(p, f, vf_set1(1.0f));
 }
 
-/* 2^x for x <= 0; 0 below -126. */
-VEC vf vf_exp2_neg(vf x)
+/* 2^x for x <= 0, at least 2^-126. */
+VEC vf vf_exp2_above(vf x)
 {
     vf c = vf_max(x, vf_set1(-126.0f));
     vf t = vf_add(c, vf_set1(VEC_MAGIC));
     vf f = vf_sub(c, vf_sub(t, vf_set1(VEC_MAGIC)));
-    return vf_if_ge(x, vf_set1(-126.0f), vf_shift_exp(vf_exp2_frac(f), t));
+    return vf_shift_exp(vf_exp2_frac(f), t);
+}
+
+/* 2^x for x <= 0; 0 below -126. */
+VEC vf vf_exp2_neg(vf x)
+{
+    return vf_if_ge(x, vf_set1(-126.0f), vf_exp2_above(x));
 }
 
 /* e^x, |x| clamped to 87: log2(e) in two parts keeps the fraction exact to its last bits. */

@@ -20,6 +20,7 @@ VEC vf vf_of_f16_one(const uint8_t *p)
 }
 
 #include "kernel/attn_impl.h"
+#include "kernel/attn_int_impl.h"
 
 /* --- activations --------------------------------------------------------------------------- */
 
@@ -194,21 +195,67 @@ static uint16_t scale_f16(float d)
 static void put_q8_0(uint8_t *k_tile, uint8_t *v_tile, int slot, const float *k, const float *v, int n)
 {
     for (int d = 0; d < n; d += 32) {
-        uint8_t *block = k_tile + KV_Q8_BLOCK * (d / 32);
+        uint8_t *block = k_tile + KV_Q8_BLOCK * (d / 32), *row = v_tile + 2 * (slot / 2 * n + d) + slot % 2;
         int8_t q[32];
         uint16_t s = scale_f16(quantize_codes(q, k + d, 32));
-        for (int i = 0; i < 32; i++)
-            block[16 * i + slot] = (uint8_t)q[i];
+        for (int i = 0; i < 32; i += 2)
+            memcpy(block + 16 * i + 2 * slot, q + i, 2);
         memcpy(block + 512 + 2 * slot, &s, 2);
-        s = scale_f16(quantize_codes((int8_t *)v_tile + slot * n + d, v + d, 32));
-        memcpy(v_tile + 16 * n + 2 * (slot * (n / 32) + d / 32), &s, 2);
+        s = scale_f16(quantize_codes(q, v + d, 32));
+        for (int i = 0; i < 32; i++)
+            row[2 * i] = (uint8_t)q[i];
+        memcpy(v_tile + 16 * n + 2 * (16 * (d / 32) + slot), &s, 2);
     }
+}
+
+/* The codes of one head, sixteen at a time, go to `put`; returns the scale. */
+typedef void put_codes(uint8_t *tile, int slot, int n, int d, const int16_t *codes);
+
+VEC float put_head(uint8_t *tile, int slot, const float *x, int n, put_codes *put)
+{
+    vf hi = vf_set1(CODE_HUGE), lo = vf_set1(-CODE_HUGE), m = vf_zero();
+    for (int d = 0; d < n; d += 16)
+        m = vf_max(vf_abs(vf_max(vf_min(vf_load(x + d), hi), lo)), m);
+    float max = vf_hmax(m);
+    if (!(max >= CODE_TINY))
+        max = 0;
+    vf id = vf_set1(max > 0 ? I16_CODE / max : 0);
+    for (int d = 0; d < n; d += 16) {
+        int16_t codes[16];
+        vf_to_i16(codes, vf_mul(vf_max(vf_min(vf_load(x + d), hi), lo), id));
+        put(tile, slot, n, d, codes);
+    }
+    return max / I16_CODE;
+}
+
+VEC void put_k16(uint8_t *tile, int slot, int n, int d, const int16_t *codes)
+{
+    (void)n;
+    for (int i = 0; i < 16; i += 2)
+        memcpy(tile + 32 * (d + i) + 4 * slot, codes + i, 4);
+}
+
+VEC void put_v16(uint8_t *tile, int slot, int n, int d, const int16_t *codes)
+{
+    uint8_t *row = tile + 4 * (slot / 2 * n + d) + 2 * (slot % 2);
+    for (int i = 0; i < 16; i++)
+        memcpy(row + 4 * i, codes + i, 2);
+}
+
+static void put_i16(uint8_t *k_tile, uint8_t *v_tile, int slot, const float *k, const float *v, int n)
+{
+    float s = put_head(k_tile, slot, k, n, put_k16);
+    memcpy(k_tile + 32 * n + 4 * slot, &s, sizeof s);
+    s = put_head(v_tile, slot, v, n, put_v16);
+    memcpy(v_tile + 32 * n + 4 * slot, &s, sizeof s);
 }
 
 static void kv_put(enum kern_kv kv, uint8_t *k_tile, uint8_t *v_tile, int slot, const float *k,
                    const float *v, int n)
 {
-    if (kv == KERN_KV_Q8_0)
+    if (kv == KERN_KV_I16)
+        put_i16(k_tile, v_tile, slot, k, v, n);
+    else if (kv == KERN_KV_Q8_0)
         put_q8_0(k_tile, v_tile, slot, k, v, n);
     else if (kv == KERN_KV_F16)
         put_16bit(KERN_KV_F16, k_tile, v_tile, slot, k, v, n);
@@ -232,6 +279,8 @@ void LEVEL_FILL(struct kern_ops *ops)
     ops->attn[KERN_KV_F16] = attend_f16;
     ops->attn[KERN_KV_BF16] = attend_bf16;
     ops->attn[KERN_KV_Q8_0] = attend_q8_0;
+    ops->attn[KERN_KV_I16] = attend_i16;
+    ops->attn_query = code_query;
     ops->attn_merge = attend_merge;
     ops->attn_finish = attend_finish;
 }

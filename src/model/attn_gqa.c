@@ -33,9 +33,9 @@ static void rotate(const struct backend *b, float *x, int row)
         b->ops->rope_norm(x, c, s, (int)b->plan->n_rot);
 }
 
-/* Bias, norm, rope and scale of the heads of one row. */
+/* Bias, norm and rope of the heads of one row. */
 static void finish_heads(const struct backend *b, float *x, int n_heads, const float *bias, const float *norm,
-                         int row, float scale)
+                         int row)
 {
     int hd = (int)b->plan->head_dim;
     if (bias)
@@ -46,28 +46,15 @@ static void finish_heads(const struct backend *b, float *x, int n_heads, const f
             b->ops->rmsnorm(head, head, norm, hd, b->plan->rms_eps);
         rotate(b, head, row);
     }
-    if (scale != 1)
-        b->ops->scale(x, x, scale, n_heads * hd);
 }
 
-void cpu_clear_tail(const struct backend *b, uint8_t *k, uint8_t *v, int slot)
+/* Ready for attention: scaled, in the form that the KV type asks for. */
+static void finish_queries(const struct backend *b, float *q)
 {
-    size_t n = b->plan->head_dim, from = (size_t)slot + 1, left = KERN_KV_TILE - from;
-    if (b->kv_type != KERN_KV_Q8_0) {
-        for (size_t d = 0; d < n; d++)
-            memset(k + 2 * (KERN_KV_TILE * d + from), 0, 2 * left);
-        memset(v + 2 * n * from, 0, 2 * n * left);
-        return;
-    }
-    for (size_t block = 0; block < n / 32; block++) {
-        uint8_t *p = k + b->kv_tile_bytes / (n / 32) * block;
-        for (size_t d = 0; d <= 32; d++) { /* codes, then the scales in two bytes each */
-            size_t bytes = d < 32 ? 1 : 2;
-            memset(p + KERN_KV_TILE * d + bytes * from, 0, bytes * left);
-        }
-    }
-    memset(v + n * from, 0, n * left);
-    memset(v + KERN_KV_TILE * n + n / 16 * from, 0, n / 16 * left);
+    int hd = (int)b->plan->head_dim, n = (int)b->plan->n_heads * hd;
+    b->ops->scale(q, q, 1.44269504f / sqrtf((float)hd), n);
+    for (int at = 0; at < n; at += hd)
+        b->ops->attn_query(b->kv_type, q + at, hd);
 }
 
 /* Rows of one tile may be stored by several workers at once: each touches its own slot, and the
@@ -84,7 +71,7 @@ static void store_kv(struct backend *b, uint32_t layer, int row, const struct cp
         uint8_t *k = head + (size_t)tile * b->kv_tile_bytes,
                 *v = head + (size_t)(tiles + tile) * b->kv_tile_bytes;
         if (row == run->row + run->n_rows - 1 && run->n_rows > slot)
-            cpu_clear_tail(b, k, v, slot);
+            kern_kv_clear(b->kv_type, k, v, slot + 1, hd);
         size_t at = ((size_t)row * (size_t)n_kv + (size_t)h) * (size_t)hd;
         b->ops->kv_put(b->kv_type, k, v, slot, b->k + at, b->v + at, hd);
     }
@@ -96,7 +83,6 @@ static void finish_rows(void *arg, int begin, int end, int worker)
     struct backend *b = j->b;
     const struct cpu_layer *l = &b->layers[j->layer];
     const struct plan *p = b->plan;
-    float scale = 1.44269504f / sqrtf((float)p->head_dim);
     size_t q = (size_t)p->n_heads * p->head_dim, kv = (size_t)p->n_kv_heads * p->head_dim;
     (void)worker;
     for (int i = 0; i < b->n_runs; i++) {
@@ -104,8 +90,9 @@ static void finish_rows(void *arg, int begin, int end, int worker)
         int from = begin > run->row ? begin : run->row;
         int to = end < run->row + run->n_rows ? end : run->row + run->n_rows;
         for (int row = from; row < to; row++) {
-            finish_heads(b, b->q + (size_t)row * q, (int)p->n_heads, l->q_bias, l->q_norm, row, scale);
-            finish_heads(b, b->k + (size_t)row * kv, (int)p->n_kv_heads, l->k_bias, l->k_norm, row, 1);
+            finish_heads(b, b->q + (size_t)row * q, (int)p->n_heads, l->q_bias, l->q_norm, row);
+            finish_queries(b, b->q + (size_t)row * q);
+            finish_heads(b, b->k + (size_t)row * kv, (int)p->n_kv_heads, l->k_bias, l->k_norm, row);
             if (l->v_bias)
                 b->ops->add(b->v + (size_t)row * kv, l->v_bias, (int)kv);
             store_kv(b, j->layer, row, run);
@@ -152,15 +139,10 @@ static int block_rows(const struct backend *b)
     return group >= BLOCK_QUERIES ? 1 : BLOCK_QUERIES / group;
 }
 
-static size_t scores_bytes(void)
-{
-    return KERN_QUERIES * KERN_SEGMENT * sizeof(float);
-}
-
 size_t cpu_attn_scratch_bytes(const struct backend *b)
 {
     size_t group = b->plan->n_heads / b->plan->n_kv_heads, queries = group * (size_t)block_rows(b);
-    return scores_bytes() + KERN_QUERIES * b->plan->head_dim * sizeof(float) +
+    return KERN_ATTN_SCRATCH + KERN_QUERIES * b->plan->head_dim * sizeof(float) +
            queries * sizeof(struct kern_attn_state) + 64;
 }
 
@@ -250,7 +232,7 @@ static void attend_segment(const struct attn_job *j, const struct attn_block *bl
 {
     const struct backend *b = j->b;
     struct kern_attn a = {.head_dim = (int)b->plan->head_dim, .scores = (float *)scratch, .fetch = true};
-    float *part = (float *)(scratch + scores_bytes());
+    float *part = (float *)(scratch + KERN_ATTN_SCRATCH);
     int n = blk->n_rows * blk->group;
     for (int i = 0; i < KERN_QUERIES; i++)
         a.out[i] = part + i * a.head_dim;
@@ -300,7 +282,7 @@ static void attend_blocks(void *arg, int begin, int end, int worker)
     const struct attn_job *j = arg;
     uint8_t *scratch = j->b->scratch[worker];
     struct kern_attn_state *states =
-        (struct kern_attn_state *)(scratch + scores_bytes() +
+        (struct kern_attn_state *)(scratch + KERN_ATTN_SCRATCH +
                                    KERN_QUERIES * j->b->plan->head_dim * sizeof(float));
     for (int item = begin; item < end; item++) {
         struct attn_block blk = find_block(j, item);

@@ -169,7 +169,9 @@ static int reserve_work(struct backend *b, struct err *err)
 
 static enum kern_kv kern_kv_of(enum kv_type t)
 {
-    return t == KV_Q8_0 ? KERN_KV_Q8_0 : t == KV_BF16 ? KERN_KV_BF16 : KERN_KV_F16;
+    static const enum kern_kv of[KV_TYPES_END] = {
+        [KV_I16] = KERN_KV_I16, [KV_F16] = KERN_KV_F16, [KV_BF16] = KERN_KV_BF16, [KV_Q8_0] = KERN_KV_Q8_0};
+    return of[t];
 }
 
 uint64_t backend_cpu_kv_token_bytes(const struct plan *plan, enum kv_type type)
@@ -339,7 +341,7 @@ static void cut_tiles(const struct backend *b, uint8_t *k, uint8_t *v, int n)
         memset(k, 0, b->kv_tile_bytes);
         memset(v, 0, b->kv_tile_bytes);
     } else if (n < KERN_KV_TILE) {
-        cpu_clear_tail(b, k, v, n - 1);
+        kern_kv_clear(b->kv_type, k, v, n, (int)b->plan->head_dim);
     }
 }
 

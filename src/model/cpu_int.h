@@ -192,8 +192,6 @@ static inline int cpu_act_block(enum quant_act act)
 void cpu_attn_in(struct backend *b, uint32_t layer); /* attn_gqa.c */
 void cpu_attn(struct backend *b, uint32_t layer);
 void cpu_attn_out(struct backend *b, uint32_t layer);
-/* Zero the slots behind `slot` of a tile pair: what an earlier owner left must not be there. */
-void cpu_clear_tail(const struct backend *b, uint8_t *k, uint8_t *v, int slot);
 size_t cpu_attn_scratch_bytes(const struct backend *b);
 size_t cpu_attn_parts(const struct backend *b, uint32_t n_ctx); /* worth keeping room for */
 void cpu_ffn_in(struct backend *b, uint32_t layer);             /* ffn_dense.c */

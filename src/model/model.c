@@ -11,7 +11,7 @@
 #include "model/plan.h"
 
 /* Part of the fingerprint: changes with every change of the arithmetic or of the KV layout. */
-#define NUMERICS_VERSION 1
+#define NUMERICS_VERSION 2
 
 struct model {
     struct plan plan;
@@ -26,7 +26,7 @@ struct model {
 
 const char *kv_type_name(enum kv_type t)
 {
-    static const char *const names[KV_TYPES_END] = {"f16", "bf16", "q8_0"};
+    static const char *const names[KV_TYPES_END] = {"i16", "f16", "bf16", "q8_0"};
     return t < KV_TYPES_END ? names[t] : "?";
 }
 

@@ -340,7 +340,8 @@ static void check_chunks(const struct recipe *r, const char *isa, enum kv_type k
 TEST(chunks_threads_and_pages_do_not_change_a_bit)
 {
     for (int i = 0; i < N_RECIPES; i++)
-        check_chunks(&recipes[i], "auto", KV_F16);
+        check_chunks(&recipes[i], "auto", KV_I16);
+    check_chunks(&recipes[2], "auto", KV_F16);
     check_chunks(&recipes[0], "auto", KV_BF16);
     check_chunks(&recipes[1], "auto", KV_Q8_0);
 }
@@ -355,7 +356,7 @@ static void check_crowd(const struct recipe *r)
     struct model_seq seqs[SEQS];
     struct bench t;
     struct err err = {0};
-    if (!open_bench(&t, r, "auto", 2, KV_F16))
+    if (!open_bench(&t, r, "auto", 2, KV_I16))
         return;
     for (int s = 0; s < SEQS; s++) {
         pages_of(pages[s], PAGES, s * PAGES, s % 3);
@@ -506,9 +507,9 @@ TEST(a_batch_that_breaks_a_rule_is_refused)
 /* --- against float64 ------------------------------------------------------------------------- */
 
 /* Tiny models of every architecture with logits of a float64 reference on the dequantised weights
- * (tools/golden_logits.py).  What remains is our rounding: f32 sums, KV in f16, and for block types the
+ * (tools/golden_logits.py).  What remains is our rounding: f32 sums, KV in 16 bits, and for block types the
  * activations in 8 bits, which is nearly all of it. */
-static void check_golden(const char *name, double tolerance)
+static void check_golden(const char *name, enum kv_type kv, double tolerance)
 {
     char path[128];
     size_t n;
@@ -528,7 +529,7 @@ static void check_golden(const char *name, double tolerance)
         test_fail(__FILE__, __LINE__, "%s", err.text);
         return;
     }
-    struct model_options o = {.team = team, .n_pages = 8, .rows_max = 64};
+    struct model_options o = {.team = team, .kv_type = kv, .n_pages = 8, .rows_max = 64};
     if (model_open(&m, g, &o, &err) != OK) {
         test_fail(__FILE__, __LINE__, "%s", err.text);
         return;
@@ -549,7 +550,7 @@ static void check_golden(const char *name, double tolerance)
         }
     double rms = sqrt(error / power);
     if (getenv("SHOW_GOLDEN"))
-        printf("%-14s relative RMS error %.2e\n", name, rms);
+        printf("%-14s KV %-4s relative RMS error %.2e\n", name, kv_type_name(kv), rms);
     if (!(rms <= tolerance))
         test_fail(__FILE__, __LINE__, "%s: relative RMS error %.3g, at most %.3g expected", name, rms,
                   tolerance);
@@ -564,8 +565,12 @@ TEST(logits_are_those_of_the_float64_reference)
     static const char *const floats[] = {"llama", "llama3-rope", "llama-linear", "llama-yarn", "mixtral",
                                          "qwen2", "qwen3",       "qwen3moe",     "llama-odd",  "mixtral-odd"};
     static const char *const blocks[] = {"llama-q8_0", "qwen2-q4_0", "qwen3-q4_k_m"};
-    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
-        check_golden(floats[i], 1.5e-3); /* measured 0.0004 to 0.0011: KV in f16 */
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
-        check_golden(blocks[i], 4e-2); /* measured 0.018 to 0.032 */
+    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) {
+        check_golden(floats[i], KV_F16, 1.5e-3); /* measured 0.0004 to 0.0011 */
+        check_golden(floats[i], KV_I16, 4e-4);  /* 0.0001 to 0.0002 */
+    }
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
+        check_golden(blocks[i], KV_F16, 4e-2); /* measured 0.018 to 0.032 */
+        check_golden(blocks[i], KV_I16, 4e-2);
+    }
 }

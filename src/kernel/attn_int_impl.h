@@ -1,0 +1,270 @@
+/* attn_int_impl.h - Attention with integer products over one segment of keys, for keys and values that are
+ * stored as integers (I16, Q8_0); compiled once per level (vec_impl.h).
+ *
+ * As in attn_impl.h a lane is a key while scores are made and an output dimension while values are weighed,
+ * and up to KERN_QUERIES queries share every load.  But a step multiplies pairs: two dimensions of a key, or
+ * two keys of a dimension, as 16-bit integers with an exact 32-bit sum.  That is twice the multiply-adds of
+ * an fma, nothing has to be converted, and the order of additions cannot matter.
+ *
+ * What must be integers is made so with the finest step that cannot overflow: a stored code is at most 16383,
+ * so the codes of the other side may add up to 2^31 / 16383 = 131,080.  A query is coded once; the
+ * probabilities, times the values' scales, in groups of 128 keys, so that a group whose probabilities are
+ * small keeps their digits. */
+
+enum {
+    I16_CODE = 16383,  /* largest stored code of I16 */
+    CODE_SUM = 130500, /* of the other side, before rounding to at most half a step each */
+    CODE_MAX = 32767,  /* of the other side */
+    WEIGHT_TILES = 8,  /* of a group of probabilities */
+    WEIGHT_GROUPS = KERN_SEGMENT / KERN_KV_TILE / WEIGHT_TILES
+};
+#define CODE_TINY 0x1p-100f /* the finest step */
+#define CODE_HUGE 0x1p100f  /* larger ones, and those that are none, as this */
+
+#if defined(__AVX512F__)
+enum { INT_PV_WIDTH = 4, INT_QK_TILES = 4 };
+#else
+enum { INT_PV_WIDTH = 1, INT_QK_TILES = 1 };
+#endif
+
+/* Behind the scores: [KERN_QUERIES][KERN_SEGMENT] codes, [KERN_QUERIES][WEIGHT_GROUPS] steps. */
+VEC int16_t *weight_codes(const struct kern_attn *a, int i)
+{
+    return (int16_t *)(a->scores + KERN_QUERIES * KERN_SEGMENT) + i * KERN_SEGMENT;
+}
+
+VEC float *weight_steps(const struct kern_attn *a, int i)
+{
+    return (float *)weight_codes(a, KERN_QUERIES) + i * WEIGHT_GROUPS;
+}
+
+/* While scores are made, the queries' codes are where the probabilities' will be: [head_dim /
+ * 2][KERN_QUERIES][2]. */
+VEC int16_t *query_pairs(const struct kern_attn *a)
+{
+    return weight_codes(a, 0);
+}
+
+VEC void gather_queries(const struct kern_attn *a, int nq)
+{
+    int16_t *to = query_pairs(a);
+    for (int p = 0; p < a->head_dim / 2; p++, to += 2 * KERN_QUERIES)
+        for (int i = 0; i < nq; i++)
+            memcpy(to + 2 * i, (const int16_t *)a->q[i] + 2 * p, 4);
+}
+
+/* Dimensions 2 p and 2 p + 1 of sixteen keys. */
+VEC vh k_pair(enum kern_kv kv, const uint8_t *tile, int p)
+{
+    return kv == KERN_KV_I16 ? vh_load(tile + 64 * p)
+                             : vh_of_i8(tile + KV_Q8_BLOCK * (p / 16) + 32 * (p % 16));
+}
+
+/* Keys 2 p and 2 p + 1 of a tile, dimensions d .. d + 15. */
+VEC vh v_pair(enum kern_kv kv, const uint8_t *tile, int hd, int p, int d)
+{
+    return kv == KERN_KV_I16 ? vh_load(tile + 4 * (p * hd + d)) : vh_of_i8(tile + 2 * (p * hd + d));
+}
+
+/* Scales of sixteen keys for block b: the whole head, or 32 dimensions of it. */
+VEC vf k_scales(enum kern_kv kv, const uint8_t *tile, int hd, int b)
+{
+    return kv == KERN_KV_I16 ? vf_load((const float *)(tile + 32 * hd))
+                             : vf_of_f16(tile + KV_Q8_BLOCK * b + 512);
+}
+
+VEC vf v_scales(enum kern_kv kv, const uint8_t *tile, int hd, int b)
+{
+    return kv == KERN_KV_I16 ? vf_load((const float *)(tile + 32 * hd)) : vf_of_f16(tile + 16 * hd + 32 * b);
+}
+
+VEC int n_blocks(enum kern_kv kv, int hd)
+{
+    return kv == KERN_KV_I16 ? 1 : hd / 32;
+}
+
+/* The step between codes of numbers with this maximum and sum of magnitudes. */
+VEC float code_step(float max, float sum)
+{
+    return max_f32(max_f32(max * (1.0f / CODE_MAX), sum * (1.0f / CODE_SUM)), CODE_TINY);
+}
+
+/* --- queries ------------------------------------------------------------------------------- */
+
+static void code_query(enum kern_kv kv, float *q, int n)
+{
+    if (kv != KERN_KV_I16 && kv != KERN_KV_Q8_0)
+        return;
+    vf hi = vf_set1(CODE_HUGE), lo = vf_set1(-CODE_HUGE), max = vf_zero(), sum = vf_zero();
+    for (int d = 0; d < n; d += 16) {
+        vf x = vf_max(vf_min(vf_load(q + d), hi), lo);
+        vf_store(q + d, x);
+        max = vf_max(vf_abs(x), max);
+        sum = vf_add(sum, vf_abs(x));
+    }
+    float step = code_step(vf_hmax(max), vf_sum(sum));
+    vf inverse = vf_set1(1 / step);
+    int16_t *codes = (int16_t *)q; /* written behind what is read */
+    for (int d = 0; d < n; d += 16)
+        vf_to_i16(codes + d, vf_mul(vf_load(q + d), inverse));
+    memcpy(codes + n, &step, sizeof step);
+}
+
+/* --- scores -------------------------------------------------------------------------------- */
+
+/* Part p of a V tile: its lines are fetched in as many steps as its K tile has pairs. */
+VEC void int_fetch_values(enum kern_kv kv, const struct kern_attn *a, int t, int p)
+{
+    const uint8_t *tile = a->v_tiles[t];
+    int hd = a->head_dim;
+    if (kv == KERN_KV_I16 || p % 2 == 0)
+        __builtin_prefetch(tile + (kv == KERN_KV_I16 ? 64 : 32) * p);
+    if (p == 1) /* and the scales */
+        for (int at = kv == KERN_KV_I16 ? 32 * hd : 16 * hd;
+             at < (kv == KERN_KV_I16 ? 32 * hd + 64 : 17 * hd); at += 64)
+            __builtin_prefetch(tile + at);
+}
+
+/* Part p (of 8) of the K tile of the next segment that takes the place of tile t. */
+VEC void int_fetch_next_keys(enum kern_kv kv, const struct kern_attn *a, int t, int p)
+{
+    if (t >= a->n_next)
+        return;
+    int bytes = (kv == KERN_KV_I16 ? 32 * a->head_dim + 64 : 17 * a->head_dim), lines = bytes / 64 / 8;
+    const uint8_t *tile = a->next_k_tiles[t];
+    for (int i = 0; i < lines; i++)
+        __builtin_prefetch(tile + 64 * (p * lines + i));
+    if (p == 7)
+        for (int at = 64 * 8 * lines; at < bytes; at += 64)
+            __builtin_prefetch(tile + at);
+}
+
+/* Scores, without the query's step, of `tiles` neighbouring tiles from tile t on. */
+VEC void int_scores(enum kern_kv kv, int nq, int tiles, const struct kern_attn *a, int t)
+{
+    int hd = a->head_dim, pairs = kv == KERN_KV_I16 ? hd / 2 : 16;
+    const int16_t *q = query_pairs(a);
+    const uint8_t *tile[INT_QK_TILES];
+    UNROLL for (int j = 0; j < tiles; j++) tile[j] = a->k_tiles[t + j];
+    vf s[KERN_QUERIES][INT_QK_TILES];
+    for (int b = 0; b < n_blocks(kv, hd); b++) {
+        vi acc[KERN_QUERIES][INT_QK_TILES];
+        UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < tiles; j++) acc[i][j] = vi_zero();
+        for (int p = b * pairs; p < (b + 1) * pairs; p++) {
+            vh k[INT_QK_TILES];
+            if (a->fetch)
+                UNROLL for (int j = 0; j < tiles; j++) int_fetch_values(kv, a, t + j, p);
+            UNROLL for (int j = 0; j < tiles; j++) k[j] = k_pair(kv, tile[j], p);
+            UNROLL for (int i = 0; i < nq; i++)
+            {
+                vh pair = vh_set1(q + 2 * (p * KERN_QUERIES + i));
+                UNROLL for (int j = 0; j < tiles; j++) acc[i][j] = vi_dot(acc[i][j], pair, k[j]);
+            }
+        }
+        UNROLL for (int j = 0; j < tiles; j++)
+        {
+            vf scales = k_scales(kv, tile[j], hd, b);
+            UNROLL for (int i = 0; i < nq; i++)
+            {
+                vf dot = vf_of_vi(acc[i][j]);
+                s[i][j] = b ? vf_fma(dot, scales, s[i][j]) : vf_mul(dot, scales);
+            }
+        }
+    }
+    UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < tiles; j++)
+        vf_store(a->scores + i * KERN_SEGMENT + 16 * (t + j), s[i][j]);
+}
+
+/* --- values -------------------------------------------------------------------------------- */
+
+/* Probabilities times the values' scales as codes: tiles [t, t + n) of query i, block b. */
+VEC void code_weights(enum kern_kv kv, const struct kern_attn *a, int i, int t, int n, int b)
+{
+    const float *p = a->scores + i * KERN_SEGMENT + 16 * t;
+    int16_t *codes = weight_codes(a, i) + 16 * t;
+    vf w[WEIGHT_TILES], max = vf_zero(), sum = vf_zero();
+    UNROLL for (int j = 0; j < n; j++)
+    {
+        w[j] = vf_mul(vf_load(p + 16 * j), v_scales(kv, a->v_tiles[t + j], a->head_dim, b));
+        max = vf_max(w[j], max);
+        sum = vf_add(sum, w[j]);
+    }
+    float step = code_step(vf_hmax(max), vf_sum(sum));
+    vf inverse = vf_set1(1 / step);
+    UNROLL for (int j = 0; j < n; j++) vf_to_i16(codes + 16 * j, vf_mul(w[j], inverse));
+    weight_steps(a, i)[t / WEIGHT_TILES] = step;
+}
+
+/* out[d0 .. d0 + 16 width) of all queries. */
+VEC void int_values(enum kern_kv kv, int nq, int width, const struct kern_attn *a, int d0, int tiles)
+{
+    int hd = a->head_dim;
+    for (int t0 = 0; t0 < tiles; t0 += WEIGHT_TILES) {
+        int end = t0 + WEIGHT_TILES < tiles ? t0 + WEIGHT_TILES : tiles;
+        vi acc[KERN_QUERIES][4];
+        UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < width; j++) acc[i][j] = vi_zero();
+        for (int t = t0; t < end; t++) {
+            const uint8_t *tile = a->v_tiles[t];
+            const int16_t *codes = weight_codes(a, 0) + 16 * t;
+            for (int p = 0; p < 8; p++) {
+                vh v[4];
+                if (d0 == 0)
+                    int_fetch_next_keys(kv, a, t, p);
+                UNROLL for (int j = 0; j < width; j++) v[j] = v_pair(kv, tile, hd, p, d0 + 16 * j);
+                UNROLL for (int i = 0; i < nq; i++)
+                {
+                    vh w = vh_set1(codes + i * KERN_SEGMENT + 2 * p);
+                    UNROLL for (int j = 0; j < width; j++) acc[i][j] = vi_dot(acc[i][j], w, v[j]);
+                }
+            }
+        }
+        UNROLL for (int i = 0; i < nq; i++)
+        {
+            vf step = vf_set1(weight_steps(a, i)[t0 / WEIGHT_TILES]);
+            UNROLL for (int j = 0; j < width; j++)
+            {
+                float *out = a->out[i] + d0 + 16 * j;
+                vf_store(out, vf_fma(vf_of_vi(acc[i][j]), step, t0 ? vf_load(out) : vf_zero()));
+            }
+        }
+    }
+}
+
+VEC void attend_int(enum kern_kv kv, int nq, struct kern_attn *a)
+{
+    int n_keys = 0, t = 0, hd = a->head_dim;
+    for (int i = 0; i < nq; i++)
+        n_keys = a->n_keys[i] > n_keys ? a->n_keys[i] : n_keys;
+    int tiles = (n_keys + 15) / 16;
+    if (!tiles) /* nothing was written to what is read below */
+        for (int i = 0; i < nq; i++)
+            memset(a->out[i], 0, (size_t)hd * sizeof(float));
+    gather_queries(a, nq);
+    for (; t + INT_QK_TILES <= tiles; t += INT_QK_TILES)
+        int_scores(kv, nq, INT_QK_TILES, a, t);
+    for (; t < tiles; t++)
+        int_scores(kv, nq, 1, a, t);
+    for (int i = 0; i < nq; i++) {
+        float step;
+        memcpy(&step, (const int16_t *)a->q[i] + hd, sizeof step);
+        probabilities(a, i, tiles, step);
+    }
+    for (int b = 0; b < n_blocks(kv, hd); b++) {
+        int d = kv == KERN_KV_I16 ? 0 : 32 * b, end = kv == KERN_KV_I16 ? hd : d + 32;
+        for (int i = 0; i < nq; i++) {
+            for (t = 0; t + WEIGHT_TILES <= tiles; t += WEIGHT_TILES)
+                code_weights(kv, a, i, t, WEIGHT_TILES, b);
+            if (t < tiles)
+                code_weights(kv, a, i, t, tiles - t, b);
+        }
+        enum { WIDE = INT_PV_WIDTH };
+        int width = kv == KERN_KV_I16 || WIDE < 2 ? WIDE : 2;
+        for (; d + 16 * width <= end; d += 16 * width)
+            int_values(kv, nq, width, a, d, tiles);
+        for (; d < end; d += 16)
+            int_values(kv, nq, 1, a, d, tiles);
+    }
+}
+
+ATTEND(attend_q8_0, KERN_KV_Q8_0, attend_int)
+ATTEND(attend_i16, KERN_KV_I16, attend_int)

@@ -1,0 +1,267 @@
+/* Attention gives the same bits on every level, whatever else is in the call, and stays close to float64. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/rand.h"
+#include "base/test.h"
+#include "kernel/kernel.h"
+
+enum { TILES = KERN_SEGMENT / KERN_KV_TILE, HEAD_MAX = 128 };
+
+enum input { GAUSSIAN, OUTLIERS, NASTY, INPUTS_END };
+
+static const char *const kv_names[KERN_KV_END] = {"f16", "bf16", "q8_0", "i16"};
+
+static float normal(struct rng *r)
+{
+    float s = 0;
+    for (int i = 0; i < 12; i++)
+        s += (float)rng_unit(r);
+    return s - 6;
+}
+
+static void fill(float *x, int n, enum input kind, struct rng *r)
+{
+    for (int i = 0; i < n; i++) {
+        x[i] = normal(r);
+        if (kind == OUTLIERS && i == 5) /* one dimension far above the others, as trained keys have */
+            x[i] = 20 + x[i];
+        if (kind == NASTY)
+            switch (rng_below(r, 8)) {
+            case 0: x[i] = 0; break;
+            case 1: x[i] = -0.0f; break;
+            case 2: x[i] *= 1e-38f; break;
+            case 3: x[i] *= 1e4f; break;
+            default: break;
+            }
+    }
+}
+
+/* Keys and values of a segment, as floats and as stored by a level. */
+struct segment {
+    enum kern_kv kv;
+    int hd;
+    float *k, *v;
+    uint8_t *tiles;
+    size_t tile_bytes;
+};
+
+static void make_segment(struct segment *s, const struct kern_ops *ops, enum kern_kv kv, int hd,
+                         enum input kind)
+{
+    struct rng r = rng_seeded(11);
+    size_t n = KERN_SEGMENT * (size_t)hd;
+    *s = (struct segment){.kv = kv, .hd = hd, .tile_bytes = kern_kv_tile_bytes(kv, hd)};
+    s->k = malloc(n * sizeof *s->k);
+    s->v = malloc(n * sizeof *s->v);
+    s->tiles = malloc(2 * TILES * s->tile_bytes);
+    REQUIRE(s->k && s->v && s->tiles);
+    memset(s->tiles, 0xa5, 2 * TILES * s->tile_bytes);
+    for (int i = 0; i < KERN_SEGMENT; i++) {
+        float *k = s->k + i * hd, *v = s->v + i * hd;
+        uint8_t *k_tile = s->tiles + (size_t)(i / KERN_KV_TILE) * s->tile_bytes,
+                *v_tile = k_tile + TILES * s->tile_bytes;
+        fill(k, hd, kind, &r);
+        fill(v, hd, kind == OUTLIERS ? GAUSSIAN : kind, &r);
+        if (kind == NASTY && i % 7 == 0)
+            memset(k, 0, (size_t)hd * sizeof *k);
+        ops->kv_put(kv, k_tile, v_tile, i % KERN_KV_TILE, k, v, hd);
+    }
+}
+
+static void free_segment(struct segment *s)
+{
+    free(s->k);
+    free(s->v);
+    free(s->tiles);
+}
+
+struct result {
+    float out[KERN_QUERIES][HEAD_MAX], max[KERN_QUERIES], sum[KERN_QUERIES];
+};
+
+/* q[n][hd], unscaled; the score has the usual scale. */
+static void attend(const struct kern_ops *ops, const struct segment *s, const float *q, const int *n_keys,
+                   int n, bool fetch, struct result *res)
+{
+    static float queries[KERN_QUERIES][HEAD_MAX];
+    struct kern_attn a = {.n_queries = n, .head_dim = s->hd, .fetch = fetch};
+    memset(res, 0, sizeof *res);
+    a.scores = aligned_alloc(64, KERN_ATTN_SCRATCH);
+    REQUIRE(a.scores);
+    memset(a.scores, 0xff, KERN_ATTN_SCRATCH);
+    for (int t = 0; t < TILES; t++) {
+        a.k_tiles[t] = s->tiles + (size_t)t * s->tile_bytes;
+        a.v_tiles[t] = s->tiles + (size_t)(TILES + t) * s->tile_bytes;
+    }
+    for (int i = 0; i < n; i++) {
+        memcpy(queries[i], q + i * s->hd, (size_t)s->hd * sizeof(float));
+        ops->scale(queries[i], queries[i], 1.44269504f / sqrtf((float)s->hd), s->hd);
+        ops->attn_query(s->kv, queries[i], s->hd);
+        a.q[i] = queries[i];
+        a.n_keys[i] = n_keys[i];
+        a.out[i] = res->out[i];
+    }
+    ops->attn[s->kv](&a);
+    memcpy(res->max, a.max, sizeof a.max[0] * (size_t)n);
+    memcpy(res->sum, a.sum, sizeof a.sum[0] * (size_t)n);
+    free(a.scores);
+}
+
+static const int heads[] = {32, 64, 96, 128};
+enum { N_HEADS = sizeof heads / sizeof *heads };
+
+/* Query i of a call sees keys[i] keys: all, one, none, and parts of tiles. */
+static const int keys[KERN_QUERIES] = {KERN_SEGMENT, 1, 0, 37, 300, 129};
+
+static void check_level(const char *name)
+{
+    static struct result a, b;
+    static float q[KERN_QUERIES * HEAD_MAX];
+    const struct kern_ops *ref, *ops;
+    struct segment x, y;
+    struct rng r = rng_seeded(5);
+    REQUIRE(kern_choose(&ref, "ref", NULL) == OK);
+    if (kern_choose(&ops, name, NULL) != OK)
+        test_skip("this processor does not have the level");
+    for (int kv = 0; kv < KERN_KV_END; kv++)
+        for (int h = 0; h < N_HEADS; h++)
+            for (int kind = 0; kind < INPUTS_END; kind++) {
+                make_segment(&x, ref, (enum kern_kv)kv, heads[h], (enum input)kind);
+                make_segment(&y, ops, (enum kern_kv)kv, heads[h], (enum input)kind);
+                fill(q, KERN_QUERIES * heads[h], (enum input)kind, &r);
+                int n = 1 + (h + kind) % KERN_QUERIES;
+                attend(ref, &x, q, keys, n, false, &a);
+                attend(ops, &y, q, keys, n, true, &b);
+                if (memcmp(x.tiles, y.tiles, 2 * TILES * x.tile_bytes) != 0)
+                    test_fail(__FILE__, __LINE__, "%s %s, head of %d, input %d: stored differently", name,
+                              kv_names[kv], heads[h], kind);
+                if (memcmp(&a, &b, sizeof a) != 0)
+                    test_fail(__FILE__, __LINE__, "%s %s, head of %d, input %d: %s differs", name,
+                              kv_names[kv], heads[h], kind,
+                              memcmp(a.max, b.max, sizeof a.max)   ? "max"
+                              : memcmp(a.sum, b.sum, sizeof a.sum) ? "sum"
+                                                                   : "out");
+                free_segment(&x);
+                free_segment(&y);
+            }
+}
+
+TEST(avx512_attention_equals_the_reference)
+{
+    check_level("avx512");
+}
+
+TEST(avx2_attention_equals_the_reference)
+{
+    check_level("avx2");
+}
+
+TEST(neon_attention_equals_the_reference)
+{
+    check_level("neon");
+}
+
+TEST(neighbours_in_a_call_do_not_change_a_query)
+{
+    static struct result all, one;
+    static float q[KERN_QUERIES * HEAD_MAX];
+    const struct kern_ops *ops;
+    struct segment s;
+    struct rng r = rng_seeded(6);
+    REQUIRE(kern_choose(&ops, "auto", NULL) == OK);
+    for (int kv = 0; kv < KERN_KV_END; kv++) {
+        make_segment(&s, ops, (enum kern_kv)kv, 96, GAUSSIAN);
+        fill(q, KERN_QUERIES * 96, GAUSSIAN, &r);
+        attend(ops, &s, q, keys, KERN_QUERIES, true, &all);
+        for (int i = 0; i < KERN_QUERIES; i++) {
+            attend(ops, &s, q + 96 * i, keys + i, 1, false, &one);
+            CHECK(memcmp(all.out[i], one.out[0], 96 * sizeof(float)) == 0);
+            CHECK(memcmp(&all.max[i], &one.max[0], sizeof(float)) == 0);
+            CHECK(memcmp(&all.sum[i], &one.sum[0], sizeof(float)) == 0);
+        }
+        free_segment(&s);
+    }
+}
+
+/* Slots cleared are as if they had never been used, and the others are as they were. */
+TEST(cleared_slots_are_zero_and_the_others_stay)
+{
+    const struct kern_ops *ops;
+    REQUIRE(kern_choose(&ops, "auto", NULL) == OK);
+    for (int kv = 0; kv < KERN_KV_END; kv++)
+        for (int from = 0; from <= KERN_KV_TILE; from++) {
+            enum { HD = 64 };
+            struct segment s;
+            size_t n = kern_kv_tile_bytes((enum kern_kv)kv, HD);
+            uint8_t *want = calloc(2, n);
+            REQUIRE(want);
+            make_segment(&s, ops, (enum kern_kv)kv, HD, GAUSSIAN);
+            for (int i = 0; i < from; i++)
+                ops->kv_put((enum kern_kv)kv, want, want + n, i, s.k + i * HD, s.v + i * HD, HD);
+            kern_kv_clear((enum kern_kv)kv, s.tiles, s.tiles + TILES * n, from, HD);
+            CHECK(memcmp(s.tiles, want, n) == 0);
+            CHECK(memcmp(s.tiles + TILES * n, want + n, n) == 0);
+            free(want);
+            free_segment(&s);
+        }
+}
+
+/* Relative RMS error of the normalised output against float64 on the numbers before they were stored. */
+static double error_of(const struct kern_ops *ops, enum kern_kv kv, int hd, enum input kind, float sharpness)
+{
+    static struct result got;
+    static float q[HEAD_MAX];
+    static double p[KERN_SEGMENT];
+    const int n_keys = 500;
+    struct segment s;
+    struct rng r = rng_seeded(8);
+    double error = 0, power = 0;
+    make_segment(&s, ops, kv, hd, kind);
+    for (int trial = 0; trial < 8; trial++) {
+        fill(q, hd, GAUSSIAN, &r);
+        for (int d = 0; d < hd; d++)
+            q[d] *= sharpness;
+        attend(ops, &s, q, &n_keys, 1, false, &got);
+        double max = -INFINITY, sum = 0;
+        for (int k = 0; k < n_keys; k++) {
+            p[k] = 0;
+            for (int d = 0; d < hd; d++)
+                p[k] += (double)q[d] * (double)s.k[k * hd + d] / sqrt(hd);
+            max = fmax(max, p[k]);
+        }
+        for (int k = 0; k < n_keys; k++)
+            sum += p[k] = exp(p[k] - max);
+        for (int d = 0; d < hd; d++) {
+            double want = 0;
+            for (int k = 0; k < n_keys; k++)
+                want += p[k] * (double)s.v[k * hd + d] / sum;
+            double diff = (double)got.out[0][d] / (double)got.sum[0] - want;
+            error += diff * diff;
+            power += want * want;
+        }
+    }
+    free_segment(&s);
+    return sqrt(error / power);
+}
+
+/* From attention that looks at everything alike to such that looks at one key. */
+TEST(attention_is_that_of_float64)
+{
+    static const float sharpness[] = {0.01f, 1, 4, 16};
+    static const double bound[KERN_KV_END] = {3e-3, 2e-2, 0.16, 2e-3};
+    const struct kern_ops *ops;
+    REQUIRE(kern_choose(&ops, "auto", NULL) == OK);
+    for (int kv = 0; kv < KERN_KV_END; kv++)
+        for (int h = 1; h < N_HEADS; h += 2)
+            for (int kind = GAUSSIAN; kind <= OUTLIERS; kind++)
+                for (size_t i = 0; i < sizeof sharpness / sizeof *sharpness; i++) {
+                    double e = error_of(ops, (enum kern_kv)kv, heads[h], (enum input)kind, sharpness[i]);
+                    if (getenv("SHOW_ERRORS"))
+                        printf("%-4s head %3d input %d sharpness %5.2f: %.2e\n", kv_names[kv], heads[h], kind,
+                               (double)sharpness[i], e);
+                    if (!(e <= bound[kv]))
+                        test_fail(__FILE__, __LINE__, "%s, head of %d, input %d, sharpness %g: error %.3g",
+                                  kv_names[kv], heads[h], kind, (double)sharpness[i], e);
+                }
+}
