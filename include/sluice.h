@@ -211,12 +211,13 @@ enum sluice_grammar_kind {
     SLUICE_GRAMMAR_CHOICE,      /* choices: one of these texts */
     SLUICE_GRAMMAR_GBNF,        /* text: a grammar in llama.cpp's GBNF */
     SLUICE_GRAMMAR_LITERAL,     /* text: just this */
-    SLUICE_GRAMMAR_MARK,     /* text: markup of the model's family: just this, its control tokens as such */
-    SLUICE_GRAMMAR_FREE,     /* any text, in which none of choices occurs (none given: any text) */
-    SLUICE_GRAMMAR_SEQUENCE, /* parts, one after the other */
-    SLUICE_GRAMMAR_ANY_OF,   /* one of parts */
-    SLUICE_GRAMMAR_REPEAT,   /* the one part, min to max times */
-    SLUICE_GRAMMAR_SCHEMA_TEXT /* text: a JSON Schema.  Of its values the strings, without quotes and escapes */
+    SLUICE_GRAMMAR_MARK,       /* text: markup of the model's family: just this, its control tokens as such */
+    SLUICE_GRAMMAR_FREE,       /* any text, in which none of choices occurs (none given: any text) */
+    SLUICE_GRAMMAR_SEQUENCE,   /* parts, one after the other */
+    SLUICE_GRAMMAR_ANY_OF,     /* one of parts */
+    SLUICE_GRAMMAR_REPEAT,     /* the one part, min to max times */
+    SLUICE_GRAMMAR_SCHEMA_TEXT /* text: a JSON Schema.  Of its values the strings, without quotes and escapes
+                                */
 };
 
 #define SLUICE_GRAMMAR_NO_MAX UINT32_MAX
@@ -281,8 +282,9 @@ SLUICE_API void sluice_answer_options_init(struct sluice_answer_options *o, size
  * tool whose schema cannot be held is free in its arguments (some JSON object), unless its definition
  * says "strict": true: then it is an error.  *grammar is NULL where nothing has to be held: free text
  * without tools, or tools of a family that writes calls without any mark, none of them strict and none
- * required.  Errors and `where` as for sluice_grammar_compile; SLUICE_ERR_UNSUPPORTED also where a call
- * is required of a model that has no markup for calls. */
+ * required.  With chat->continue_last the last message and what comes must follow it together:
+ * SLUICE_ERR_ARG if the message cannot begin so.  Errors and `where` as for sluice_grammar_compile;
+ * SLUICE_ERR_UNSUPPORTED also where a call is required of a model that has no markup for calls. */
 SLUICE_API int sluice_answer_grammar(struct sluice_model *model, const struct sluice_chat *chat,
                                      const struct sluice_answer_options *o, struct sluice_grammar **grammar,
                                      char *where, size_t where_cap, struct sluice_error *err);

@@ -101,3 +101,21 @@ bool chat_error_is_retryable(enum chat_error_kind kind)
     default: return false;
     }
 }
+
+static bool has_true(const struct chat_request *req, const char *field)
+{
+    for (size_t i = 0; i < req->n_fields; i++)
+        if (str_eq(req->fields[i].name, str_c(field)))
+            return str_eq(req->fields[i].json, S("true"));
+    return false;
+}
+
+struct str chat_begun(const struct chat_request *req)
+{
+    const struct chat_message *last = req->n_messages ? &req->messages[req->n_messages - 1] : NULL;
+    bool is_text = last && last->role == CHAT_ASSISTANT && last->n_parts == 1 &&
+                   last->parts[0].type == CHAT_PART_TEXT && last->parts[0].text.n;
+    bool is_asked =
+        req->is_continued || req->from == DIALECT_ANTHROPIC || has_true(req, "continue_final_message");
+    return is_text && is_asked ? last->parts[0].text : str_of(NULL, 0);
+}

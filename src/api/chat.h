@@ -321,6 +321,9 @@ struct str chat_message_text(const struct chat_message *m, struct arena *a);
 /* Names for messages and dumps; never NULL. */
 const char *chat_role_name(enum chat_role role);
 const char *chat_effort_name(enum chat_effort effort);
+/* The last message if the answer goes on with it (is_continued, continue_final_message, or as in Anthropic's
+ * dialect any text of the assistant's that comes last); p == NULL: the answer begins anew. */
+struct str chat_begun(const struct chat_request *req);
 
 /* ---- tokens ---- */
 

@@ -134,6 +134,10 @@ static answer_node with_reasoning(struct answer *a, answer_node rest)
 
 struct sluice_grammar_spec answer_spec(struct answer *a)
 {
+    if (a->is_begun && a->format->shape == TOOLCALL_HARMONY)
+        return a->content ? *a->content : node_free_text(a, NULL, 0); /* of the final channel */
+    if (a->is_begun)
+        return body(a);
     if (a->format->shape == TOOLCALL_HARMONY)
         return harmony(a);
     return with_reasoning(a, body(a));

@@ -27,6 +27,7 @@ struct answer {
     size_t n_tools;
     const struct sluice_grammar_spec *content; /* NULL: any text */
     bool is_call_required, one_call;
+    bool is_begun;     /* the prompt ends inside the content: what comes is held together with that */
     bool in_reasoning; /* the prompt ends inside it */
     bool may_reason;   /* the model has a token that begins it */
     bool is_unheld;    /* some parameter's schema cannot be held in the family's markup */

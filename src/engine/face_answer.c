@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "engine/answer_spec.h"
 #include "engine/face_int.h"
+#include "engine/grammar_constraint.h"
 
 #define ARENA_MAX        ((size_t)64 << 20)
 #define PROMPT_END_BYTES 256
@@ -87,8 +88,6 @@ static int prepare(const struct sluice_model *model, struct answer *a, const str
 {
     char end[PROMPT_END_BYTES];
     size_t n = 0;
-    if (chat->continue_last)
-        return fail(err, ERR_UNSUPPORTED, "an answer that is begun already cannot be held to a form");
     int rc = o->tool_choice == SLUICE_TOOLS_NONE || !chat->tools
                  ? OK
                  : answer_read_tools(a, face_text(chat->tools, chat->tools_bytes), o->tool_names,
@@ -99,13 +98,62 @@ static int prepare(const struct sluice_model *model, struct answer *a, const str
     if (rc == OK && no_markup && (a->is_call_required || any_strict(a)))
         return fail(err, ERR_UNSUPPORTED,
                     "tool calls cannot be forced: the model has no known markup for them");
-    if (no_markup)
+    if (rc == OK && chat->continue_last && a->is_call_required && a->format->shape == TOOLCALL_HARMONY)
+        return fail(err, ERR_UNSUPPORTED, "an answer that is begun as text cannot be a tool call here");
+    bool is_loose = chat->continue_last && !a->content && !a->is_call_required && !any_strict(a);
+    if (no_markup || is_loose) /* is_loose: what is begun goes on as it likes */
         a->n_tools = 0;
+    a->is_begun = chat->continue_last;
+    if (a->is_begun)
+        return rc;
     if (rc == OK && !is_free(a))
         rc = face_chat_prompt_end(model, chat, end, sizeof end, &n, err);
     a->in_reasoning = rc == OK && toolcall_prompt_opens_reasoning(a->format, str_of(end, n));
     a->may_reason = has_reasoning_token(model, str_c(a->format->reasoning_begin));
     return rc;
+}
+
+static int compile_loosening(struct sluice_model *model, struct answer *a, struct sluice_grammar **grammar,
+                             char *where, size_t where_cap, struct sluice_error *error)
+{
+    int rc = compile(model, a, grammar, where, where_cap, error);
+    if (rc == ERR_NOMEM || rc == OK || a->n_tools == 0)
+        return rc;
+    struct sluice_error first = *error;
+    int loosened = loosen(model, a, where, where_cap, error);
+    if (loosened == OK)
+        return compile(model, a, grammar, where, where_cap, error);
+    if (loosened == ERR_NOT_FOUND)
+        *error = first;
+    return loosened == ERR_NOT_FOUND ? rc : loosened;
+}
+
+/* The grammar is followed from behind the last message on.  White space at its end counts, though the
+ * model does not see it: the client puts both texts together. */
+static int add_begun(struct answer *a, const struct sluice_chat *chat, struct sluice_grammar *g,
+                     struct err *err)
+{
+    struct json_doc doc;
+    struct grammar_state *state = NULL;
+    int rc = json_parse(&doc, &a->arena, face_text(chat->messages, chat->messages_bytes), err);
+    struct json list = rc == OK ? json_root(&doc) : json_absent();
+    struct str text = json_count(list)
+                          ? json_text(json_get(json_at(list, json_count(list) - 1), "content"), &a->arena)
+                          : S("");
+    while (text.n && strchr(" \t\r\n", text.p[0]))
+        text = str_sub(text, 1, text.n);
+    if (rc == OK)
+        rc = grammar_state_create(&state, g->grammar, err);
+    if (rc != OK)
+        return rc;
+    size_t n = 0;
+    while (n < text.n && text.p[n] && grammar_state_accept(state, str_sub(text, n, n + 1)))
+        n++;
+    grammar_state_free(state);
+    if (n < text.n)
+        return fail(err, ERR_ARG, "what is begun of the answer does not follow its form from byte %zu on", n);
+    g->begun = str_dup_z(text);
+    return g->begun ? OK : FACE_OUT_OF_MEMORY(err);
 }
 
 static int make(struct sluice_model *model, struct answer *a, const struct sluice_chat *given,
@@ -125,21 +173,11 @@ static int make(struct sluice_model *model, struct answer *a, const struct sluic
     a->content = o.content;
     a->one_call = o.one_call;
     a->is_call_required = o.tool_choice == SLUICE_TOOLS_REQUIRED;
-    if (chat.continue_last && !a->content && !a->is_call_required)
-        return OK; /* nothing is held: what is begun goes on as it likes */
     rc = prepare(model, a, &chat, &o, err);
     if (rc != OK || is_free(a))
         return rc;
-    rc = compile(model, a, grammar, where, where_cap, error);
-    if (rc == ERR_NOMEM || rc == OK || a->n_tools == 0)
-        return rc;
-    struct sluice_error first = *error;
-    int loosened = loosen(model, a, where, where_cap, error);
-    if (loosened == OK)
-        return compile(model, a, grammar, where, where_cap, error);
-    if (loosened == ERR_NOT_FOUND)
-        *error = first;
-    return loosened == ERR_NOT_FOUND ? rc : loosened;
+    rc = compile_loosening(model, a, grammar, where, where_cap, error);
+    return rc == OK && a->is_begun ? add_begun(a, &chat, *grammar, err) : rc;
 }
 
 SLUICE_API int sluice_answer_grammar(struct sluice_model *model, const struct sluice_chat *chat,
@@ -156,6 +194,10 @@ SLUICE_API int sluice_answer_grammar(struct sluice_model *model, const struct sl
     a->format = face_tool_format(model);
     arena_init(&a->arena, ARENA_MAX);
     int rc = make(model, a, chat, o, grammar, where, where_cap, err ? err : &own);
+    if (rc != OK) {
+        sluice_grammar_free(*grammar);
+        *grammar = NULL;
+    }
     arena_deinit(&a->arena);
     free(a);
     return rc;

@@ -110,6 +110,7 @@ SLUICE_API void sluice_grammar_free(struct sluice_grammar *g)
     if (!g)
         return;
     grammar_release(g->grammar);
+    free(g->begun);
     free(g);
 }
 

@@ -92,7 +92,11 @@ int grammar_constraint_create(struct engine_constraint **out, const struct sluic
     int rc = grammar_state_create(&g->state, grammar->grammar, err);
     if (rc == OK)
         rc = grammar_state_create(&g->ahead, grammar->grammar, err);
+    if (rc == OK && grammar->begun && !grammar_state_accept(g->state, str_c(grammar->begun)))
+        rc = fail(err, ERR_ARG, "what is begun of the answer does not follow its form");
     if (rc != OK) {
+        if (g->ahead)
+            grammar_state_free(g->ahead);
         if (g->state)
             grammar_state_free(g->state);
         free(g);

@@ -11,9 +11,10 @@
 struct sluice_grammar {
     struct grammar *grammar;
     const struct sluice_model *model;
+    char *begun; /* of the answer, as it stands in the prompt; NULL: nothing.  Known to follow the grammar */
 };
 
-/* At the beginning of an answer; ops->free frees it.  Any thread.  ERR_NOMEM. */
+/* At the beginning of an answer, behind what is begun; ops->free frees it.  Any thread.  ERR_NOMEM. */
 int grammar_constraint_create(struct engine_constraint **out, const struct sluice_grammar *g,
                               struct err *err);
 

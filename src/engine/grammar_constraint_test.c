@@ -21,7 +21,7 @@ struct rig {
 
 static void rig_init(struct rig *r, const struct grammar_spec *spec)
 {
-    r->tokenizer = fake_tokenizer();
+    *r = (struct rig){.tokenizer = fake_tokenizer()};
     REQUIRE(grammar_constraint_vocab(&r->vocab, r->tokenizer, FAKE_VOCAB, NULL) == OK);
     REQUIRE(grammar_compile(&r->grammar.grammar, spec, r->vocab, NULL, NULL) == OK);
 }

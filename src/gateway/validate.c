@@ -68,6 +68,14 @@ static int prepare_format(struct validation *v, const struct chat_request *req, 
              STR(req->format.field.p ? req->format.field : S("response_format")));
     v->wants_json = req->format.type == CHAT_FORMAT_JSON || req->format.type == CHAT_FORMAT_SCHEMA;
     v->wants_object = req->format.type == CHAT_FORMAT_JSON;
+    v->begun = v->wants_json ? chat_begun(req) : str_of(NULL, 0);
+    struct stream_check syntax;
+    stream_check_init(&syntax, v->wants_object);
+    if (stream_check_feed(&syntax, v->begun) < v->begun.n)
+        return chat_error_set(
+            e, CHAT_ERR_INVALID, "messages",
+            "messages: the last one is the beginning of the answer, which %s asks to be JSON: %s", field,
+            syntax.why);
     if (req->format.type != CHAT_FORMAT_SCHEMA)
         return OK;
     return read_schema(&v->answer, req->format.schema_json, field, e);
@@ -272,6 +280,8 @@ bool validate_begin(struct gw_request *r)
         stream_check_init(&v->streams[i].syntax, v->wants_object);
         buf_clear(&v->streams[i].text);
         v->streams[i].n_checked = 0;
+        stream_check_feed(&v->streams[i].syntax, v->begun);
+        buf_str_add(&v->streams[i].text, v->begun);
     }
     return v && r->req->is_stream && r->model->validate.buffer;
 }
@@ -477,7 +487,8 @@ bool validate_event(struct gw_request *r, const struct chat_event *ev, size_t *n
 
 static bool ask_again(struct gw_request *r)
 {
-    struct chat_request *again = validate_quote(r);
+    /* Behind what is begun no turn can be put. */
+    struct chat_request *again = r->validation->begun.p ? NULL : validate_quote(r);
     if (!again)
         return false;
     r->asked = again;

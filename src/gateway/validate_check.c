@@ -69,6 +69,7 @@ static bool check_text(struct validation *v, const struct chat_choice *c)
 {
     struct buf text;
     buf_init(&text, ANSWER_TEXT_MAX);
+    buf_str_add(&text, v->begun);
     for (size_t i = 0; i < c->n_parts; i++)
         if (c->parts[i].type == CHAT_PART_TEXT)
             buf_str_add(&text, c->parts[i].text);

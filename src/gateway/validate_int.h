@@ -40,6 +40,7 @@ struct validation {
     int64_t deadline_ns;       /* of a whole one */
     bool wants_json;           /* the answer's text must be JSON */
     bool wants_object;         /* ...and an object */
+    struct str begun; /* the answer goes on with this text of the request's; p == NULL: it begins anew */
     struct checked_schema answer;
     bool checks_tools, has_foreign_tools; /* foreign: the provider runs tools of its own */
     struct checked_schema *tools;         /* as req->tools */

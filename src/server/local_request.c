@@ -82,7 +82,7 @@ int local_prompt_of(const struct chat_request *req, struct arena *a, struct loca
     p->chat.variables = p->variables.p;
     p->chat.variables_bytes = p->variables.n;
     const struct chat_field *go_on = find_field(req, "continue_final_message");
-    p->chat.continue_last = req->is_continued || (go_on && str_eq(go_on->json, S("true")));
+    p->chat.continue_last = chat_begun(req).p || (go_on && str_eq(go_on->json, S("true")));
     return OK;
 }
 

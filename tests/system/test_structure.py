@@ -117,6 +117,25 @@ def test_what_cannot_be_held_is_refused_with_its_place_or_goes_elsewhere():
     equal((r.status, r.headers["x-sluice-provider"]), (200, "openai"), repr(r))
 
 
+def test_a_begun_answer_goes_on_in_its_form():
+    def go_on(begun, status=200, **form):
+        r = server.post("/v1/chat/completions", {"model": "demo", "max_tokens": 300, "temperature": 1.2, "seed": 3, "messages": [
+            {"role": "user", "content": "Who is Ann?"}, {"role": "assistant", "content": begun}],
+            "continue_final_message": True, "add_generation_prompt": False, **form})
+        equal(r.status, status, repr(r))
+        return r.json["error"]["message"] if status != 200 else begun + text(r.json)
+    schema = {"type": "json_schema", "json_schema": {"name": "p", "schema": PERSON}}
+    for begun in ('{"name": "A', '{"name":"Ann","age":1', '{', '{"name": "Ann", "age": 7, "tags": ["red" '):
+        value = json.loads(go_on(begun, response_format=schema))
+        is_person(value)
+    check(re.fullmatch("(light|dark) (red|blue)", go_on("dark ", guided_regex="(light|dark) (red|blue)")))
+    check("from byte 9 on" in go_on('{"name": 7', 400, response_format=schema))
+    check("from byte 0 on" in go_on("Ann", 400, guided_choice=["one", "two"]))
+    r = server.post("/v1/messages", {"model": "demo", "max_tokens": 300, "messages": [{"role": "user", "content": "Who?"},
+                    {"role": "assistant", "content": '{"name": "B'}], "output_config": {"format": {"type": "json_schema", "schema": PERSON}}})
+    is_person(json.loads('{"name": "B' + r.json["content"][0]["text"]))
+
+
 def hostile(port, i):
     """A request whose grammar takes a tenth of a second to be found too large; its answer is not waited for."""
     c = http.client.HTTPConnection("127.0.0.1", port, timeout=60)

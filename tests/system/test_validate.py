@@ -204,7 +204,7 @@ def test_every_client_dialect_is_checked():
             ("/v1/messages", {"model": "one", "max_tokens": 100, "messages": [{"role": "user", "content": "Who?"}],
                               "output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}}, lambda r: r["content"][0]["text"]),
             ("/v1beta/models/one:generateContent", {"contents": [{"parts": [{"text": "Who?"}]}], "generationConfig": {
-                "responseMimeType": "application/json", "responseSchema": {"type": "OBJECT", "properties": {"age": {"type": "INTEGER", "minimum": 0}}}}},
+                "responseMimeType": "application/json", "responseSchema": {"type": "OBJECT", "properties": {"age": {"type": "INTEGER", "minimum": 0}, "name": {"type": "STRING"}}}}},
              lambda r: r["candidates"][0]["content"]["parts"][0]["text"])]:
         mock.reset()
         mock.script["a"] = [BAD, GOOD]
@@ -237,6 +237,22 @@ def test_a_schema_that_cannot_be_read_is_a_400_where_answers_are_checked():
     check("#/$ref" in e.text.decode(), repr(e))
     equal(len(mock.requests), 0)
     ask("plain", response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": {"$ref": "http://x/y"}}})
+
+
+def test_a_begun_answer_is_checked_together_with_its_beginning():
+    begun = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": '{"age": 7, '}]
+    body = {"model": "one", "max_tokens": 100, "messages": begun, "output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}}
+    mock.reset()
+    mock.script["a"] = ['"name": "Ann"}']
+    r = server.post("/v1/messages", body)
+    equal((r.status, r.json["content"][0]["text"]), (200, '"name": "Ann"}'), repr(r))
+    equal("".join(json.loads(l)["delta"].get("text", "") for l in server.stream("/v1/messages", {**body, "model": "flowing", "stream": True})
+                  if '"content_block_delta"' in l), '"name": "Ann"}')
+    mock.script["a"] = ['{"age": 7, "name": "Ann"}']
+    equal(server.post("/v1/messages", body).status, 502)
+    begun[1]["content"] = "Sure: {"
+    e = server.post("/v1/messages", body)
+    check(e.status == 400 and "beginning of the answer" in e.text.decode(), repr(e))
 
 
 # At each of many beginnings the pattern has much to try: no check of it ends within its bounds.
@@ -308,20 +324,20 @@ def test_a_schema_that_takes_long_to_read_is_read_elsewhere():
 def test_a_client_that_leaves_while_its_answer_is_checked_is_accounted_for():
     mock.reset()
     mock.script["a"] = [ENDLESS]
-    before = billed("one")
+    before = requests("one")
     c = http.client.HTTPConnection("127.0.0.1", server.port)
     c.request("POST", "/v1/chat/completions", json.dumps({"model": "one", "response_format": HOSTILE, "messages": [{"role": "user", "content": "Who?"}]}),
               {"Content-Type": "application/json"})
     wait_for(lambda: mock.count("a") >= 1, 10, "the request upstream")
     c.close()
-    wait_for(lambda: billed("one") > before, 10, "its attempt in the ledger")
+    wait_for(lambda: requests("one") > before, 10, "the request in the ledger")
     equal(mock.count("a"), 1)  # and nobody is asked again for it
     equal(server.get("/health").status, 200)
 
 
-def billed(model):
+def requests(model):
     rows = server.get("/admin/usage?by=model", headers={"Authorization": "Bearer admin-7"}).json["rows"]
-    return sum(x["input_tokens"] for x in rows if x["model"] == model)
+    return sum(x["requests"] for x in rows if x["model"] == model)
 
 
 if __name__ == "__main__":
