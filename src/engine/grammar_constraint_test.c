@@ -68,14 +68,14 @@ static int check_answer(struct rig *r, const struct heard *h)
     return is_whole;
 }
 
-static void answers(struct rig *r, struct fake_model *m, int32_t max_batch, int32_t draft_max,
-                    struct heard *heard)
+static void answers_of(struct rig *r, struct engine *e, bool is_greedy, struct heard *heard)
 {
-    struct engine *e = fake_engine(m, r->tokenizer, max_batch, 50000, draft_max, false);
     int32_t prompt[40];
     for (int i = 0; i < N_ASKED; i++) {
         struct sluice_request rq = request(r, &heard[i], (uint64_t)i + 1);
         heard[i] = (struct heard){0};
+        if (is_greedy)
+            rq.sampling.temperature = 0;
         for (int k = 0; k < 40; k++)
             prompt[k] = FAKE_BYTE + (k < 20 ? k : (k * 7 + i) % 256);
         REQUIRE(engine_submit(e, &rq, prompt, 40, &heard[i].stream, NULL) == OK);
@@ -86,6 +86,45 @@ static void answers(struct rig *r, struct fake_model *m, int32_t max_batch, int3
     for (int i = 0; i < N_ASKED; i++)
         sluice_stream_free(heard[i].stream);
     engine_free(e);
+}
+
+static void answers(struct rig *r, struct fake_model *m, int32_t max_batch, int32_t draft_max,
+                    struct heard *heard)
+{
+    answers_of(r, fake_engine(m, r->tokenizer, max_batch, 50000, draft_max, false), false, heard);
+}
+
+/* The model that guesses is the same (its guesses are right, as far as the grammar lets them be) or another.
+ */
+TEST(guesses_of_a_model_do_not_change_answers_under_a_grammar)
+{
+    static const struct grammar_spec spec = {.kind = GRAMMAR_REGEX,
+                                             .text = S("(?:[a-f]+, ){3,9}(?:and )?[!-~]{1,30}")};
+    static struct heard alone[N_ASKED], guessed[N_ASKED];
+    struct rig r;
+    rig_init(&r, &spec);
+    for (int round = 0; round < 4; round++) {
+        struct fake_model m = {0}, same = {0}, draft = {.weights = (uint64_t)round % 2};
+        bool is_greedy = round >= 2;
+        uint64_t n_draft = 0;
+        fake_model_init(&m);
+        fake_model_init(&same);
+        fake_model_init(&draft);
+        answers_of(&r, fake_engine(&m, r.tokenizer, 1, 50000, 0, false), is_greedy, alone);
+        answers_of(&r, fake_engine_drafted(&same, &draft, r.tokenizer, 8, 50000, 6), is_greedy, guessed);
+        for (int i = 0; i < N_ASKED; i++) {
+            check_answer(&r, &alone[i]);
+            CHECK_INT(guessed[i].n_tokens, alone[i].n_tokens);
+            CHECK(!memcmp(guessed[i].tokens, alone[i].tokens, (size_t)alone[i].n_tokens * sizeof(int32_t)));
+            CHECK_INT(guessed[i].finish, alone[i].finish);
+            n_draft += guessed[i].usage.draft_tokens;
+        }
+        CHECK(n_draft > 0);
+        fake_model_deinit(&m);
+        fake_model_deinit(&same);
+        fake_model_deinit(&draft);
+    }
+    rig_deinit(&r);
 }
 
 TEST(answers_follow_the_grammar_and_do_not_depend_on_neighbours_guesses_or_pages)
@@ -148,6 +187,48 @@ TEST(tokens_that_are_the_only_ones_cost_no_steps)
     CHECK(!memcmp(with.tokens, without.tokens, (size_t)with.n_tokens * sizeof(int32_t)));
     CHECK(n_forced < n_asked);
     CHECK_INT(n_asked, without.n_tokens);
+    rig_deinit(&r);
+}
+
+/* One answer, cut by a stop string (or NULL) or a number of tokens. */
+static void answer_cut(struct rig *r, const char *stop, int32_t max_tokens, struct heard *heard)
+{
+    struct fake_model m = {0};
+    fake_model_init(&m);
+    struct engine *e = fake_engine(&m, r->tokenizer, 4, 50000, 0, false);
+    int32_t prompt[1] = {FAKE_BYTE + 1};
+    struct sluice_request rq = request(r, heard, 1);
+    *heard = (struct heard){0};
+    rq.sampling.stop = &stop;
+    rq.sampling.n_stop = stop != NULL;
+    rq.sampling.max_tokens = max_tokens;
+    REQUIRE(engine_submit(e, &rq, prompt, 1, &heard->stream, NULL) == OK);
+    run(e);
+    CHECK(engine_pages_are_whole(e));
+    sluice_stream_free(heard->stream);
+    engine_free(e);
+    fake_model_deinit(&m);
+}
+
+TEST(runs_of_forced_tokens_are_cut_where_single_ones_would_be)
+{
+    static const struct str words[] = {S("one two three four five six")};
+    static const struct grammar_spec spec = {.kind = GRAMMAR_CHOICE, .choices = words, .n_choices = 1};
+    static struct heard heard;
+    struct rig r;
+    rig_init(&r, &spec);
+    answer_cut(&r, "ee f", -1, &heard);
+    CHECK_INT(heard.finish, SLUICE_FINISH_STOP);
+    CHECK_STR(str_of(heard.text, heard.n_text), S("one two thr"));
+    answer_cut(&r, NULL, -1, &heard);
+    CHECK_INT(heard.finish, SLUICE_FINISH_END);
+    CHECK_STR(str_of(heard.text, heard.n_text), words[0]);
+    for (int32_t n = 1; n < 8; n++) {
+        answer_cut(&r, NULL, n, &heard);
+        CHECK_INT(heard.finish, SLUICE_FINISH_LENGTH);
+        CHECK_INT(heard.n_tokens, n);
+        CHECK(str_starts(words[0], str_of(heard.text, heard.n_text)));
+    }
     rig_deinit(&r);
 }
 
