@@ -26,6 +26,42 @@ static const struct alphabet_edge letters[] = {{NEXT, 'A', 'Z', NEXT}, {NEXT, 'a
 static const struct alphabet_edge symbols[] = {
     {NEXT, 0x21, 0x21, NEXT}, {NEXT, 0x23, 0x5b, NEXT}, {NEXT, 0x5d, 0x7e, NEXT}};
 
+/* Letters by Unicode (\p{L}), in blocks that have hardly anything else. */
+enum {
+    L_C3 = TWO + 1,
+    L_CE,
+    L_CF,
+    L_D4,
+    L_D7,
+    L_D8,
+    L_D9,
+    L_E3,
+    L_E381,
+    L_E382,
+    L_E383,
+    L_E4,
+    L_EA,
+    L_ED,
+    L_ED9E
+};
+
+static const struct alphabet_edge scripts[] = {
+    {NEXT, 'A', 'Z', NEXT},     {NEXT, 'a', 'z', NEXT},     {NEXT, 0xc3, 0xc3, L_C3},
+    {NEXT, 0xc4, 0xca, ONE},    {NEXT, 0xce, 0xce, L_CE},   {NEXT, 0xcf, 0xcf, L_CF},
+    {NEXT, 0xd0, 0xd1, ONE},    {NEXT, 0xd3, 0xd3, ONE},    {NEXT, 0xd4, 0xd4, L_D4},
+    {NEXT, 0xd7, 0xd7, L_D7},   {NEXT, 0xd8, 0xd8, L_D8},   {NEXT, 0xd9, 0xd9, L_D9},
+    {NEXT, 0xe3, 0xe3, L_E3},   {NEXT, 0xe4, 0xe4, L_E4},   {NEXT, 0xe5, 0xe9, TWO},
+    {NEXT, 0xea, 0xea, L_EA},   {NEXT, 0xeb, 0xec, TWO},    {NEXT, 0xed, 0xed, L_ED},
+    {ONE, 0x80, 0xbf, NEXT},    {TWO, 0x80, 0xbf, ONE},     {L_C3, 0x80, 0x96, NEXT},
+    {L_C3, 0x98, 0xb6, NEXT},   {L_C3, 0xb8, 0xbf, NEXT},   {L_CE, 0x91, 0xa1, NEXT},
+    {L_CE, 0xa3, 0xbf, NEXT},   {L_CF, 0x80, 0xb5, NEXT},   {L_CF, 0xb7, 0xbf, NEXT},
+    {L_D4, 0x80, 0xaf, NEXT},   {L_D7, 0x90, 0xaa, NEXT},   {L_D8, 0xa0, 0xbf, NEXT},
+    {L_D9, 0x81, 0x8a, NEXT},   {L_E3, 0x81, 0x81, L_E381}, {L_E3, 0x82, 0x82, L_E382},
+    {L_E3, 0x83, 0x83, L_E383}, {L_E381, 0x81, 0xbf, NEXT}, {L_E382, 0x80, 0x96, NEXT},
+    {L_E382, 0xa1, 0xbf, NEXT}, {L_E383, 0x80, 0xba, NEXT}, {L_E4, 0xb8, 0xbf, ONE},
+    {L_EA, 0xb0, 0xbf, ONE},    {L_ED, 0x80, 0x9d, ONE},    {L_ED, 0x9e, 0x9e, L_ED9E},
+    {L_ED9E, 0x80, 0xa3, NEXT}};
+
 /* UTF-8 without what \s of a pattern means, its neighbours (line separators, general punctuation), and C1. */
 static const struct alphabet_edge wide[] = {
     {NEXT, 'A', 'Z', NEXT},  {NEXT, 'a', 'z', NEXT},    {NEXT, 0xc2, 0xc2, C2},  {NEXT, 0xc3, 0xdf, ONE},
@@ -46,10 +82,8 @@ static const struct {
     const struct alphabet_edge *edges;
     uint32_t n;
 } alphabets[ALPHABETS] = {
-    [ALPHABET_LOWER] = TABLE(lower),
-    [ALPHABET_LETTERS] = TABLE(letters),
-    [ALPHABET_WIDE] = TABLE(wide),
-    [ALPHABET_SYMBOLS] = TABLE(symbols),
+    [ALPHABET_LOWER] = TABLE(lower), [ALPHABET_LETTERS] = TABLE(letters), [ALPHABET_SCRIPTS] = TABLE(scripts),
+    [ALPHABET_WIDE] = TABLE(wide),   [ALPHABET_SYMBOLS] = TABLE(symbols),
 };
 
 const struct alphabet_edge *alphabet_edges(enum alphabet a, uint32_t *n)

@@ -1,4 +1,4 @@
-/* alphabet.h - Four sets of characters of which nearly all tokens of a vocabulary consist.
+/* alphabet.h - Five sets of characters of which nearly all tokens of a vocabulary consist.
  *
  * Patterns rarely tell such characters apart for long, so that from most places all texts over an alphabet
  * may follow, or only short ones.  Where that is known the tokens of the alphabet need no walk (mask.c).
@@ -14,12 +14,13 @@
 enum alphabet {
     ALPHABET_LOWER,   /* a to z */
     ALPHABET_LETTERS, /* A to Z, a to z */
-    ALPHABET_WIDE,    /* these, and characters of several bytes but spaces and most punctuation */
+    ALPHABET_SCRIPTS, /* these, and letters of other scripts: most of Latin, Greek, Cyrillic, Chinese, ... */
+    ALPHABET_WIDE,    /* characters of several bytes but spaces and most punctuation, and A to Z, a to z */
     ALPHABET_SYMBOLS, /* all of ASCII but control characters, space, '"' and '\\' */
     ALPHABETS
 };
 
-#define ALPHABET_STATES 16
+#define ALPHABET_STATES 20
 
 /* In state `from` the bytes lo to hi lead to state `to`. */
 struct alphabet_edge {

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/rand.h"
 #include "base/test.h"
+#include "grammar/alphabet.h"
 #include "grammar/grammar_testkit.h"
 #include "grammar/schema_check.h"
 
@@ -56,6 +57,33 @@ TEST(properties_of_characters_are_those_of_unicode)
     CHECK(!regex_takes("\\p{sc=Greek}", "a"));
     CHECK(regex_takes("\\p{Cn}\\p{Co}", "\U0001fffe\U0010fffd"));
     CHECK(regex_takes("[^\\p{L}\\p{M}]", "-"));
+}
+
+TEST(the_alphabet_of_scripts_has_letters_only)
+{
+    struct grammar_spec spec = {.kind = GRAMMAR_REGEX, .text = S("\\p{L}")};
+    struct grammar *g;
+    int n = 0;
+    REQUIRE(grammar_compile(&g, &spec, NULL, NULL, NULL) == OK);
+    for (uint32_t c = 0; c < 0x10000; c++) {
+        struct grammar_state *s;
+        char b[3] = {(char)(0xe0 | c >> 12), (char)(0x80 | (c >> 6 & 0x3f)), (char)(0x80 | (c & 0x3f))};
+        struct str text = str_of(b, 3);
+        if (c < 0x800) {
+            b[1] = (char)(0xc0 | c >> 6);
+            text = c < 0x80 ? str_of(b + 2, 1) : str_of(b + 1, 2);
+        }
+        b[2] = c < 0x80 ? (char)c : b[2];
+        if (!alphabet_has(ALPHABET_SCRIPTS, text))
+            continue;
+        n++;
+        REQUIRE(grammar_state_create(&s, g, NULL) == OK);
+        if (!grammar_state_accept(s, text))
+            test_fail(__FILE__, __LINE__, "U+%04x is no letter", c);
+        grammar_state_free(s);
+    }
+    CHECK(n > 30000);
+    grammar_release(g);
 }
 
 TEST(what_no_text_can_fulfil_is_refused)
