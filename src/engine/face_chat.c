@@ -106,6 +106,16 @@ static int cut_after_last(struct rendering *r, struct json messages, struct err 
     return OK;
 }
 
+static int shorten_ids(struct rendering *r, struct json *messages, struct err *err)
+{
+    struct str text = face_short_call_ids(*messages, json_span(*messages), &r->arena);
+    if (!text.p)
+        return FACE_OUT_OF_MEMORY(err);
+    if (text.p == json_span(*messages).p)
+        return OK;
+    return parse(r, &r->messages, "messages", text, JSON_ARRAY, messages, err);
+}
+
 static int render(const struct sluice_model *m, const struct sluice_chat *given, struct rendering *r,
                   struct err *err)
 {
@@ -124,6 +134,9 @@ static int render(const struct sluice_model *m, const struct sluice_chat *given,
         return rc;
     if (json_count(in.messages) == 0)
         return fail(err, ERR_ARG, "there is no message");
+    if (str_starts(str_c(face_tool_format(m)->name), S("mistral")) &&
+        (rc = shorten_ids(r, &in.messages, err)) != OK)
+        return rc;
     struct str tools = face_text(chat.tools, chat.tools_bytes);
     if (chat.tools && tools.n > 0 &&
         (rc = parse(r, &r->tools, "tools", tools, JSON_ARRAY, &in.tools, err)) != OK)

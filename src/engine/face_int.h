@@ -60,6 +60,9 @@ int face_chat_encode(const struct sluice_model *m, const struct sluice_chat *cha
                      struct err *err);
 /* The markup in which the model writes its tool calls (face_parser.c). */
 const struct toolcall_format *face_tool_format(const struct sluice_model *m);
+/* The messages (`text` is theirs) with ids of calls as Mistral's templates want them; `text` itself if they
+ * are so already, p == NULL without memory.  face_call_ids.c */
+struct str face_short_call_ids(struct json messages, struct str text, struct arena *a);
 /* A public spec as the inside has it; texts stay the caller's, the tree is in the arena. */
 int face_copy_spec(struct arena *arena, struct grammar_spec *to, const struct sluice_grammar_spec *from,
                    int depth, struct err *err);
