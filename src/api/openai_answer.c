@@ -386,7 +386,10 @@ static void write_message(struct json_writer *w, const struct chat_choice *c)
 {
     jw_begin_object(w);
     jw_kv_z(w, "role", "assistant");
-    write_joined(w, "content", c, CHAT_PART_TEXT);
+    if (c->n_parts == 0 && c->finish != CHAT_FINISH_CONTENT_FILTER) /* nothing was said: a text too */
+        jw_kv_z(w, "content", "");
+    else
+        write_joined(w, "content", c, CHAT_PART_TEXT);
     write_joined(w, "refusal", c, CHAT_PART_REFUSAL);
     write_reasoning(w, c);
     write_annotations(w, c);

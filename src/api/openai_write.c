@@ -285,6 +285,14 @@ static void write_past_reasoning(struct wr *x, const struct chat_message *m)
         buf_putc(out, '"');
 }
 
+static bool has_part(const struct chat_message *m, enum chat_part_type type)
+{
+    for (size_t i = 0; i < m->n_parts; i++)
+        if (m->parts[i].type == type)
+            return true;
+    return false;
+}
+
 /* Text and refusals as content; NULL when the turn is calls only. */
 static void write_assistant_content(struct wr *x, const struct chat_message *m)
 {
@@ -307,8 +315,10 @@ static void write_assistant_content(struct wr *x, const struct chat_message *m)
             lack_hint(x->lacks, "messages.citations");
     }
     jw_key(&x->w, "content");
-    if (n_content == 0)
+    if (n_content == 0 && (refusal.p || has_part(m, CHAT_PART_TOOL_CALL)))
         jw_null(&x->w);
+    else if (n_content == 0) /* an empty turn: null is for those that have something else */
+        jw_z(&x->w, "");
     else if (n_content == 1 && n_texts == 1)
         jw_str(&x->w, text);
     else {
@@ -323,14 +333,6 @@ static void write_assistant_content(struct wr *x, const struct chat_message *m)
     }
     if (refusal.p)
         jw_kv_str(&x->w, "refusal", refusal);
-}
-
-static bool has_part(const struct chat_message *m, enum chat_part_type type)
-{
-    for (size_t i = 0; i < m->n_parts; i++)
-        if (m->parts[i].type == type)
-            return true;
-    return false;
 }
 
 static void write_assistant(struct wr *x, const struct chat_message *m)

@@ -111,9 +111,11 @@ static void final_error(struct gw_request *r, struct chat_error *e)
         *e = r->error;
         enum chat_error_kind kind =
             r->error.kind == CHAT_ERR_TIMEOUT ? CHAT_ERR_TIMEOUT : CHAT_ERR_BAD_ANSWER;
+        const char *what = r->n_route == 1         ? ""
+                           : r->has_stopped_asking ? ", and no other target was to be asked"
+                                                   : " as the last of all targets";
         chat_error_set(e, kind, NULL, "%.*s/%.*s failed%s: %s", STR(r->target->provider),
-                       STR(r->target->model), r->n_route > 1 ? " as the last of all targets" : "",
-                       r->error.message);
+                       STR(r->target->model), what, r->error.message);
         e->retry_after_ms = -1;
     } else if (r->lack.kind) {
         *e = r->lack;
@@ -326,7 +328,10 @@ static void after_invalid(struct gw_request *r)
     switch (validate_next(r)) {
     case VALIDATE_ASK_AGAIN: r->n_tried--; break; /* not a retry of this target */
     case VALIDATE_NEXT_TARGET: next_target(r); break;
-    case VALIDATE_GIVE_UP: r->at_route = r->n_route; break;
+    case VALIDATE_GIVE_UP:
+        r->has_stopped_asking = r->at_route + 1 < r->n_route;
+        r->at_route = r->n_route;
+        break;
     }
     gw_advance(r);
 }

@@ -131,6 +131,7 @@ struct gw_request {
     struct timer wait;             /* until the next try */
     struct timer budget;           /* the model's time for all attempts together */
     bool is_out_of_time;           /* it is over */
+    bool has_stopped_asking;       /* targets are left, but `validate` allows no further try */
     uint64_t queued_ms;            /* loop time when every target was found busy; 0: not */
     int n_failed, n_rate_limited;  /* attempts */
     int64_t retry_after_ms;        /* the smallest that was said; -1 */

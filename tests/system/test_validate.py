@@ -102,7 +102,7 @@ def test_escalate_skips_the_second_try_and_error_has_none():
     equal([q["model"] for q in mock.requests], ["a", "c"])
     mock.reset()
     mock.script.update({"a": [BAD], "c": [GOOD]})
-    ask("strict", 502, response_format=FORMAT)
+    check("no other target was to be asked" in ask("strict", 502, response_format=FORMAT).text.decode())
     equal(len(mock.requests), 1)
 
 
