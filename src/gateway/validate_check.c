@@ -99,6 +99,8 @@ static bool check_call(struct validation *v, const struct chat_request *req, con
 
 static bool is_allowed(const struct chat_request *req, struct str name)
 {
+    if (req->tool_choice == CHAT_TOOLS_NONE)
+        return false;
     if (req->tool_choice != CHAT_TOOLS_NAMED && req->tool_choice != CHAT_TOOLS_REQUIRED)
         return true;
     for (size_t i = 0; i < req->n_tool_names; i++)
@@ -121,6 +123,8 @@ static bool check_calls(struct validation *v, const struct chat_request *req, co
             return wrong(v, "tool", "the tool '%.*s' was called, and tool_choice does not allow it",
                          STR(str_sub(p->name, 0, 100)));
     }
+    if (n > 1 && req->parallel_tool_calls == CHAT_NO)
+        return wrong(v, "tool", "there are %zu tool calls, and parallel_tool_calls allows one", n);
     if (c->finish == CHAT_FINISH_BAD_TOOL_CALL)
         return wrong(v, "tool", "a tool call could not be read");
     bool is_forced = req->tool_choice == CHAT_TOOLS_REQUIRED || req->tool_choice == CHAT_TOOLS_NAMED;

@@ -123,6 +123,17 @@ def test_a_wrong_tool_or_wrong_arguments_never_reach_the_client():
     check("asks for a call" in ask("one", 502, tools=TOOLS, tool_choice="required").text.decode())
 
 
+def test_calls_that_nobody_asked_for_are_not_valid():
+    mock.reset()
+    mock.script["a"] = [[("move", {"x": 1}), ("move", {"x": 2})], [("move", {"x": 3})]]
+    calls = ask("one", tools=TOOLS, parallel_tool_calls=False).json["choices"][0]["message"]["tool_calls"]
+    equal([json.loads(c["function"]["arguments"]) for c in calls], [{"x": 3}])
+    mock.reset()
+    mock.script["a"] = [[("move", {"x": 1})], "No."]
+    equal(said(ask("one", tools=TOOLS, tool_choice="none")), "No.")
+    equal(mock.count("a"), 2)
+
+
 def test_streams_are_held_until_they_are_valid():
     mock.reset()
     mock.script["a"] = [BAD, GOOD]
