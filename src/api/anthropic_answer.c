@@ -210,6 +210,13 @@ static bool write_part(struct json_writer *w, const struct chat_part *p, struct 
     }
 }
 
+/* A call that the length has cut in its arguments, which cannot be told: max_tokens says it. */
+static bool is_cut_call(const struct chat_choice *c, const struct chat_part *p, struct arena *a)
+{
+    struct str args;
+    return c->finish == CHAT_FINISH_LENGTH && p->type == CHAT_PART_TOOL_CALL && !args_object(p, a, &args);
+}
+
 int anthropic_write_answer(const struct chat_request *req, const struct dialect_reply *reply,
                            const struct chat_answer *answer, struct buf *out, struct chat_error *e)
 {
@@ -231,7 +238,8 @@ int anthropic_write_answer(const struct chat_request *req, const struct dialect_
     jw_key(&w, "content");
     jw_begin_array(&w);
     for (size_t i = 0; i < c->n_parts && ok; i++)
-        ok = write_part(&w, &c->parts[i], &scratch, e);
+        if (!is_cut_call(c, &c->parts[i], &scratch))
+            ok = write_part(&w, &c->parts[i], &scratch, e);
     jw_end_array(&w);
     write_stop(&w, c->finish, c->stop);
     jw_key(&w, "usage");

@@ -213,6 +213,12 @@ static void write_citations(struct json_writer *w, const struct chat_choice *c)
     jw_end_object(w);
 }
 
+/* A call that was cut by the length is left out, and the answer is marked as cut. */
+static const char *finish_name_of(enum chat_finish finish, bool has_bad_call)
+{
+    return has_bad_call && finish != CHAT_FINISH_LENGTH ? "MALFORMED_FUNCTION_CALL" : finish_name(finish);
+}
+
 static void write_candidate(struct json_writer *w, const struct chat_choice *c, size_t i, struct arena *a)
 {
     bool ok = true;
@@ -226,7 +232,7 @@ static void write_candidate(struct json_writer *w, const struct chat_choice *c, 
     jw_end_array(w);
     jw_kv_z(w, "role", "model");
     jw_end_object(w);
-    jw_kv_z(w, "finishReason", ok ? finish_name(c->finish) : "MALFORMED_FUNCTION_CALL");
+    jw_kv_z(w, "finishReason", finish_name_of(c->finish, !ok));
     jw_kv_i64(w, "index", (int64_t)i);
     write_citations(w, c);
     if (c->n_logprobs)
@@ -469,7 +475,7 @@ static void write_last(struct writer *w, struct buf *out)
         else
             write_text_part(&jw, S(""), false, (struct str){0}, DIALECT_NONE, false);
         end_content(&jw);
-        jw_kv_z(&jw, "finishReason", c->is_bad ? "MALFORMED_FUNCTION_CALL" : finish_name(c->finish));
+        jw_kv_z(&jw, "finishReason", finish_name_of(c->finish, c->is_bad));
         jw_kv_i64(&jw, "index", i);
         jw_end_object(&jw);
     }

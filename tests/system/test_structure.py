@@ -102,6 +102,19 @@ def test_a_call_that_is_asked_for_is_made():
     check(block["name"] == "move" and block["input"]["to"] in ("left", "right"), block)
 
 
+def test_a_call_that_is_cut_is_marked_so_in_every_dialect():
+    schema = {"type": "object", "properties": {"note": {"type": "string", "minLength": 2000}}, "required": ["note"]}
+    r = server.post("/v1/messages", {"model": "demo", "max_tokens": 30, "messages": [{"role": "user", "content": "Go"}],
+                                     "tools": [{"name": "f", "input_schema": schema}], "tool_choice": {"type": "any"}})
+    equal((r.status, r.json["stop_reason"], r.json["content"]), (200, "max_tokens", []), repr(r))
+    body = {"contents": [{"parts": [{"text": "Go"}]}], "tools": [{"functionDeclarations": [{"name": "f", "parametersJsonSchema": schema}]}],
+            "toolConfig": {"functionCallingConfig": {"mode": "ANY"}}, "generationConfig": {"maxOutputTokens": 30}}
+    r = server.post("/v1beta/models/demo:generateContent", body)
+    equal(r.json["candidates"][0]["finishReason"], "MAX_TOKENS")
+    last = list(server.stream("/v1beta/models/demo:streamGenerateContent?alt=sse", body))[-1]
+    equal(json.loads(last)["candidates"][0]["finishReason"], "MAX_TOKENS")
+
+
 def test_what_cannot_be_held_is_refused_with_its_place_or_goes_elsewhere():
     e = ask(400, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": NOT_HELD}})["error"]
     check("#/properties/a/pattern" in e["message"] and e["param"] == "response_format", e)
