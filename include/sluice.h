@@ -101,7 +101,8 @@ struct sluice_model;
 
 struct sluice_model_options {
     size_t struct_bytes;
-    int threads;       /* computing threads, the engine thread included; 0: what affinity and cgroup allow */
+    int threads;       /* computing threads, the engine thread included; 0: what affinity and cgroup allow,
+                        * which is also the most: more would only wait for each other */
     const char *isa;   /* "ref", "avx2", "avx512", ...; NULL or "auto": the best this machine has.
                         * An unknown or impossible level is an error that lists the possible ones. */
     bool vocab_only;   /* no weights: enough to tokenize, render templates and describe */

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/rand.h"
+#include "base/sys.h"
 #include "base/test.h"
 #include "engine/fake_test.h"
 #include "sluice.h"
@@ -162,6 +163,15 @@ static void check_equal(const char *path, const char *kv_type)
 TEST(a_real_model_answers_the_same_alone_in_a_crowd_cached_and_with_any_threads)
 {
     check_equal(TINY, NULL);
+}
+
+TEST(a_model_takes_no_more_threads_than_there_are_cores)
+{
+    struct sluice_model *m = open_tiny(TINY, 500, NULL, 0);
+    struct sluice_model_info info;
+    sluice_model_get_info(m, &info, sizeof info);
+    CHECK_INT(info.threads, sys_n_cpus());
+    sluice_model_free(m);
 }
 
 TEST(quantised_and_expert_models_do_too)

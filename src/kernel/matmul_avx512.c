@@ -30,7 +30,7 @@
 #define UNROLL _Pragma("GCC unroll 64")
 #endif
 
-enum { LINE = 64, TILE_ROWS = 6, AHEAD = 12288 };
+enum { LINE = 64, TILE_ROWS = 6, AHEAD = 10240 };
 
 /* What a tile fetches while it computes: the first one of a strip what it will need itself, AHEAD bytes
  * on; the last one of several the next strip, so that memory does not rest while rows share one.

@@ -51,7 +51,7 @@ static const struct option kv_cache_options[] = {
 
 static const struct option engine_options[] = {
     {"threads", OPT_INT, AT(config, engine.threads), "0", .max = 1024, .flag = "threads",
-     .doc = "computing threads per model; 0: what affinity and the cgroup allow"},
+     .doc = "computing threads per model; 0, and at most: what affinity and the cgroup allow"},
     {"isa", OPT_TEXT, AT(config, engine.isa), .flag = "isa",
      .doc = "instruction-set level (ref, avx2, avxvnni, avx512, ...); empty: the best of this machine"},
     {"context", OPT_INT, AT(config, engine.context), "0", .max = 1 << 24, .flag = "context",
