@@ -23,34 +23,31 @@ VEC vf f16_line(enum kern_kv kv, const uint8_t *p)
     return kv == KERN_KV_F16 ? vf_of_f16(p) : vf_of_bf16(p);
 }
 
-/* Pages lie anywhere, so the processor cannot guess what comes next.  While scores are made, the
- * values of the same tiles are fetched; while values are weighed, the keys of the next segment: so
- * memory is busy all the time.  Part d of a V tile: */
-VEC void fetch_values(const struct kern_attn *a, int t, int d)
+/* Pages lie anywhere, so the processor cannot guess what comes next.  While one segment is computed, the next
+ * one's keys and values are fetched in the order of memory, evenly over all steps: so memory is busy all the
+ * time, and sees few long streams. */
+VEC void fetch_lines(struct kern_attn *a, int lines)
 {
-    if (d % 2 == 0)
-        __builtin_prefetch(a->v_tiles[t] + 32 * d);
-}
-
-/* The sixteenth of a K tile that belongs to key k. */
-VEC void fetch_next_keys(const struct kern_attn *a, int k)
-{
-    int part = 2 * a->head_dim;
-    if (k / 16 < a->n_next)
-        for (int at = 0; at < part; at += 64)
-            __builtin_prefetch(a->next_k_tiles[k / 16] + k % 16 * part + at);
+    if (a->next_page >= a->n_next)
+        return;
+    const uint8_t *p = a->next[a->next_page] + a->next_at;
+    UNROLL for (int i = 0; i < lines; i++) __builtin_prefetch(p + 64 * i);
+    a->next_at += 64 * (size_t)lines;
+    if (a->next_at >= a->next_bytes) {
+        a->next_at = 0;
+        a->next_page++;
+    }
 }
 
 /* Scores of `tiles` neighbouring tiles from tile t on. */
-VEC void score_tiles(enum kern_kv kv, int nq, int tiles, const struct kern_attn *a, int t)
+VEC void score_tiles(enum kern_kv kv, int nq, int tiles, struct kern_attn *a, int t)
 {
     vf acc[KERN_QUERIES][2];
     UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < tiles; j++) acc[i][j] = vf_zero();
     const uint8_t *k0 = a->k_tiles[t], *k1 = a->k_tiles[t + tiles - 1];
     for (int d = 0; d < a->head_dim; d++) {
         vf k[2];
-        if (a->fetch)
-            UNROLL for (int j = 0; j < tiles; j++) fetch_values(a, t + j, d);
+        fetch_lines(a, 2);
         k[0] = f16_line(kv, k0 + 32 * d);
         if (tiles == 2)
             k[1] = f16_line(kv, k1 + 32 * d);
@@ -77,6 +74,7 @@ VEC void probabilities(struct kern_attn *a, int i, int tiles, float step)
     a->max[i] = vf_hmax(m) * step;
     vf unit = vf_set1(step), minus = vf_set1(-a->max[i]);
     for (int k = 0; k < whole; k += 16) {
+        fetch_lines(a, 1);
         vf p = vf_exp2_above(vf_fma(vf_load(s + k), unit, minus));
         sum = vf_add(sum, p);
         vf_store(s + k, p);
@@ -92,15 +90,14 @@ VEC void probabilities(struct kern_attn *a, int i, int tiles, float step)
 }
 
 /* out[d0 .. d0 + 16 width) of all queries. */
-VEC void weigh_values(enum kern_kv kv, int nq, int width, const struct kern_attn *a, int d0, int n_keys)
+VEC void weigh_values(enum kern_kv kv, int nq, int width, struct kern_attn *a, int d0, int n_keys)
 {
     vf acc[KERN_QUERIES][4];
     UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < width; j++) acc[i][j] = vf_zero();
     int hd = a->head_dim;
     for (int k = 0; k < n_keys; k++) {
         const uint8_t *tile = a->v_tiles[k / 16];
-        if (d0 == 0)
-            fetch_next_keys(a, k);
+        fetch_lines(a, 2);
         vf v[4];
         UNROLL for (int j = 0; j < width; j++) v[j] = f16_line(kv, tile + 2 * (k % 16 * hd + d0 + 16 * j));
         UNROLL for (int i = 0; i < nq; i++)

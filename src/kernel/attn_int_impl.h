@@ -22,9 +22,9 @@ enum {
 #define CODE_HUGE 0x1p100f  /* larger ones, and those that are none, as this */
 
 #if defined(__AVX512F__)
-enum { INT_PV_WIDTH = 4, INT_QK_TILES = 4 };
-#else
-enum { INT_PV_WIDTH = 1, INT_QK_TILES = 1 };
+enum { INT_PV_WIDTH = 4, INT_QK_TILES = 4, INT_QUERIES = KERN_QUERIES, FETCH_I16 = 4, FETCH_Q8_0 = 2 };
+#else /* more than four queries do not fit in 16 registers */
+enum { INT_PV_WIDTH = 1, INT_QK_TILES = 1, INT_QUERIES = 4, FETCH_I16 = 1, FETCH_Q8_0 = 1 };
 #endif
 
 /* Behind the scores: [KERN_QUERIES][KERN_SEGMENT] codes, [KERN_QUERIES][WEIGHT_GROUPS] steps. */
@@ -112,35 +112,8 @@ static void code_query(enum kern_kv kv, float *q, int n)
 
 /* --- scores -------------------------------------------------------------------------------- */
 
-/* Part p of a V tile: its lines are fetched in as many steps as its K tile has pairs. */
-VEC void int_fetch_values(enum kern_kv kv, const struct kern_attn *a, int t, int p)
-{
-    const uint8_t *tile = a->v_tiles[t];
-    int hd = a->head_dim;
-    if (kv == KERN_KV_I16 || p % 2 == 0)
-        __builtin_prefetch(tile + (kv == KERN_KV_I16 ? 64 : 32) * p);
-    if (p == 1) /* and the scales */
-        for (int at = kv == KERN_KV_I16 ? 32 * hd : 16 * hd;
-             at < (kv == KERN_KV_I16 ? 32 * hd + 64 : 17 * hd); at += 64)
-            __builtin_prefetch(tile + at);
-}
-
-/* Part p (of 8) of the K tile of the next segment that takes the place of tile t. */
-VEC void int_fetch_next_keys(enum kern_kv kv, const struct kern_attn *a, int t, int p)
-{
-    if (t >= a->n_next)
-        return;
-    int bytes = (kv == KERN_KV_I16 ? 32 * a->head_dim + 64 : 17 * a->head_dim), lines = bytes / 64 / 8;
-    const uint8_t *tile = a->next_k_tiles[t];
-    for (int i = 0; i < lines; i++)
-        __builtin_prefetch(tile + 64 * (p * lines + i));
-    if (p == 7)
-        for (int at = 64 * 8 * lines; at < bytes; at += 64)
-            __builtin_prefetch(tile + at);
-}
-
 /* Scores, without the query's step, of `tiles` neighbouring tiles from tile t on. */
-VEC void int_scores(enum kern_kv kv, int nq, int tiles, const struct kern_attn *a, int t)
+VEC void int_scores(enum kern_kv kv, int first, int nq, int tiles, struct kern_attn *a, int t)
 {
     int hd = a->head_dim, pairs = kv == KERN_KV_I16 ? hd / 2 : 16;
     const int16_t *q = query_pairs(a);
@@ -152,12 +125,11 @@ VEC void int_scores(enum kern_kv kv, int nq, int tiles, const struct kern_attn *
         UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < tiles; j++) acc[i][j] = vi_zero();
         for (int p = b * pairs; p < (b + 1) * pairs; p++) {
             vh k[INT_QK_TILES];
-            if (a->fetch)
-                UNROLL for (int j = 0; j < tiles; j++) int_fetch_values(kv, a, t + j, p);
+            fetch_lines(a, kv == KERN_KV_I16 ? FETCH_I16 : FETCH_Q8_0);
             UNROLL for (int j = 0; j < tiles; j++) k[j] = k_pair(kv, tile[j], p);
             UNROLL for (int i = 0; i < nq; i++)
             {
-                vh pair = vh_set1(q + 2 * (p * KERN_QUERIES + i));
+                vh pair = vh_set1(q + 2 * (p * KERN_QUERIES + first + i));
                 UNROLL for (int j = 0; j < tiles; j++) acc[i][j] = vi_dot(acc[i][j], pair, k[j]);
             }
         }
@@ -172,7 +144,7 @@ VEC void int_scores(enum kern_kv kv, int nq, int tiles, const struct kern_attn *
         }
     }
     UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < tiles; j++)
-        vf_store(a->scores + i * KERN_SEGMENT + 16 * (t + j), s[i][j]);
+        vf_store(a->scores + (first + i) * KERN_SEGMENT + 16 * (t + j), s[i][j]);
 }
 
 /* --- values -------------------------------------------------------------------------------- */
@@ -196,7 +168,7 @@ VEC void code_weights(enum kern_kv kv, const struct kern_attn *a, int i, int t, 
 }
 
 /* out[d0 .. d0 + 16 width) of all queries. */
-VEC void int_values(enum kern_kv kv, int nq, int width, const struct kern_attn *a, int d0, int tiles)
+VEC void int_values(enum kern_kv kv, int first, int nq, int width, struct kern_attn *a, int d0, int tiles)
 {
     int hd = a->head_dim;
     for (int t0 = 0; t0 < tiles; t0 += WEIGHT_TILES) {
@@ -205,11 +177,10 @@ VEC void int_values(enum kern_kv kv, int nq, int width, const struct kern_attn *
         UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < width; j++) acc[i][j] = vi_zero();
         for (int t = t0; t < end; t++) {
             const uint8_t *tile = a->v_tiles[t];
-            const int16_t *codes = weight_codes(a, 0) + 16 * t;
+            const int16_t *codes = weight_codes(a, first) + 16 * t;
             for (int p = 0; p < 8; p++) {
                 vh v[4];
-                if (d0 == 0)
-                    int_fetch_next_keys(kv, a, t, p);
+                fetch_lines(a, kv == KERN_KV_I16 ? FETCH_I16 : FETCH_Q8_0);
                 UNROLL for (int j = 0; j < width; j++) v[j] = v_pair(kv, tile, hd, p, d0 + 16 * j);
                 UNROLL for (int i = 0; i < nq; i++)
                 {
@@ -220,10 +191,10 @@ VEC void int_values(enum kern_kv kv, int nq, int width, const struct kern_attn *
         }
         UNROLL for (int i = 0; i < nq; i++)
         {
-            vf step = vf_set1(weight_steps(a, i)[t0 / WEIGHT_TILES]);
+            vf step = vf_set1(weight_steps(a, first + i)[t0 / WEIGHT_TILES]);
             UNROLL for (int j = 0; j < width; j++)
             {
-                float *out = a->out[i] + d0 + 16 * j;
+                float *out = a->out[first + i] + d0 + 16 * j;
                 vf_store(out, vf_fma(vf_of_vi(acc[i][j]), step, t0 ? vf_load(out) : vf_zero()));
             }
         }
@@ -240,10 +211,17 @@ VEC void attend_int(enum kern_kv kv, int nq, struct kern_attn *a)
         for (int i = 0; i < nq; i++)
             memset(a->out[i], 0, (size_t)hd * sizeof(float));
     gather_queries(a, nq);
-    for (; t + INT_QK_TILES <= tiles; t += INT_QK_TILES)
-        int_scores(kv, nq, INT_QK_TILES, a, t);
-    for (; t < tiles; t++)
-        int_scores(kv, nq, 1, a, t);
+    const int half = nq > INT_QUERIES ? (nq + 1) / 2 : nq; /* queries whose sums are in registers together */
+    for (; t + INT_QK_TILES <= tiles; t += INT_QK_TILES) {
+        int_scores(kv, 0, half, INT_QK_TILES, a, t);
+        if (half < nq)
+            int_scores(kv, half, nq - half, INT_QK_TILES, a, t);
+    }
+    for (; t < tiles; t++) {
+        int_scores(kv, 0, half, 1, a, t);
+        if (half < nq)
+            int_scores(kv, half, nq - half, 1, a, t);
+    }
     for (int i = 0; i < nq; i++) {
         float step;
         memcpy(&step, (const int16_t *)a->q[i] + hd, sizeof step);
@@ -259,10 +237,16 @@ VEC void attend_int(enum kern_kv kv, int nq, struct kern_attn *a)
         }
         enum { WIDE = INT_PV_WIDTH };
         int width = kv == KERN_KV_I16 || WIDE < 2 ? WIDE : 2;
-        for (; d + 16 * width <= end; d += 16 * width)
-            int_values(kv, nq, width, a, d, tiles);
-        for (; d < end; d += 16)
-            int_values(kv, nq, 1, a, d, tiles);
+        for (; d + 16 * width <= end; d += 16 * width) {
+            int_values(kv, 0, half, width, a, d, tiles);
+            if (half < nq)
+                int_values(kv, half, nq - half, width, a, d, tiles);
+        }
+        for (; d < end; d += 16) {
+            int_values(kv, 0, half, 1, a, d, tiles);
+            if (half < nq)
+                int_values(kv, half, nq - half, 1, a, d, tiles);
+        }
     }
 }
 

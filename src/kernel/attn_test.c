@@ -85,7 +85,8 @@ static void attend(const struct kern_ops *ops, const struct segment *s, const fl
                    int n, bool fetch, struct result *res)
 {
     static float queries[KERN_QUERIES][HEAD_MAX];
-    struct kern_attn a = {.n_queries = n, .head_dim = s->hd, .fetch = fetch};
+    struct kern_attn a = {
+        .n_queries = n, .head_dim = s->hd, .n_next = fetch, .next_bytes = s->tile_bytes, .next = {s->tiles}};
     memset(res, 0, sizeof *res);
     a.scores = aligned_alloc(64, KERN_ATTN_SCRATCH);
     REQUIRE(a.scores);

@@ -93,9 +93,13 @@ struct kern_attn {
     const uint8_t *v_tiles[KERN_SEGMENT / KERN_KV_TILE];
     float *out[KERN_QUERIES]; /* [head_dim] each */
     float max[KERN_QUERIES], sum[KERN_QUERIES];
-    bool fetch; /* values are not in the caches yet: fetch them early */
-    int n_next; /* tiles of keys of the next segment to be fetched meanwhile */
-    const uint8_t *next_k_tiles[KERN_SEGMENT / KERN_KV_TILE];
+    /* What will be read next, to be fetched meanwhile: n_next (may be 0) pieces of next_bytes.  How far that
+     * went is kept in the last two, zero at first. */
+    int n_next;
+    size_t next_bytes;
+    const uint8_t *next[KERN_SEGMENT / KERN_KV_TILE];
+    int next_page;
+    size_t next_at;
     float *scores; /* scratch: KERN_ATTN_SCRATCH bytes, 64-byte aligned */
 };
 

@@ -129,7 +129,7 @@ struct attn_job {
     struct backend *b;
     uint32_t layer;
     int block_rows;        /* rows of a block, at most */
-    int n_blocks;          /* of all runs together, per KV head */
+    int n_blocks, n_items; /* of all runs together, per KV head and of all KV heads */
     int segments, queries; /* most of any block, where segments are items of their own */
 };
 
@@ -187,24 +187,37 @@ static size_t query_at(const struct backend *b, const struct attn_block *blk, in
            b->plan->head_dim;
 }
 
-/* Pointers to the tiles of a segment, as far as the last key in use; returns their number.
- * v_tiles may be NULL. */
-static int find_tiles(const struct attn_job *j, const struct attn_block *blk, const uint8_t **k_tiles,
-                      const uint8_t **v_tiles, int segment)
+static const uint8_t *page_at(const struct attn_job *j, const struct attn_block *blk, uint32_t pos)
+{
+    const struct backend *b = j->b;
+    return cpu_kv_at(b, j->layer, (uint32_t)blk->head, blk->run->pages[pos / (uint32_t)b->page_tokens]);
+}
+
+/* Pointers to the tiles of a segment, as far as the last key in use. */
+static void find_tiles(const struct attn_job *j, const struct attn_block *blk, struct kern_attn *a,
+                       int segment)
 {
     const struct backend *b = j->b;
     uint32_t first = (uint32_t)segment * KERN_SEGMENT, last = blk->pos + (uint32_t)blk->n_rows - 1;
-    int tiles = b->page_tokens / KERN_KV_TILE, t = 0;
-    for (; t < KERN_SEGMENT / KERN_KV_TILE && first + (uint32_t)t * KERN_KV_TILE <= last; t++) {
+    int tiles = b->page_tokens / KERN_KV_TILE;
+    for (int t = 0; t < KERN_SEGMENT / KERN_KV_TILE && first + (uint32_t)t * KERN_KV_TILE <= last; t++) {
         uint32_t pos = first + (uint32_t)t * KERN_KV_TILE;
-        const uint8_t *head =
-            cpu_kv_at(b, j->layer, (uint32_t)blk->head, blk->run->pages[pos / (uint32_t)b->page_tokens]);
+        const uint8_t *head = page_at(j, blk, pos);
         int tile = (int)(pos % (uint32_t)b->page_tokens) / KERN_KV_TILE;
-        k_tiles[t] = head + (size_t)tile * b->kv_tile_bytes;
-        if (v_tiles)
-            v_tiles[t] = head + (size_t)(tiles + tile) * b->kv_tile_bytes;
+        a->k_tiles[t] = head + (size_t)tile * b->kv_tile_bytes;
+        a->v_tiles[t] = head + (size_t)(tiles + tile) * b->kv_tile_bytes;
     }
-    return t;
+}
+
+/* What is to be fetched meanwhile: the pages of another segment. */
+static void find_next(const struct attn_job *j, const struct attn_block *blk, struct kern_attn *a,
+                      int segment)
+{
+    uint32_t pos = (uint32_t)segment * KERN_SEGMENT, end = pos + KERN_SEGMENT,
+             last = blk->pos + (uint32_t)blk->n_rows - 1;
+    a->next_bytes = j->b->kv_head_bytes;
+    for (; pos < end && pos <= last; pos += (uint32_t)j->b->page_tokens)
+        a->next[a->n_next++] = page_at(j, blk, pos);
 }
 
 /* Queries [first, first + n) over one segment: into a->max, sum, out. */
@@ -220,25 +233,25 @@ static void attend_queries(const struct attn_job *j, const struct attn_block *bl
     }
     b->ops->attn[b->kv_type](a);
     a->n_next = 0;
-    a->fetch = false;
 }
 
-/* One segment for all queries of a block, some at a time; what to do with each result is `then`. */
+/* One segment for all queries of a block, some at a time; what to do with each result is `then`.  Meanwhile
+ * the keys of the next one are fetched: the block's own next one, another block's first (`next`), or none. */
 typedef void attn_then(const struct attn_job *j, const struct attn_block *blk, const struct kern_attn *a,
                        int first, int n, void *arg);
 
 static void attend_segment(const struct attn_job *j, const struct attn_block *blk, int segment,
-                           uint8_t *scratch, bool next_follows, attn_then *then, void *arg)
+                           uint8_t *scratch, const struct attn_block *next, attn_then *then, void *arg)
 {
     const struct backend *b = j->b;
-    struct kern_attn a = {.head_dim = (int)b->plan->head_dim, .scores = (float *)scratch, .fetch = true};
+    struct kern_attn a = {.head_dim = (int)b->plan->head_dim, .scores = (float *)scratch};
     float *part = (float *)(scratch + KERN_ATTN_SCRATCH);
     int n = blk->n_rows * blk->group;
     for (int i = 0; i < KERN_QUERIES; i++)
         a.out[i] = part + i * a.head_dim;
-    find_tiles(j, blk, a.k_tiles, a.v_tiles, segment);
-    if (next_follows)
-        a.n_next = find_tiles(j, blk, a.next_k_tiles, NULL, segment + 1);
+    find_tiles(j, blk, &a, segment);
+    if (next)
+        find_next(j, next, &a, next == blk ? segment + 1 : 0);
     for (int left = (n + KERN_QUERIES - 1) / KERN_QUERIES, first = 0; left > 0; left--) {
         int now = (n - first + left - 1) / left;
         attend_queries(j, blk, &a, first, now, segment);
@@ -289,8 +302,10 @@ static void attend_blocks(void *arg, int begin, int end, int worker)
         int n = blk.n_rows * blk.group, segments = n_segments(&blk);
         for (int i = 0; i < n; i++)
             begin_query(j, &blk, &states[i], i);
+        struct attn_block following = item + 1 < j->n_items ? find_block(j, item + 1) : blk;
+        const struct attn_block *last = item + 1 < j->n_items ? &following : NULL;
         for (int s = 0; s < segments; s++)
-            attend_segment(j, &blk, s, scratch, s + 1 < segments, then_merge, states);
+            attend_segment(j, &blk, s, scratch, s + 1 < segments ? &blk : last, then_merge, states);
         for (int i = 0; i < n; i++)
             finish_query(j, &blk, &states[i], i);
     }
@@ -324,7 +339,8 @@ static void attend_parts(void *arg, int begin, int end, int worker)
         struct attn_block blk = find_block(j, item);
         size_t at = part_at(j, item, segment, 0);
         if (segment < n_segments(&blk))
-            attend_segment(j, &blk, segment, j->b->scratch[worker], false, then_keep, &at);
+            attend_segment(j, &blk, segment, j->b->scratch[worker],
+                           segment + 1 < n_segments(&blk) ? &blk : NULL, then_keep, &at);
     }
 }
 
@@ -354,7 +370,7 @@ void cpu_attn(struct backend *b, uint32_t layer)
     struct attn_job j = {.b = b, .layer = layer, .block_rows = block_rows(b)};
     for (int i = 0; i < b->n_runs; i++)
         j.n_blocks += (b->runs[i].n_rows + j.block_rows - 1) / j.block_rows;
-    int items = j.n_blocks * (int)b->plan->n_kv_heads;
+    int items = j.n_items = j.n_blocks * (int)b->plan->n_kv_heads;
     for (int i = 0; i < items; i += (int)b->plan->n_kv_heads) {
         struct attn_block blk = find_block(&j, i);
         j.segments = n_segments(&blk) > j.segments ? n_segments(&blk) : j.segments;
