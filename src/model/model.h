@@ -17,7 +17,7 @@
  *
  * MEMORY.  model_open reserves everything: packed weights, KV pool, work buffers for rows_max
  * rows and logits for outputs_max rows.  A step allocates nothing.  Of a large KV pool only the first part is
- * in memory when model_open returns; a thread of lowest priority brings the rest, low pages first.
+ * in memory when model_open returns; a thread brings the rest, low pages first.
  *
  * Threads: model_open, model_step_* and model_kv_copy of one model are called by one thread at a
  * time; the facts (model_facts) may be read by all. */
