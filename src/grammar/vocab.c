@@ -117,7 +117,7 @@ static int finish_group(struct grammar_vocab *v, struct vocab_group *g)
 static int make_groups(struct grammar_vocab *v, const int32_t *ids, int32_t n)
 {
     enum { PARTS = ALPHABETS * 2 + 1 };
-    int32_t *part = calloc((size_t)n, sizeof *part), *of = calloc((size_t)n, sizeof *of);
+    int32_t *part = calloc((size_t)n + 1, sizeof *part), *of = calloc((size_t)n + 1, sizeof *of);
     int rc = part && of ? OK : ERR_NOMEM;
     for (int32_t i = 0; rc == OK && i < n; i++) {
         enum group_place place = GROUP_BARE;
