@@ -11,13 +11,13 @@
  * its place, never left out.
  *
  * JSON that a schema describes is written with its properties in the order of the schema (a short enum of
- * propertyNames included), then those that the schema does not name; no name comes twice in an object (unless only used ones are left).  Names,
- * and strings that are constrained (enum, const, pattern, format), are spelled with the fewest escapes, as
- * JSON.stringify does; free strings with any escape but lone surrogates.  White space: see grammar_space.
- * Every valid instance in compact serialisation and schema order is in the language, with these bounds:
- * nesting GRAMMAR_DEPTH_MAX; numbers of at most 21 digits before and 24 behind the point, integers without
- * an exponent; host names of at most 3 labels, or 8 of up to 30 characters; URIs with something behind the
- * scheme; a leap second in UTC only.
+ * propertyNames included), then those that the schema does not name; no name comes twice in an object (unless
+ * only used ones are left).  Names, and strings that are constrained (enum, const, pattern, format), are
+ * spelled with the fewest escapes, as JSON.stringify does; free strings with any escape but lone surrogates.
+ * White space: see grammar_space. Every valid instance in compact serialisation and schema order is in the
+ * language, with these bounds: nesting GRAMMAR_DEPTH_MAX; numbers of at most 21 digits before and 24 behind
+ * the point, integers without an exponent; host names of at most 3 labels, or 8 of up to 30 characters; URIs
+ * with something behind the scheme; a leap second in UTC only.
  *
  * Where a text has very many readings at once (an ambiguous GBNF) only the first
  * GRAMMAR_READINGS_MAX are followed: the language becomes smaller there, never larger.

@@ -2,9 +2,9 @@
  *
  * Understood: characters, . [..] [^..] with ranges, \d \D \w \W \s \S, \t \n \r \v \f \0 \cX \xHH
  * \uHHHH (surrogate pairs too) \u{H...}, escaped punctuation, | ( ) (?: ) (?<name> ), * + ? {m} {m,} {m,n}
- * and their lazy forms (which accept the same texts), ^ and $ (the ends of the text), \b \B, and \p{..} \P{..}
- * as far as PCRE2 knows the property (some milliseconds each).
- * ERR_UNSUPPORTED: back-references, look-ahead and look-behind, other properties. */
+ * and their lazy forms (which accept the same texts), ^ and $ (the ends of the text), \b \B, and \p{..}
+ * \P{..} as far as PCRE2 knows the property (some milliseconds each). ERR_UNSUPPORTED: back-references,
+ * look-ahead and look-behind, other properties. */
 #ifndef GRAMMAR_REGEX_H
 #define GRAMMAR_REGEX_H
 

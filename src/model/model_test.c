@@ -567,7 +567,7 @@ TEST(logits_are_those_of_the_float64_reference)
     static const char *const blocks[] = {"llama-q8_0", "qwen2-q4_0", "qwen3-q4_k_m"};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) {
         check_golden(floats[i], KV_F16, 1.5e-3); /* measured 0.0004 to 0.0011 */
-        check_golden(floats[i], KV_I16, 4e-4);  /* 0.0001 to 0.0002 */
+        check_golden(floats[i], KV_I16, 4e-4);   /* 0.0001 to 0.0002 */
     }
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
         check_golden(blocks[i], KV_F16, 4e-2); /* measured 0.018 to 0.032 */
