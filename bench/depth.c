@@ -102,7 +102,8 @@ int main(int argc, char **argv)
         return 2;
     }
     uint32_t *pages = malloc(o.n_pages * sizeof *pages);
-    if (!pages || gguf_open(&g, argv[1], &err) != OK || team_create(&team, (int)strtol(argv[2], NULL, 10), &err) != OK)
+    if (!pages || gguf_open(&g, argv[1], &err) != OK ||
+        team_create(&team, (int)strtol(argv[2], NULL, 10), &err) != OK)
         return complain(&err);
     o.team = team;
     for (uint32_t i = 0; i < o.n_pages; i++)

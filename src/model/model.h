@@ -34,7 +34,7 @@
 
 #define MODEL_ROWS_MAX 2048 /* upper bound of options.rows_max */
 
-/* I16: 16-bit integers with a scale for each head of a token, as exact as F16 and twice as fast. */
+/* I16: 16-bit integers with a scale for each head of a token, nearer to exact than F16; faster in prompts. */
 enum kv_type { KV_I16, KV_F16, KV_BF16, KV_Q8_0, KV_TYPES_END };
 const char *kv_type_name(enum kv_type t);              /* "i16", "f16", "bf16", "q8_0" */
 int kv_type_by_name(struct str name, enum kv_type *t); /* OK or ERR_ARG */
