@@ -101,16 +101,16 @@ struct sluice_model;
 
 struct sluice_model_options {
     size_t struct_bytes;
-    int threads;       /* computing threads, the engine thread included; 0: what affinity and cgroup allow,
-                        * which is also the most: more would only wait for each other */
-    const char *isa;   /* "ref", "avx2", "avx512", ...; NULL or "auto": the best this machine has.
-                        * An unknown or impossible level is an error that lists the possible ones. */
-    bool vocab_only;   /* no weights: enough to tokenize, render templates and describe */
-    int32_t context;   /* tokens of one sequence, prompt and answer; 0: what the model was trained
-                        * for, at most 32768 and what 2 GiB or kv_bytes can hold */
-    uint64_t kv_bytes; /* memory of the KV pool, shared by all sequences; 0: room for four
-                        * sequences of full length, but at most 1 GiB (more if one needs it) and a
-                        * quarter of the memory that is free */
+    int threads;         /* computing threads, the engine thread included; 0: what affinity and cgroup allow,
+                          * which is also the most: more would only wait for each other */
+    const char *isa;     /* "ref", "avx2", "avx512", ...; NULL or "auto": the best this machine has.
+                          * An unknown or impossible level is an error that lists the possible ones. */
+    bool vocab_only;     /* no weights: enough to tokenize, render templates and describe */
+    int32_t context;     /* tokens of one sequence, prompt and answer; 0: what the model was trained
+                          * for, at most 32768 and what 2 GiB or kv_bytes can hold */
+    uint64_t kv_bytes;   /* memory of the KV pool, shared by all sequences; 0: room for four
+                          * sequences of full length, but at most 1 GiB (more if one needs it) and a
+                          * quarter of the memory that is free */
     const char *kv_type; /* "i16" (default), "f16", "bf16", "q8_0" */
     int32_t max_batch;   /* sequences computed together; 0: 32, at most 256 */
 };

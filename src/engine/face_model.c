@@ -81,8 +81,8 @@ static int choose_sizes(struct sizes *s, const struct sluice_model_options *o, c
 
 /* ---- parts ---- */
 
-/* Threads above the cores take turns on them, and every loop waits for all: 8 on 2 cores decode a small model at
- * two thirds of the speed of 2. */
+/* Threads above the cores take turns on them, and every loop waits for all: 8 on 2 cores decode a small model
+ * at two thirds of the speed of 2. */
 static int useful_threads(int asked)
 {
     int n_cpus = sys_n_cpus();

@@ -155,15 +155,22 @@ VEC void code_weights(enum kern_kv kv, const struct kern_attn *a, int i, int t, 
     const float *p = a->scores + i * KERN_SEGMENT + 16 * t;
     int16_t *codes = weight_codes(a, i) + 16 * t;
     vf w[WEIGHT_TILES], max = vf_zero(), sum = vf_zero();
-    UNROLL for (int j = 0; j < n; j++)
+    UNROLL for (int j = 0; j < WEIGHT_TILES; j++) /* n may be known only when it runs */
     {
+        if (j >= n)
+            break;
         w[j] = vf_mul(vf_load(p + 16 * j), v_scales(kv, a->v_tiles[t + j], a->head_dim, b));
         max = vf_max(w[j], max);
         sum = vf_add(sum, w[j]);
     }
     float step = code_step(vf_hmax(max), vf_sum(sum));
     vf inverse = vf_set1(1 / step);
-    UNROLL for (int j = 0; j < n; j++) vf_to_i16(codes + 16 * j, vf_mul(w[j], inverse));
+    UNROLL for (int j = 0; j < WEIGHT_TILES; j++)
+    {
+        if (j >= n)
+            break;
+        vf_to_i16(codes + 16 * j, vf_mul(w[j], inverse));
+    }
     weight_steps(a, i)[t / WEIGHT_TILES] = step;
 }
 

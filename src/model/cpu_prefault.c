@@ -2,14 +2,14 @@
  *
  * Untouched memory costs a fault when a step first writes it, and on a fresh virtual machine a slow one: a
  * pool of 2 GiB took 0.3 to 6 s to touch.  So only the first part is touched before the model is
- * open, and a thread does the rest, from the low pages up, in which order they are also taken into use.  It populates without writing, so it cannot
- * destroy what a step has stored meanwhile; a system that cannot do that (Linux before 5.14) gives
- * memory when it is needed.
+ * open, and a thread does the rest, from the low pages up, in which order they are also taken into use.  It
+ * populates without writing, so it cannot destroy what a step has stored meanwhile; a system that cannot do
+ * that (Linux before 5.14) gives memory when it is needed.
  *
  * Finding a huge page can hold a core for milliseconds, whatever the thread's priority.  So while steps are
- * computed, only a piece now and then is populated.  The priority is the usual one: populating holds the lock of
- * the address space, and as long as an idle thread that has it is kept off the cores by steps, every other thread
- * waits that asks the system for memory (streams stood still for a second). */
+ * computed, only a piece now and then is populated.  The priority is the usual one: populating holds the lock
+ * of the address space, and as long as an idle thread that has it is kept off the cores by steps, every other
+ * thread waits that asks the system for memory (streams stood still for a second). */
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
