@@ -444,68 +444,21 @@ INLINE void tile_float(enum quant_type t, int units, int n, const uint8_t *w, in
 
 /* --- the table ------------------------------------------------------------------------------- */
 
-typedef void tile_fn(const uint8_t *w, int n_blocks, const struct kern_row *rows, int col, int first_unit,
-                     bool add);
-
-struct tile {
-    int units, rows;
-    tile_fn *run;
-};
-
 #define N_TILES 3
+#include "kernel/matmul_tiles.h"
 
-/* n rows as tiles; `tiles` ascends in rows. */
-INLINE void all_rows(const struct tile tiles[N_TILES], const void *strip, int n_blocks,
-                     const struct kern_row *rows, int n, int col, bool add)
-{
-    while (n > 0) {
-        const struct tile *t = &tiles[N_TILES - 1];
-        while (t->rows > n)
-            t--;
-        for (int unit = 0; unit < UNITS; unit += t->units)
-            t->run(strip, n_blocks, rows, col, unit, add);
-        rows += t->rows;
-        n -= t->rows;
-    }
-}
-
-#define TILE(KIND, TYPE, UNITS_, N)                                                                          \
-    static __attribute__((noinline, NO_SANITIZE)) void TYPE##_##N(                                           \
-        const uint8_t *w, int nb, const struct kern_row *rows, int col, int first_unit, bool add)            \
-    {                                                                                                        \
-        KIND(QUANT_##TYPE, UNITS_, N, w, nb, rows, col, UNITS_ == UNITS ? 0 : first_unit, add);              \
-    }
 #define TILES(KIND, TYPE)                                                                                    \
     TILE(KIND, TYPE, 8, 1)                                                                                   \
     TILE(KIND, TYPE, 4, 2)                                                                                   \
     TILE(KIND, TYPE, 2, 4)                                                                                   \
-    static void strip_##TYPE(const void *strip, int n_blocks, const struct kern_row *rows, int n, int col,   \
-                             bool add)                                                                       \
-    {                                                                                                        \
-        static const struct tile tiles[N_TILES] = {{8, 1, TYPE##_1}, {4, 2, TYPE##_2}, {2, 4, TYPE##_4}};    \
-        all_rows(tiles, strip, n_blocks, rows, n, col, add);                                                 \
-    }
-
-/* clang-format off */
-#define TYPES32(X)    X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(IQ4_NL) X(MXFP4) X(NVFP4)
-#define TYPES256(X)   X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ4_XS)
-#define TYPES_FLOAT(X) X(F32) X(F16) X(BF16)
-/* clang-format on */
+    STRIP(TYPE, {8, 1, TYPE##_1}, {4, 2, TYPE##_2}, {2, 4, TYPE##_4})
 
 #define STRIP32(TYPE)     TILES(tile32, TYPE)
 #define STRIP256(TYPE)    TILES(tile256, TYPE)
 #define STRIP_FLOAT(TYPE) TILES(tile_float, TYPE)
-#define SLOT(TYPE)        ops->strip[QUANT_##TYPE] = strip_##TYPE;
 
 TYPES32(STRIP32)
 TYPES256(STRIP256)
 TYPES_FLOAT(STRIP_FLOAT)
 
-void STRIPS(struct kern_ops *ops)
-{
-    ops->packed = true;
-    TYPES32(SLOT)
-    TYPES256(SLOT)
-    TYPES_FLOAT(SLOT)
-    ops->strip[QUANT_Q8_1] = strip_Q8_0;
-}
+FILL_STRIPS(STRIPS)

@@ -596,89 +596,24 @@ INLINE void tile_float(enum quant_type t, int units, int n, const uint8_t *w, in
 
 /* --- the table ------------------------------------------------------------------------------- */
 
-typedef void tile_fn(const uint8_t *w, int n_blocks, const struct kern_row *rows, int col, int first_unit,
-                     bool add);
-
-struct tile {
-    int units, rows;
-    tile_fn *run;
-};
-
 #define N_TILES 4
+#include "kernel/matmul_tiles.h"
 
-/* n rows as tiles; `tiles` ascends in rows. */
-INLINE void all_rows(const struct tile tiles[N_TILES], const void *strip, int n_blocks,
-                     const struct kern_row *rows, int n, int col, bool add)
-{
-    while (n > 0) {
-        const struct tile *t = &tiles[N_TILES - 1];
-        while (t->rows > n)
-            t--;
-        for (int unit = 0; unit < UNITS; unit += t->units)
-            t->run(strip, n_blocks, rows, col, unit, add);
-        rows += t->rows;
-        n -= t->rows;
-    }
-}
-
-#define TILE(KIND, TYPE, UNITS_, N)                                                                          \
-    static __attribute__((noinline, NO_SANITIZE)) void TYPE##_##N(                                           \
-        const uint8_t *w, int nb, const struct kern_row *rows, int col, int first_unit, bool add)            \
-    {                                                                                                        \
-        KIND(QUANT_##TYPE, UNITS_, N, w, nb, rows, col, UNITS_ == UNITS ? 0 : first_unit, add);              \
-    }
 #define TILES(KIND, TYPE, U6)                                                                                \
     TILE(KIND, TYPE, 4, 1)                                                                                   \
     TILE(KIND, TYPE, 2, 2)                                                                                   \
     TILE(KIND, TYPE, 2, 3)                                                                                   \
     TILE(KIND, TYPE, U6, 6)                                                                                  \
-    static void strip_##TYPE(const void *strip, int n_blocks, const struct kern_row *rows, int n, int col,   \
-                             bool add)                                                                       \
-    {                                                                                                        \
-        static const struct tile tiles[N_TILES] = {                                                          \
-            {4, 1, TYPE##_1}, {2, 2, TYPE##_2}, {2, 3, TYPE##_3}, {U6, 6, TYPE##_6}};                        \
-        all_rows(tiles, strip, n_blocks, rows, n, col, add);                                                 \
-    }
+    STRIP(TYPE, {4, 1, TYPE##_1}, {2, 2, TYPE##_2}, {2, 3, TYPE##_3}, {U6, 6, TYPE##_6})
 
-TILES(tile32, Q4_0, 1)
-TILES(tile32, Q4_1, 1)
-TILES(tile32, Q5_0, 1)
-TILES(tile32, Q5_1, 1)
-TILES(tile32, Q8_0, 1)
-TILES(tile32, IQ4_NL, 1)
-TILES(tile32, MXFP4, 1)
-TILES(tile32, NVFP4, 1)
-TILES(tile256, Q2_K, 1)
-TILES(tile256, Q3_K, 1)
-TILES(tile256, Q4_K, 1)
-TILES(tile256, Q5_K, 1)
-TILES(tile256, Q6_K, 1)
-TILES(tile256, IQ4_XS, 1)
-TILES(tile_float, F32, 2)
-TILES(tile_float, F16, 2)
-TILES(tile_float, BF16, 2)
+#define STRIP32(TYPE)     TILES(tile32, TYPE, 1)
+#define STRIP256(TYPE)    TILES(tile256, TYPE, 1)
+#define STRIP_FLOAT(TYPE) TILES(tile_float, TYPE, 2)
 
-void STRIPS(struct kern_ops *ops)
-{
-    ops->packed = true;
-    ops->strip[QUANT_F32] = strip_F32;
-    ops->strip[QUANT_F16] = strip_F16;
-    ops->strip[QUANT_BF16] = strip_BF16;
-    ops->strip[QUANT_Q4_0] = strip_Q4_0;
-    ops->strip[QUANT_Q4_1] = strip_Q4_1;
-    ops->strip[QUANT_Q5_0] = strip_Q5_0;
-    ops->strip[QUANT_Q5_1] = strip_Q5_1;
-    ops->strip[QUANT_Q8_0] = strip_Q8_0;
-    ops->strip[QUANT_Q8_1] = strip_Q8_0;
-    ops->strip[QUANT_IQ4_NL] = strip_IQ4_NL;
-    ops->strip[QUANT_MXFP4] = strip_MXFP4;
-    ops->strip[QUANT_NVFP4] = strip_NVFP4;
-    ops->strip[QUANT_Q2_K] = strip_Q2_K;
-    ops->strip[QUANT_Q3_K] = strip_Q3_K;
-    ops->strip[QUANT_Q4_K] = strip_Q4_K;
-    ops->strip[QUANT_Q5_K] = strip_Q5_K;
-    ops->strip[QUANT_Q6_K] = strip_Q6_K;
-    ops->strip[QUANT_IQ4_XS] = strip_IQ4_XS;
-}
+TYPES32(STRIP32)
+TYPES256(STRIP256)
+TYPES_FLOAT(STRIP_FLOAT)
+
+FILL_STRIPS(STRIPS)
 
 #endif
