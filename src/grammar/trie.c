@@ -9,10 +9,10 @@ struct maker {
     struct trie *t;
     struct str (*key_of)(const void *self, int32_t id);
     const void *self;
-    struct todo {
+    struct pending {
         uint32_t node, depth;
-    } * todo; /* nodes without their children yet */
-    uint32_t n_todo;
+    } * pending; /* nodes without their children yet */
+    uint32_t n_pending;
 };
 
 static size_t count_nodes(const struct maker *m, const int32_t *ids, uint32_t n)
@@ -31,7 +31,7 @@ static size_t count_nodes(const struct maker *m, const int32_t *ids, uint32_t n)
 }
 
 /* The tokens of a node's subtree that are longer than its depth, cut where their next byte changes. */
-static void make_children(struct maker *m, struct todo at)
+static void make_children(struct maker *m, struct pending at)
 {
     struct trie *t = m->t;
     struct trie_node *node = &t->nodes[at.node];
@@ -49,7 +49,7 @@ static void make_children(struct maker *m, struct todo at)
         node->n_children++;
     }
     for (uint32_t c = node->n_children; c-- > 0;) /* the first child's children come next in memory */
-        m->todo[m->n_todo++] = (struct todo){node->child + c, at.depth + 1};
+        m->pending[m->n_pending++] = (struct pending){node->child + c, at.depth + 1};
     if (at.depth > t->depth)
         t->depth = at.depth;
 }
@@ -64,19 +64,19 @@ int trie_make(struct trie *t, const int32_t *ids, uint32_t n,
         return ERR_LIMIT;
     t->nodes = calloc(n_nodes, sizeof *t->nodes);
     t->tokens = malloc(((size_t)n + 1) * sizeof *t->tokens);
-    m.todo = malloc(n_nodes * sizeof *m.todo);
-    if (!t->nodes || !t->tokens || !m.todo) {
-        free(m.todo);
+    m.pending = malloc(n_nodes * sizeof *m.pending);
+    if (!t->nodes || !t->tokens || !m.pending) {
+        free(m.pending);
         trie_deinit(t);
         return ERR_NOMEM;
     }
     memcpy(t->tokens, ids, n * sizeof *ids);
     t->nodes[TRIE_ROOT].n_tokens = n;
     t->n = 1;
-    m.todo[m.n_todo++] = (struct todo){TRIE_ROOT, 0};
-    while (m.n_todo > 0)
-        make_children(&m, m.todo[--m.n_todo]);
-    free(m.todo);
+    m.pending[m.n_pending++] = (struct pending){TRIE_ROOT, 0};
+    while (m.n_pending > 0)
+        make_children(&m, m.pending[--m.n_pending]);
+    free(m.pending);
     for (uint32_t i = t->n; i-- > 0;)
         for (uint32_t c = 0; c < t->nodes[i].n_children; c++) {
             uint8_t below = t->nodes[t->nodes[i].child + c].n_below;
