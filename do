@@ -4,7 +4,7 @@
 #   ./do run [ARGS]     install what is missing, build, serve the built-in demo model on 127.0.0.1:8080
 #   ./do test [FILTER]  install what is missing, build, run every test (with FILTER: unit tests that match, fast)
 #   ./do build          the release binary at build/sluice
-#   ./do bench [WHAT]   benchmarks: engine, kernels, gateway, structure (see docs/performance.md)
+#   ./do bench [WHAT]   benchmarks: engine, kernels, gateway, structure, depth (see docs/performance.md)
 #   ./do check          formatting, warnings of gcc and clang, clang-tidy, layering, house rules
 #
 # What is missing is installed with apt (as root or through sudo); nothing when nothing is missing.

@@ -1,6 +1,6 @@
 /* depth.c - How fast does generation go behind a very long context, without computing that context first?
  *
- *   depth FILE THREADS REPETITIONS N_TOKENS KV_TYPE DEPTH...
+ *   ./do bench depth FILE THREADS REPETITIONS N_TOKENS KV_TYPE DEPTH...
  *
  * The first 512 tokens are computed; their pages are copied as often as the context needs, each copy in
  * memory of its own.  What the copies say is not what a model would say, but a step reads and computes
