@@ -1,8 +1,8 @@
 /* answer_node.c - See answer_node.h. */
 #include "engine/answer_node.h"
 
-#define STARTS_MAX                                                                                           \
-    32 /* items of a list that it may begin with: what is behind them is written once for each */
+/* Items of a list that it may begin with: what is behind them is written once for each. */
+#define STARTS_MAX 32
 
 answer_node *node_room(struct answer *a, size_t n)
 {

@@ -8,12 +8,6 @@
 
 #define SUBTREE_MIN 8 /* tokens: those of smaller subtrees are walked at once */
 
-static void allow(const struct trie *t, uint32_t from, uint32_t n, uint32_t *mask)
-{
-    for (uint32_t i = from; i < from + n; i++)
-        mask[t->tokens[i] / 32] |= UINT32_C(1) << (t->tokens[i] % 32);
-}
-
 /* Walk t, tokens over an alphabet (ALPHABETS: any), but the subtree of node `skip`.  False when the pools
  * became full on the way. */
 static bool walk(struct run *run, uint32_t place, const struct trie *t, uint32_t skip, enum alphabet a,
@@ -38,10 +32,10 @@ static bool walk(struct run *run, uint32_t place, const struct trie *t, uint32_t
             continue;
         }
         if (a < ALPHABETS && n->n_tokens >= SUBTREE_MIN && open_is_to(run, to, a, n->n_below)) {
-            allow(t, n->token, n->n_tokens, mask);
+            trie_allow(t, n, n->n_tokens, mask);
             continue;
         }
-        allow(t, n->token, trie_n_own(t, n), mask);
+        trie_allow(t, n, trie_n_own(t, n), mask);
         if (n->n_children > 0)
             *++l = (struct level){n->child, n->child + n->n_children, to};
     }

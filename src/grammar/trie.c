@@ -112,10 +112,3 @@ uint32_t trie_find(const struct trie *t, struct str bytes)
     }
     return at;
 }
-
-void trie_allow(const struct trie *t, uint32_t node, uint32_t *mask)
-{
-    const struct trie_node *n = &t->nodes[node];
-    for (uint32_t i = n->token; i < n->token + n->n_tokens; i++)
-        mask[t->tokens[i] / 32] |= UINT32_C(1) << (t->tokens[i] % 32);
-}

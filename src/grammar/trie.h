@@ -39,11 +39,17 @@ static inline uint32_t trie_n_own(const struct trie *t, const struct trie_node *
     return n->n_children ? t->nodes[n->child].token - n->token : n->n_tokens;
 }
 
+/* Set the bits of a node's first n_tokens: n->n_tokens are the whole subtree's, trie_n_own its own. */
+static inline void trie_allow(const struct trie *t, const struct trie_node *n, uint32_t n_tokens,
+                              uint32_t *mask)
+{
+    for (uint32_t i = n->token; i < n->token + n_tokens; i++)
+        mask[t->tokens[i] / 32] |= UINT32_C(1) << (t->tokens[i] % 32);
+}
+
 /* The child of a node with this byte; TRIE_NONE: it has none. */
 uint32_t trie_find_child(const struct trie *t, uint32_t node, uint8_t byte);
 /* The node at the end of these bytes; TRIE_NONE: there is none, or no bytes. */
 uint32_t trie_find(const struct trie *t, struct str bytes);
-/* Set the bits of all tokens of the subtree. */
-void trie_allow(const struct trie *t, uint32_t node, uint32_t *mask);
 
 #endif

@@ -106,10 +106,12 @@ static int finish_group(struct grammar_vocab *v, struct vocab_group *g)
     if (!g->bare_bits)
         return ERR_NOMEM;
     g->spaced_bits = g->bare_bits + v->n_words;
-    trie_allow(&g->bare, TRIE_ROOT, g->bare_bits);
+    const struct trie_node *bare = &g->bare.nodes[TRIE_ROOT], *spaced;
+    trie_allow(&g->bare, bare, bare->n_tokens, g->bare_bits);
     g->space = trie_find_child(&g->led, TRIE_ROOT, ' ');
+    spaced = &g->led.nodes[g->space];
     if (g->space != TRIE_NONE)
-        trie_allow(&g->led, g->space, g->spaced_bits);
+        trie_allow(&g->led, spaced, spaced->n_tokens, g->spaced_bits);
     return OK;
 }
 
