@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make tests/golden/models/NAME.gguf (tiny random models of every architecture) and NAME.logits.
 
-  golden_logits.py tests/golden/models
+  golden_logits.py tests/golden/models [NAME...]
 
 NAME.logits: u32 n_tokens, u32 n_vocab, i32 tokens[n_tokens], f32 logits[n_tokens][n_vocab], little
 endian, from ref/ref_forward.py (float64, rounded once at the end).  Weights are F16, or block types
@@ -34,20 +34,32 @@ MODELS = {
     # no width is a multiple of 32
     "llama-odd": "--arch llama --dim 48 --heads 3 --kv-heads 1 --ff 80 --vocab 301 --untied",
     "mixtral-odd": "--arch llama --dim 48 --heads 3 --kv-heads 3 --ff 80 --vocab 301 --experts 5 --experts-used 2",
+    "phi3": "--arch phi3 --untied",
+    "phi3-longrope": "--arch phi3 --rope longrope:48 --ctx 64 --n-rot 12",
+    "phi3-q8_0": "--arch phi3 --type q8_0 --heads 2 --kv-heads 1 --vocab 301",
 }
+SHORT = {"phi3-longrope": 48}   # also with this context: NAME.short.logits
+
+
+def save(path, model, tokens):
+    y = model.logits(list(tokens)).astype("<f4")
+    with open(path, "wb") as f:
+        f.write(np.array(y.shape, "<u4").tobytes() + tokens.tobytes() + y.tobytes())
 
 
 def main():
     out = sys.argv[1]
     os.makedirs(out, exist_ok=True)
     for i, (name, options) in enumerate(MODELS.items()):
+        if sys.argv[2:] and name not in sys.argv[2:]:
+            continue
         path = os.path.join(out, name + ".gguf")
         subprocess.run([sys.executable, os.path.join(HERE, "make_gguf.py"), "--wild", "--seed", str(100 + i)]
                        + TINY.split() + options.split() + [path], check=True)
         tokens = np.random.default_rng(i).integers(0, VOCAB, N_TOKENS).astype("<i4")
-        y = Model(path).logits(list(tokens)).astype("<f4")
-        with open(os.path.join(out, name + ".logits"), "wb") as f:
-            f.write(np.array(y.shape, "<u4").tobytes() + tokens.tobytes() + y.tobytes())
+        save(os.path.join(out, name + ".logits"), Model(path), tokens)
+        if name in SHORT:
+            save(os.path.join(out, name + ".short.logits"), Model(path, SHORT[name]), tokens)
 
 
 main()

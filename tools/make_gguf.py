@@ -6,6 +6,7 @@
   make_gguf.py --arch qwen3moe --layers 2 --dim 256 --heads 4 --kv-heads 2 --experts 8 --experts-used 2 \\
                --expert-ff 256 --vocab 1000 --type q8_0 --wild moe.gguf
   make_gguf.py --arch llama ... --rope llama3          (rope_freqs tensor; also linear:4, yarn:4:4096)
+  make_gguf.py --arch phi3 ... --rope longrope:64 --n-rot 12     (factors for contexts up to 64 and beyond)
 
 --arch llama with --experts is Mixtral.  Types: f32 f16 bf16, every block type of gguf_np.py, and the
 mixes q4_k_m and q5_k_m (q6_k for the output and for some of the v and ffn_down tensors).  Weights of
@@ -14,6 +15,7 @@ block types are random blocks whose scales are set so that the values have the w
 tensor is fresh, and norms, biases and scales are random too.  Needs numpy.
 """
 import argparse
+import math
 import os
 import struct
 import sys
@@ -177,6 +179,8 @@ class Weights:
         n = int(np.prod(dims))
         if name == "rope_freqs.weight":
             return f.write(self.rope_freqs.astype("<f4").tobytes())
+        if name.startswith("rope_factors"):
+            return f.write((np.linspace(1, 1.5, n) if "short" in name else np.linspace(1, 8, n)).astype("<f4").tobytes())
         if len(dims) == 1:
             v = (np.ones(n) if "norm" in name else np.zeros(n)) + (self.rng.standard_normal(n) * 0.3 if self.wild else 0)
             return f.write(v.astype("<f4").tobytes())
@@ -206,6 +210,11 @@ def rope_keys(arch, spec, ctx):
     keys = []
     if kind in ("linear", "yarn"):
         keys = [kv(arch + ".rope.scaling.type", "str", kind), kv(arch + ".rope.scaling.factor", "f32", float(numbers[0]))]
+    if kind == "longrope":
+        n_orig = int(numbers[0])
+        magnitude = math.sqrt(1 + math.log(ctx / n_orig) / math.log(n_orig)) if ctx > n_orig else 1.0
+        return [kv(arch + ".rope.scaling.original_context_length", "u32", n_orig),
+                kv(arch + ".rope.scaling.attn_factor", "f32", magnitude)]
     if kind == "yarn":
         keys.append(kv(arch + ".rope.scaling.original_context_length", "u32", int(numbers[1]) if len(numbers) > 1 else ctx))
     return keys
@@ -216,15 +225,16 @@ def main():
     a.add_argument("out")
     a.add_argument("--preset", choices=PRESETS)
     a.add_argument("--type", default="f16", choices=FILE_TYPE)
-    a.add_argument("--arch", default="llama", choices=("llama", "qwen2", "qwen3", "qwen3moe"))
-    for o in "layers dim heads kv-heads head-dim ff vocab ctx experts experts-used expert-ff".split():
+    a.add_argument("--arch", default="llama", choices=("llama", "phi3", "qwen2", "qwen3", "qwen3moe"))
+    for o in "layers dim heads kv-heads head-dim n-rot ff vocab ctx experts experts-used expert-ff".split():
         a.add_argument("--" + o, type=int, default=0)
     a.add_argument("--untied", action="store_true")
-    a.add_argument("--rope", default="none", help="none, linear:FACTOR, yarn:FACTOR[:ORIGINAL_CONTEXT], llama3")
+    a.add_argument("--rope", default="none", help="none, linear:FACTOR, yarn:FACTOR[:ORIGINAL_CONTEXT], longrope:ORIGINAL_CONTEXT, llama3")
     a.add_argument("--rope-base", type=float, default=0)
     a.add_argument("--std", type=float, default=0, help="spread of the weights (0.02; 0.07 with --wild)")
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--wild", action="store_true", help="peaked distributions, random norms, biases and block scales, all tensors fresh")
+    a.add_argument("--no-tokenizer", action="store_true")
     o = a.parse_args()
     if o.preset:
         arch, L, D, H, HK, HD, FF, V, tied, base, ctx = PRESETS[o.preset]
@@ -234,25 +244,25 @@ def main():
                                                       o.ff, o.vocab, not o.untied, 1e6, o.ctx or 32768)
         HD = o.head_dim or D // H
     base = o.rope_base or base
-    E, EFF = o.experts, o.expert_ff or FF
+    E, EFF, ROT = o.experts, o.expert_ff or FF, o.n_rot or HD
     chatml = arch != "llama"
     special = (["<|endoftext|>", "<|im_start|>", "<|im_end|>"] if chatml else
                ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"])
-    tokens, types, merges, ids = tokenizer(V, special)
-    keys = [kv("general.architecture", "str", arch), kv("general.name", "str", (o.preset or arch) + "-random"),
+    tokens, types, merges, ids = ([], [], [], {}) if o.no_tokenizer else tokenizer(V, special)
+    keys = [kv("general.architecture", "str", arch), kv("general.name", "str", (o.preset or {"phi3": "phi"}.get(arch, arch)) + "-random"),   # "phi3": llama.cpp would look for its tokens
             kv("general.file_type", "u32", FILE_TYPE[o.type]), kv("general.quantization_version", "u32", 2)]
     for k, kind, v in (("block_count", "u32", L), ("context_length", "u32", ctx), ("embedding_length", "u32", D),
                        ("feed_forward_length", "u32", FF or EFF), ("attention.head_count", "u32", H),
                        ("attention.head_count_kv", "u32", HK),
                        ("attention.layer_norm_rms_epsilon", "f32", 1e-6 if chatml else 1e-5),
                        ("attention.key_length", "u32", HD), ("attention.value_length", "u32", HD),
-                       ("rope.dimension_count", "u32", HD), ("rope.freq_base", "f32", base), ("vocab_size", "u32", V)):
+                       ("rope.dimension_count", "u32", ROT), ("rope.freq_base", "f32", base), ("vocab_size", "u32", V)):
         keys.append(kv(arch + "." + k, kind, v))
     if E:
         keys += [kv(arch + ".expert_count", "u32", E), kv(arch + ".expert_used_count", "u32", o.experts_used or 2)]
         if arch == "qwen3moe": keys.append(kv(arch + ".expert_feed_forward_length", "u32", EFF))
     keys += rope_keys(arch, o.rope, ctx)
-    keys += [kv("tokenizer.ggml.model", "str", "gpt2"), kv("tokenizer.ggml.pre", "str", "qwen2" if chatml else "llama-bpe"),
+    if not o.no_tokenizer: keys += [kv("tokenizer.ggml.model", "str", "gpt2"), kv("tokenizer.ggml.pre", "str", "qwen2" if chatml else "llama-bpe"),
              kv("tokenizer.ggml.tokens", "[str]", tokens), kv("tokenizer.ggml.token_type", "[i32]", types),
              kv("tokenizer.ggml.merges", "[str]", merges), kv("tokenizer.ggml.bos_token_id", "u32", ids[special[0]]),
              kv("tokenizer.ggml.eos_token_id", "u32", ids["<|im_end|>" if chatml else "<|eot_id|>"]),
@@ -272,16 +282,23 @@ def main():
     mat = lambda name, t, *dims: (name, dims, fit(t, dims[0]))
     T = [mat("token_embd.weight", head if tied else flat, D, V)]
     if o.rope == "llama3": T.append(("rope_freqs.weight", (HD // 2,), ID["F32"]))
+    if o.rope.startswith("longrope"): T += [("rope_factors_%s.weight" % w, (ROT // 2,), ID["F32"]) for w in ("long", "short")]
     for i in range(L):
         n, v = "blk.%d." % i, "Q6_K" if more(i) else flat
-        T += [norm(n + "attn_norm.weight", D), mat(n + "attn_q.weight", flat, D, H * HD), mat(n + "attn_k.weight", flat, D, HK * HD),
-              mat(n + "attn_v.weight", v, D, HK * HD), mat(n + "attn_output.weight", flat, H * HD, D)]
+        T.append(norm(n + "attn_norm.weight", D))
+        if arch == "phi3":
+            T.append(mat(n + "attn_qkv.weight", v, D, (H + 2 * HK) * HD))
+        else:
+            T += [mat(n + "attn_q.weight", flat, D, H * HD), mat(n + "attn_k.weight", flat, D, HK * HD), mat(n + "attn_v.weight", v, D, HK * HD)]
+        T.append(mat(n + "attn_output.weight", flat, H * HD, D))
         if arch == "qwen2": T += [norm(n + "attn_%s.bias" % c, w) for c, w in (("q", H * HD), ("k", HK * HD), ("v", HK * HD))]
         if arch.startswith("qwen3"): T += [norm(n + "attn_%s_norm.weight" % c, HD) for c in "qk"]
         T.append(norm(n + "ffn_norm.weight", D))
         if E:
             T += [(n + "ffn_gate_inp.weight", (D, E), ID["F32"]), mat(n + "ffn_gate_exps.weight", flat, D, EFF, E),
                   mat(n + "ffn_up_exps.weight", flat, D, EFF, E), mat(n + "ffn_down_exps.weight", v, EFF, D, E)]
+        elif arch == "phi3":
+            T += [mat(n + "ffn_up.weight", flat, D, 2 * FF), mat(n + "ffn_down.weight", v, FF, D)]
         else:
             T += [mat(n + "ffn_gate.weight", flat, D, FF), mat(n + "ffn_up.weight", flat, D, FF), mat(n + "ffn_down.weight", v, FF, D)]
     T.append(norm("output_norm.weight", D))

@@ -28,7 +28,9 @@ struct arch {
     enum arch_rope rope;
     enum arch_ffn ffn;
     bool qk_norm;          /* RMS norm of each head of q and k before rope; its tensors are required */
-    bool experts_sum_to_1; /* weights of the chosen experts are divided by their sum */
+    bool experts_sum_to_1; /* weights of the chosen experts are divided by their sum, unless the file says */
+    bool gate_in_up;       /* ffn_up holds the rows of the gate, then those of up */
+    bool long_rope;        /* rope factors for long and short contexts (plan_rope.c) */
 };
 
 /* By general.architecture, or NULL. */
@@ -36,6 +38,6 @@ const struct arch *arch_find(struct str name);
 /* "llama, qwen2, ..." */
 void arch_list(char *text, size_t cap);
 
-extern const struct arch arch_llama, arch_qwen2, arch_qwen3, arch_qwen3moe;
+extern const struct arch arch_llama, arch_phi3, arch_qwen2, arch_qwen3, arch_qwen3moe;
 
 #endif

@@ -111,7 +111,7 @@ static int fill_facts(struct model_facts *f, const struct plan *p, const struct 
 int model_describe(const struct gguf *g, enum kv_type kv_type, struct model_facts *facts, struct err *err)
 {
     struct plan p;
-    int rc = plan_init(&p, g, err);
+    int rc = plan_init(&p, g, 0, err);
     if (rc != OK)
         return rc;
     rc = fill_facts(facts, &p, g, kv_type, err);
@@ -194,7 +194,7 @@ int model_open(struct model **out, const struct gguf *g, const struct model_opti
     *out = NULL;
     if (!m)
         return fail(err, ERR_NOMEM, "no memory for a model");
-    if ((rc = plan_init(&m->plan, g, err)) != OK || (rc = check_options(&o, &m->plan, err)) != OK ||
+    if ((rc = plan_init(&m->plan, g, o.n_ctx, err)) != OK || (rc = check_options(&o, &m->plan, err)) != OK ||
         (rc = fill_facts(&m->facts, &m->plan, g, o.kv_type, err)) != OK)
         goto out;
     m->ops = &backend_cpu;

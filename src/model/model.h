@@ -43,7 +43,8 @@ struct model_options {
     struct team *team; /* borrowed, leased during open and each step; must outlive the model */
     const char *isa;   /* NULL or "auto", "ref", "avx2", "neon", ...: see kernel/kernel.h */
     enum kv_type kv_type;
-    uint32_t n_ctx;       /* largest position + 1 ever used; 0: as the model was trained */
+    uint32_t n_ctx; /* largest position + 1 ever used; 0: as the model was trained.  Files with rope factors
+                     * for long and short contexts (Phi) choose by it: other numbers on either side */
     uint32_t page_tokens; /* multiple of 16 that divides 512; 0: the default, 32 */
     uint32_t n_pages;     /* of the KV pool; at least 1 */
     uint32_t rows_max;    /* of one step, at most MODEL_ROWS_MAX; 0: 512 */

@@ -64,9 +64,14 @@ static void add_layer(struct maker *m, const struct recipe *r, int il)
 #define NAME(suffix) (snprintf(n, sizeof n, "blk.%d.%s", il, suffix), n)
     add(m, NAME("attn_norm.weight"), QUANT_F32, EMBD, 1, 1, 1, .3f);
     add(m, NAME("ffn_norm.weight"), QUANT_F32, EMBD, 1, 1, 1, .3f);
-    add(m, NAME("attn_q.weight"), r->type, EMBD, q, 1, 0, .1f);
-    add(m, NAME("attn_k.weight"), r->type, EMBD, kv, 1, 0, .1f);
-    add(m, NAME("attn_v.weight"), r->head, EMBD, kv, 1, 0, .1f);
+    bool is_phi = strcmp(r->arch, "phi3") == 0;
+    if (is_phi) {
+        add(m, NAME("attn_qkv.weight"), r->type, EMBD, q + 2 * kv, 1, 0, .1f);
+    } else {
+        add(m, NAME("attn_q.weight"), r->type, EMBD, q, 1, 0, .1f);
+        add(m, NAME("attn_k.weight"), r->type, EMBD, kv, 1, 0, .1f);
+        add(m, NAME("attn_v.weight"), r->head, EMBD, kv, 1, 0, .1f);
+    }
     add(m, NAME("attn_output.weight"), r->type, q, EMBD, 1, 0, .1f);
     if (strcmp(r->arch, "qwen2") == 0) {
         add(m, NAME("attn_q.bias"), QUANT_F32, q, 1, 1, 0, .5f);
@@ -83,8 +88,9 @@ static void add_layer(struct maker *m, const struct recipe *r, int il)
         add(m, NAME("ffn_up_exps.weight"), r->type, EMBD, FF, r->n_experts, 0, .1f);
         add(m, NAME("ffn_down_exps.weight"), r->head, FF, EMBD, r->n_experts, 0, .1f);
     } else {
-        add(m, NAME("ffn_gate.weight"), r->type, EMBD, FF, 1, 0, .1f);
-        add(m, NAME("ffn_up.weight"), r->type, EMBD, FF, 1, 0, .1f);
+        if (!is_phi)
+            add(m, NAME("ffn_gate.weight"), r->type, EMBD, FF, 1, 0, .1f);
+        add(m, NAME("ffn_up.weight"), r->type, EMBD, is_phi ? 2 * FF : FF, 1, 0, .1f);
         add(m, NAME("ffn_down.weight"), r->head, FF, EMBD, 1, 0, .1f);
     }
 #undef NAME
@@ -261,6 +267,7 @@ static const struct recipe recipes[] = {
     {"llama", QUANT_Q4_0, QUANT_Q6_K, 0, false}, {"llama", QUANT_Q4_K, QUANT_Q6_K, 0, true},
     {"qwen2", QUANT_Q8_0, QUANT_F16, 0, false},  {"qwen3", QUANT_Q5_K, QUANT_BF16, 0, true},
     {"llama", QUANT_Q8_0, QUANT_Q8_0, 4, false}, {"qwen3moe", QUANT_Q4_K, QUANT_Q6_K, 8, true},
+    {"phi3", QUANT_Q4_K, QUANT_Q6_K, 0, false},
 };
 
 enum { N_RECIPES = sizeof recipes / sizeof *recipes, SHOWN = 40 };
@@ -509,7 +516,8 @@ TEST(a_batch_that_breaks_a_rule_is_refused)
 /* Tiny models of every architecture with logits of a float64 reference on the dequantised weights
  * (tools/golden_logits.py).  What remains is our rounding: f32 sums, KV in 16 bits, and for block types the
  * activations in 8 bits, which is nearly all of it. */
-static void check_golden(const char *name, enum kv_type kv, double tolerance)
+static void check_golden_in(const char *name, const char *logits_name, uint32_t n_ctx, enum kv_type kv,
+                            double tolerance)
 {
     char path[128];
     size_t n;
@@ -517,7 +525,7 @@ static void check_golden(const char *name, enum kv_type kv, double tolerance)
     struct gguf *g;
     struct team *team;
     struct model *m;
-    snprintf(path, sizeof path, "tests/golden/models/%s.logits", name);
+    snprintf(path, sizeof path, "tests/golden/models/%s.logits", logits_name);
     char *want = test_read_file(path, &n);
     snprintf(path, sizeof path, "tests/golden/models/%s.gguf", name);
     REQUIRE(want != NULL && n > 8);
@@ -529,7 +537,7 @@ static void check_golden(const char *name, enum kv_type kv, double tolerance)
         test_fail(__FILE__, __LINE__, "%s", err.text);
         return;
     }
-    struct model_options o = {.team = team, .kv_type = kv, .n_pages = 8, .rows_max = 64};
+    struct model_options o = {.team = team, .kv_type = kv, .n_ctx = n_ctx, .n_pages = 8, .rows_max = 64};
     if (model_open(&m, g, &o, &err) != OK) {
         test_fail(__FILE__, __LINE__, "%s", err.text);
         return;
@@ -560,11 +568,17 @@ static void check_golden(const char *name, enum kv_type kv, double tolerance)
     free(want);
 }
 
+static void check_golden(const char *name, enum kv_type kv, double tolerance)
+{
+    check_golden_in(name, name, 0, kv, tolerance);
+}
+
 TEST(logits_are_those_of_the_float64_reference)
 {
-    static const char *const floats[] = {"llama", "llama3-rope", "llama-linear", "llama-yarn", "mixtral",
-                                         "qwen2", "qwen3",       "qwen3moe",     "llama-odd",  "mixtral-odd"};
-    static const char *const blocks[] = {"llama-q8_0", "qwen2-q4_0", "qwen3-q4_k_m"};
+    static const char *const floats[] = {"llama",     "llama3-rope", "llama-linear", "llama-yarn",
+                                         "mixtral",   "qwen2",       "qwen3",        "qwen3moe",
+                                         "llama-odd", "mixtral-odd", "phi3",         "phi3-longrope"};
+    static const char *const blocks[] = {"llama-q8_0", "qwen2-q4_0", "qwen3-q4_k_m", "phi3-q8_0"};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) {
         check_golden(floats[i], KV_F16, 1.5e-3); /* measured 0.0004 to 0.0011 */
         check_golden(floats[i], KV_I16, 4e-4);   /* 0.0001 to 0.0002 */
@@ -573,4 +587,9 @@ TEST(logits_are_those_of_the_float64_reference)
         check_golden(blocks[i], KV_F16, 4e-2); /* measured 0.018 to 0.032 */
         check_golden(blocks[i], KV_I16, 4e-2);
     }
+}
+
+TEST(rope_factors_follow_the_context)
+{
+    check_golden_in("phi3-longrope", "phi3-longrope.short", 48, KV_I16, 4e-4);
 }

@@ -182,20 +182,87 @@ static int find_tensor(const struct gguf *g, const struct want *w, struct err *e
     return check_shape(t, w->n0, w->n1, w->n2, err);
 }
 
+/* --- fused tensors ---------------------------------------------------------------------------- */
+
+enum { PARTS_OF_LAYER = 5 };
+
+/* Rows [first, first + n) of a tensor, as a tensor: rows are contiguous, so nothing is copied. */
+static const struct gguf_tensor *take_rows(struct plan *p, const struct gguf_tensor *t, uint64_t first,
+                                           uint64_t n)
+{
+    assert(p->n_parts < PARTS_OF_LAYER * p->n_layers && first + n <= t->ne[1] && t->ne[2] == 1);
+    struct gguf_tensor *part = &p->parts[p->n_parts++];
+    *part = *t;
+    part->ne[1] = n;
+    part->n_elems = n * t->ne[0];
+    part->n_bytes = n * t->row_bytes;
+    part->offset = t->offset + first * t->row_bytes;
+    return part;
+}
+
+static bool has_tensor(const struct gguf *g, uint32_t il, const char *name)
+{
+    return gguf_tensor_findf(g, "blk.%u.%s", il, name) != NULL;
+}
+
+/* q, k and v from one tensor, if the layer has it. */
+static int split_qkv(struct plan *p, const struct gguf *g, uint32_t il, struct err *err)
+{
+    struct plan_layer *l = &p->layers[il];
+    uint64_t q = (uint64_t)p->n_heads * p->head_dim, kv = (uint64_t)p->n_kv_heads * p->head_dim;
+    const struct gguf_tensor *t = NULL;
+    struct want want = {&t, p->n_embd, q + 2 * kv, 1, false};
+    int rc = find_tensor(g, &want, err, "blk.%u.attn_qkv.weight", il);
+    if (rc != OK || !t)
+        return rc;
+    if (has_tensor(g, il, "attn_q.weight") || has_tensor(g, il, "attn_k.weight") ||
+        has_tensor(g, il, "attn_v.weight"))
+        return fail(err, ERR_FORMAT, "layer %u has attn_qkv beside attn_q, attn_k or attn_v", il);
+    l->q = take_rows(p, t, 0, q);
+    l->k = take_rows(p, t, q, kv);
+    l->v = take_rows(p, t, q + kv, kv);
+    return OK;
+}
+
+/* gate and up from one tensor, where the architecture has them so. */
+static int split_gate_up(struct plan *p, const struct gguf *g, uint32_t il, struct err *err)
+{
+    struct plan_layer *l = &p->layers[il];
+    const struct gguf_tensor *t = NULL;
+    struct want want = {&t, p->n_embd, 2 * (uint64_t)p->n_ff, 1, true};
+    if (has_tensor(g, il, "ffn_gate.weight"))
+        return fail(
+            err, ERR_UNSUPPORTED,
+            "tensor 'blk.%u.ffn_gate.weight' is not part of architecture '%s', where ffn_up holds both", il,
+            p->arch->name);
+    int rc = find_tensor(g, &want, err, "blk.%u.ffn_up.weight", il);
+    if (rc != OK)
+        return rc;
+    l->gate = take_rows(p, t, 0, p->n_ff);
+    l->up = take_rows(p, t, p->n_ff, p->n_ff);
+    return OK;
+}
+
+/* --- layers ----------------------------------------------------------------------------------- */
+
 static int find_attention(struct plan *p, const struct gguf *g, uint32_t il, struct err *err)
 {
     struct plan_layer *l = &p->layers[il];
     uint64_t embd = p->n_embd, q = (uint64_t)p->n_heads * p->head_dim,
              kv = (uint64_t)p->n_kv_heads * p->head_dim;
     bool norm = p->arch->qk_norm;
+    int rc = split_qkv(p, g, il, err);
+    if (rc != OK)
+        return rc;
+    bool apart = l->q == NULL;
     const struct {
         const char *name;
         struct want want;
     } list[] = {
         {"attn_norm.weight", {&l->attn_norm, embd, 1, 1, true}},
-        {"attn_q.weight", {&l->q, embd, q, 1, true}},
-        {"attn_k.weight", {&l->k, embd, kv, 1, true}},
-        {"attn_v.weight", {&l->v, embd, kv, 1, true}},
+        {"attn_q.weight", {&l->q, embd, q, 1, apart}},
+        {"attn_k.weight", {&l->k, embd, kv, 1, apart}},
+        {"attn_v.weight", {&l->v, embd, kv, 1, apart}},
         {"attn_output.weight", {&l->o, q, embd, 1, true}},
         {"attn_q.bias", {&l->q_bias, q, 1, 1, false}},
         {"attn_k.bias", {&l->k_bias, kv, 1, 1, false}},
@@ -205,11 +272,9 @@ static int find_attention(struct plan *p, const struct gguf *g, uint32_t il, str
         {"attn_k_norm.weight", {&l->k_norm, p->head_dim, 1, 1, norm}},
         {"ffn_norm.weight", {&l->ffn_norm, embd, 1, 1, true}},
     };
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
-        int rc = find_tensor(g, &list[i].want, err, "blk.%u.%s", il, list[i].name);
-        if (rc != OK)
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        if ((rc = find_tensor(g, &list[i].want, err, "blk.%u.%s", il, list[i].name)) != OK)
             return rc;
-    }
     if (!norm && (l->q_norm || l->k_norm))
         return fail(err, ERR_UNSUPPORTED, "layer %u normalises q and k, which architecture '%s' does not do",
                     il, p->arch->name);
@@ -221,6 +286,9 @@ static int find_ffn(struct plan *p, const struct gguf *g, uint32_t il, struct er
     struct plan_layer *l = &p->layers[il];
     uint64_t embd = p->n_embd, ff = p->n_ff, ne = p->n_experts;
     bool dense = ne == 0;
+    int rc = dense && p->arch->gate_in_up ? split_gate_up(p, g, il, err) : OK;
+    if (rc != OK)
+        return rc;
     const struct {
         const char *name;
         struct want want;
@@ -235,10 +303,9 @@ static int find_ffn(struct plan *p, const struct gguf *g, uint32_t il, struct er
         {"ffn_down_exps.weight", {&l->down_exps, ff, embd, ne, true}, false},
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
-        if (list[i].is_dense != dense)
+        if (list[i].is_dense != dense || *list[i].want.slot)
             continue;
-        int rc = find_tensor(g, &list[i].want, err, "blk.%u.%s", il, list[i].name);
-        if (rc != OK)
+        if ((rc = find_tensor(g, &list[i].want, err, "blk.%u.%s", il, list[i].name)) != OK)
             return rc;
     }
     return OK;
@@ -249,7 +316,7 @@ static int find_ffn(struct plan *p, const struct gguf *g, uint32_t il, struct er
 static int refuse_unused(const struct plan *p, const struct gguf *g, struct err *err)
 {
     static const char *const refused[] = {
-        "attn_qkv.weight",      "attn_sinks.weight",     "post_attention_norm.weight",
+        "attn_qkv.bias",        "attn_sinks.weight",     "post_attention_norm.weight",
         "post_ffw_norm.weight", "ffn_gate.bias",         "ffn_up.bias",
         "ffn_down.bias",        "ffn_gate_shexp.weight", "exp_probs_b.bias",
         "ffn_gate.0.weight",    "attn_norm.bias",        "ffn_norm.bias",
@@ -284,7 +351,8 @@ static int find_tensors(struct plan *p, const struct gguf *g, struct err *err)
         (rc = find_tensor(g, &head, err, "output.weight")) != OK)
         return rc;
     p->layers = calloc(p->n_layers, sizeof *p->layers);
-    if (!p->layers)
+    p->parts = calloc(PARTS_OF_LAYER * (size_t)p->n_layers, sizeof *p->parts);
+    if (!p->layers || !p->parts)
         return fail(err, ERR_NOMEM, "no memory for %u layers", p->n_layers);
     for (uint32_t il = 0; il < p->n_layers; il++)
         if ((rc = find_attention(p, g, il, err)) != OK || (rc = find_ffn(p, g, il, err)) != OK)
@@ -307,13 +375,13 @@ static int find_arch(struct plan *p, const struct gguf *g, struct err *err)
                 known);
 }
 
-int plan_init(struct plan *p, const struct gguf *g, struct err *err)
+int plan_init(struct plan *p, const struct gguf *g, uint32_t n_ctx, struct err *err)
 {
     int rc;
     memset(p, 0, sizeof *p);
     if ((rc = find_arch(p, g, err)) != OK || (rc = read_sizes(p, g, err)) != OK ||
         (rc = read_experts(p, g, err)) != OK || (rc = find_tensors(p, g, err)) != OK ||
-        (rc = plan_rope_init(p, g, err)) != OK ||
+        (rc = plan_rope_init(p, g, n_ctx, err)) != OK ||
         (rc = refuse_key(g, "attn_logit_softcapping", "soft-capped attention", err)) != OK ||
         (rc = refuse_key(g, "final_logit_softcapping", "soft-capped logits", err)) != OK ||
         (rc = refuse_key(g, "logit_scale", "scaled logits", err)) != OK ||
@@ -328,6 +396,7 @@ int plan_init(struct plan *p, const struct gguf *g, struct err *err)
 void plan_deinit(struct plan *p)
 {
     free(p->layers);
+    free(p->parts);
     free(p->rope_freq);
     memset(p, 0, sizeof *p);
 }

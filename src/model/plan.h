@@ -18,7 +18,8 @@
 #define PLAN_EXPERTS_MAX      1024
 #define PLAN_EXPERTS_USED_MAX 64
 
-/* Tensors of a layer; NULL where the model has none. */
+/* Tensors of a layer; NULL where the model has none.  What a file has fused (q, k and v; gate and up) is
+ * described as the parts that it consists of: tensors of fewer rows, further on in the same file. */
 struct plan_layer {
     const struct gguf_tensor *attn_norm;
     const struct gguf_tensor *q, *k, *v, *o;
@@ -39,22 +40,25 @@ struct plan {
 
     uint32_t n_rot;       /* dimensions of a head that rope rotates */
     double *rope_freq;    /* [n_rot / 2] radians per position, all scalings included */
-    float rope_magnitude; /* multiplies cos and sin (YaRN) */
+    float rope_magnitude; /* multiplies cos and sin (YaRN, long rope) */
 
     const struct gguf_tensor *token_embd, *output_norm;
     const struct gguf_tensor *output; /* token_embd if the head is tied */
     struct plan_layer *layers;        /* [n_layers] */
+    struct gguf_tensor *parts;        /* of fused tensors */
+    uint32_t n_parts;
 };
 
-/* ERR_UNSUPPORTED for an architecture that is not known (the sentence lists those that are) or a
- * feature that the forward pass does not have; ERR_FORMAT for missing or misshapen parts. */
-int plan_init(struct plan *p, const struct gguf *g, struct err *err);
+/* n_ctx is the context that the model will be used with (0: that of its training), which some files choose
+ * their rope factors by.  ERR_UNSUPPORTED for an architecture that is not known (the sentence lists those
+ * that are) or a feature that the forward pass does not have; ERR_FORMAT for missing or misshapen parts. */
+int plan_init(struct plan *p, const struct gguf *g, uint32_t n_ctx, struct err *err);
 void plan_deinit(struct plan *p);
 
 /* cos and sin of a position for every pair, [n_rot / 2] each; the same on every host. */
 void plan_rope(const struct plan *p, uint32_t pos, float *cosines, float *sines);
 
 /* plan_rope.c: fills rope_freq and rope_magnitude. */
-int plan_rope_init(struct plan *p, const struct gguf *g, struct err *err);
+int plan_rope_init(struct plan *p, const struct gguf *g, uint32_t n_ctx, struct err *err);
 
 #endif

@@ -8,7 +8,9 @@
  *   yarn      times mix + (1 - mix) / factor, mix falling from 1 to 0 between the pairs that turn
  *             beta_fast and beta_slow times within the original context (Peng et al. 2023), and
  *             magnitude 1 + 0.1 ln(factor)
- *   Llama 3.1 and LongRoPE-like files: divided by the tensor rope_freqs
+ *   Llama 3.1  divided by the tensor rope_freqs
+ *   long rope  (Phi) divided by the tensor rope_factors_long if the model is used with a larger context than
+ * it was first trained with, else by rope_factors_short; the file says the magnitude
  *
  * The position's angles are reduced and evaluated here, not by libm, whose last bits differ
  * between hosts. */
@@ -71,7 +73,8 @@ static int read_keys(const struct plan *p, struct rope_keys *r, const struct ggu
     if (r->factor == 0)
         r->factor = 1;
     r->is_yarn = str_eq(type, S("yarn"));
-    if (!r->is_yarn && !str_eq(type, S("none")) && !str_eq(type, S("linear")))
+    bool is_long = p->arch->long_rope && str_eq(type, S("longrope"));
+    if (!r->is_yarn && !is_long && !str_eq(type, S("none")) && !str_eq(type, S("linear")))
         return fail(err, ERR_UNSUPPORTED,
                     "rope scaling '%.*s' is not supported; supported are: none, linear, yarn", STR(type));
     if (!(r->base > 1) || !(r->factor > 0) || r->n_ctx_orig == 0)
@@ -105,19 +108,33 @@ static void apply_yarn(struct plan *p, const struct rope_keys *r)
         p->rope_magnitude = r->attn_factor;
 }
 
-static int apply_tensor(struct plan *p, const struct gguf *g, struct err *err)
+/* The tensor of factors that the frequencies are divided by; NULL: none. */
+static int find_factors(const struct plan *p, const struct rope_keys *r, const struct gguf *g, uint32_t n_ctx,
+                        const struct gguf_tensor **t, struct err *err)
 {
-    const struct gguf_tensor *t = gguf_tensor_find(g, S("rope_freqs.weight"));
-    uint32_t n = p->n_rot / 2;
-    if (gguf_tensor_find(g, S("rope_factors_long.weight")) ||
-        gguf_tensor_find(g, S("rope_factors_short.weight")))
+    const struct gguf_tensor *near = gguf_tensor_find(g, S("rope_factors_short.weight")),
+                             *far = gguf_tensor_find(g, S("rope_factors_long.weight"));
+    *t = gguf_tensor_find(g, S("rope_freqs.weight"));
+    if (!near && !far)
+        return OK;
+    if (!p->arch->long_rope)
         return fail(err, ERR_UNSUPPORTED,
                     "the file has long and short rope factors, which architecture '%s' does not use",
                     p->arch->name);
-    if (!t)
-        return OK;
-    if (t->n_elems != n)
-        return fail(err, ERR_FORMAT, "tensor 'rope_freqs.weight' has %llu elements, expected %u",
+    if (!near || !far || *t)
+        return fail(
+            err, ERR_FORMAT,
+            "rope factors are incomplete or ambiguous: rope_factors_long and rope_factors_short belong "
+            "together, without rope_freqs");
+    *t = n_ctx > r->n_ctx_orig ? far : near;
+    return OK;
+}
+
+static int apply_factors(struct plan *p, const struct gguf *g, const struct gguf_tensor *t, struct err *err)
+{
+    uint32_t n = p->n_rot / 2;
+    if (t->n_elems != n || t->ne[0] != n)
+        return fail(err, ERR_FORMAT, "tensor '%.*s' has %llu elements, expected %u", STR(t->name),
                     (unsigned long long)t->n_elems, n);
     float *f = malloc(n * sizeof *f);
     if (!f)
@@ -125,7 +142,7 @@ static int apply_tensor(struct plan *p, const struct gguf *g, struct err *err)
     int rc = gguf_read_rows_f32(g, t, 0, 1, f, err);
     for (uint32_t i = 0; rc == OK && i < n; i++) {
         if (!(f[i] > 0))
-            rc = fail(err, ERR_FORMAT, "tensor 'rope_freqs.weight' holds %g, expected positive numbers",
+            rc = fail(err, ERR_FORMAT, "tensor '%.*s' holds %g, expected positive numbers", STR(t->name),
                       (double)f[i]);
         else
             p->rope_freq[i] /= (double)f[i];
@@ -134,24 +151,26 @@ static int apply_tensor(struct plan *p, const struct gguf *g, struct err *err)
     return rc;
 }
 
-int plan_rope_init(struct plan *p, const struct gguf *g, struct err *err)
+int plan_rope_init(struct plan *p, const struct gguf *g, uint32_t n_ctx, struct err *err)
 {
     struct rope_keys r;
+    const struct gguf_tensor *factors = NULL;
     int rc = read_keys(p, &r, g, err);
-    if (rc != OK)
+    if (rc != OK || (rc = find_factors(p, &r, g, n_ctx ? n_ctx : p->n_ctx_train, &factors, err)) != OK)
         return rc;
     p->rope_freq = calloc(p->n_rot / 2, sizeof *p->rope_freq);
     if (!p->rope_freq)
         return fail(err, ERR_NOMEM, "no memory for rope frequencies");
     for (uint32_t i = 0; i < p->n_rot / 2; i++)
         p->rope_freq[i] = pow((double)r.base, -2.0 * i / p->n_rot);
-    p->rope_magnitude = 1;
+    p->rope_magnitude = r.attn_factor;
     if (r.is_yarn)
         apply_yarn(p, &r);
     else
         for (uint32_t i = 0; i < p->n_rot / 2; i++)
             p->rope_freq[i] /= (double)r.factor;
-    rc = apply_tensor(p, g, err);
+    if (factors)
+        rc = apply_factors(p, g, factors, err);
     for (uint32_t i = 0; rc == OK && i < p->n_rot / 2; i++)
         if (!(p->rope_freq[i] >= 0 && p->rope_freq[i] <= FREQ_MAX))
             rc = fail(err, ERR_FORMAT, "rope turns pair %u by %g a position, which is not possible", i,

@@ -40,6 +40,9 @@ CASES = [("llama " + t, "--arch llama --type " + t) for t in
     ("qwen3 f16", "--arch qwen3 --type f16 --head-dim 128"), ("qwen3 q4_0", "--arch qwen3 --type q4_0 --head-dim 128"),
     ("qwen3moe f16", "--arch qwen3moe --type f16 --experts 8 --experts-used 3 --expert-ff 256"),
     ("qwen3moe q8_0", "--arch qwen3moe --type q8_0 --experts 8 --experts-used 3 --expert-ff 256"),
+    ("phi3 f16", "--arch phi3 --type f16"), ("phi3 q4_k_m", "--arch phi3 --type q4_k_m"),
+    ("phi3 q8_0, long rope beyond its original context, part of the head", "--arch phi3 --type q8_0 --rope longrope:64 --n-rot 48"),
+    ("phi3 q8_0, long rope within its original context", "--arch phi3 --type q8_0 --rope longrope:4096"),
 ]
 
 
@@ -73,7 +76,7 @@ def judge(program, path, folder, want, tokens):
 
 
 def row(name, path, tokens, ours, theirs, folder):
-    want = Model(path).logits(list(tokens))
+    want = Model(path, len(tokens)).logits(list(tokens))
     x = judge(ours, path, folder, want, tokens)
     t = judge(theirs, path, folder, want, tokens) if theirs else (float("nan"),) * 4
     print("| %s | %.5f | %.5f | %.2f | %.2f | %s, %d of %d | %.5f, %.5f |" %

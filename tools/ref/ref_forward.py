@@ -5,7 +5,7 @@
   ref_forward.py MODEL.gguf --tokens 1,15,27 --out x.f64    all logits, float64 [positions, vocab]
   ref_forward.py MODEL.gguf --tokens 1,15 --greedy 20   also continues greedily
 
-Architectures: llama (Llama, Mistral, Mixtral), qwen2, qwen3, qwen3moe.  Written for clarity, from the
+Architectures: llama (Llama, Mistral, Mixtral), phi3, qwen2, qwen3, qwen3moe.  Written for clarity, from the
 papers' formulas; weights stay f32 on the disk's grid, activations and sums are float64, nothing is
 rounded on the way.  Needs numpy.
 """
@@ -18,7 +18,7 @@ import numpy as np
 
 from gguf_np import Gguf
 
-NEOX = {"llama": False, "qwen2": True, "qwen3": True, "qwen3moe": True}
+NEOX = {"llama": False, "phi3": True, "qwen2": True, "qwen3": True, "qwen3moe": True}
 
 
 def rms_norm(x, w, eps):
@@ -35,7 +35,8 @@ def softmax(x):
 
 
 class Model:
-    def __init__(self, path):
+    def __init__(self, path, n_ctx=0):
+        """n_ctx: the context that the model is used with, where that decides (0: the trained one)."""
         self.f = Gguf(path)
         self.arch = self.f.meta["general.architecture"]
         if self.arch not in NEOX:
@@ -65,14 +66,16 @@ class Model:
         self.rope_scale = float(key("rope.scaling.attn_factor", 1) or 1)
         if self.yarn:
             self.rope_scale *= 1 + 0.1 * math.log(factor)
-        self.theta = self.angles()
+        self.theta = self.angles((n_ctx or key("context_length")) > key("rope.scaling.original_context_length", key("context_length")))
 
-    def angles(self):
+    def angles(self, is_long):
         """Radians per position for each rotated pair."""
         n = self.n_rot
         plain = self.rope_base ** (-np.arange(0, n, 2, dtype=np.float64) / n)
         if "rope_freqs.weight" in self.f:
             plain = plain / self.f.tensor("rope_freqs.weight").astype(np.float64)
+        if "rope_factors_long.weight" in self.f:
+            plain = plain / self.f.tensor("rope_factors_%s.weight" % ("long" if is_long else "short")).astype(np.float64)
         if not self.yarn:
             return plain * self.freq_scale
         dim_of = lambda beta: n * math.log(self.yarn["n_orig"] / (2 * math.pi * beta)) / (2 * math.log(self.rope_base))
@@ -104,9 +107,11 @@ class Model:
 
     def attention(self, x, i, positions):
         b, T, h, hk, d, dv = "blk.%d." % i, len(x), self.heads[i], self.kv_heads[i], self.head_dim, self.value_dim
-        q = self.linear(x, b + "attn_q").reshape(T, h, d)
-        k = self.linear(x, b + "attn_k").reshape(T, hk, d)
-        v = self.linear(x, b + "attn_v").reshape(T, hk, dv)
+        if b + "attn_qkv.weight" in self.f:
+            q, k, v = np.split(self.linear(x, b + "attn_qkv"), [h * d, (h + hk) * d], axis=1)
+        else:
+            q, k, v = (self.linear(x, b + "attn_" + c) for c in "qkv")
+        q, k, v = q.reshape(T, h, d), k.reshape(T, hk, d), v.reshape(T, hk, dv)
         if b + "attn_q_norm.weight" in self.f:
             q = rms_norm(q, self.w(b + "attn_q_norm.weight"), self.eps)
             k = rms_norm(k, self.w(b + "attn_k_norm.weight"), self.eps)
@@ -137,6 +142,9 @@ class Model:
         b = "blk.%d." % i
         if b + "ffn_gate_inp.weight" in self.f:
             return self.moe(x, b)
+        if self.arch == "phi3":
+            gate, up = np.split(self.linear(x, b + "ffn_up"), 2, axis=1)
+            return self.linear(silu(gate) * up, b + "ffn_down")
         return self.linear(silu(self.linear(x, b + "ffn_gate")) * self.linear(x, b + "ffn_up"), b + "ffn_down")
 
     def logits(self, tokens):

@@ -1,0 +1,116 @@
+/* Files whose numbers do not fit together are refused with a sentence that names the part at fault.  The
+ * golden models serve as good files, in which one number is changed. */
+#include "model/plan.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/test.h"
+
+struct file {
+    char *bytes;
+    size_t n;
+};
+
+static struct file read_model(const char *name)
+{
+    char path[128];
+    struct file f;
+    snprintf(path, sizeof path, "tests/golden/models/%s.gguf", name);
+    f.bytes = test_read_file(path, &f.n);
+    REQUIRE(f.bytes != NULL);
+    return f;
+}
+
+/* What stands behind a name: of a key its type and value, of a tensor the number of dimensions and these. */
+static char *behind(struct file f, const char *name)
+{
+    uint64_t n = strlen(name), length;
+    for (size_t at = 8; at + n < f.n; at++) {
+        memcpy(&length, f.bytes + at - 8, 8);
+        if (length == n && memcmp(f.bytes + at, name, n) == 0)
+            return f.bytes + at + n;
+    }
+    test_fail(__FILE__, __LINE__, "the file has no %s", name);
+    return f.bytes;
+}
+
+static void set_u32(struct file f, const char *key, uint32_t v)
+{
+    memcpy(behind(f, key) + 4, &v, 4);
+}
+
+/* The file must go on where the tensor ends: so only its shape changes, not its size. */
+static void set_dim(struct file f, const char *tensor, int i, uint64_t v)
+{
+    memcpy(behind(f, tensor) + 4 + 8 * i, &v, 8);
+}
+
+static void rename_to(struct file f, const char *name, const char *to)
+{
+    REQUIRE(strlen(name) == strlen(to));
+    memcpy(behind(f, name) - strlen(name), to, strlen(to));
+}
+
+static void set_f32_data(struct file f, const char *tensor, float v)
+{
+    struct gguf *g;
+    struct err err;
+    REQUIRE(gguf_open_memory(&g, f.bytes, f.n, &err) == OK);
+    const struct gguf_tensor *t = gguf_tensor_find(g, str_c(tensor));
+    REQUIRE(t != NULL);
+    memcpy(f.bytes + t->offset, &v, 4);
+    gguf_close(g);
+}
+
+/* The plan of the changed file fails, and its sentence contains `says`.  Frees the file. */
+static void check_refused(struct file f, int code, const char *says)
+{
+    struct gguf *g = NULL;
+    struct plan p;
+    struct err err = {0};
+    int rc = gguf_open_memory(&g, f.bytes, f.n, &err);
+    if (rc == OK && (rc = plan_init(&p, g, 0, &err)) == OK)
+        plan_deinit(&p);
+    if (rc != code || !strstr(err.text, says))
+        test_fail(__FILE__, __LINE__, "code %d, expected %d with \"%s\": %s", rc, code, says, err.text);
+    gguf_close(g);
+    free(f.bytes);
+}
+
+TEST(fused_tensors_of_the_wrong_height_are_refused)
+{
+    struct file f = read_model("phi3");
+    set_dim(f, "blk.1.attn_qkv.weight", 0, 64);
+    set_dim(f, "blk.1.attn_qkv.weight", 1, 64);
+    check_refused(f, ERR_FORMAT, "tensor 'blk.1.attn_qkv.weight' is 64 x 64 x 1, expected 32 x 128 x 1");
+    f = read_model("phi3");
+    set_u32(f, "phi3.feed_forward_length", 63);
+    check_refused(f, ERR_FORMAT, "tensor 'blk.0.ffn_up.weight' is 32 x 128 x 1, expected 32 x 126 x 1");
+    f = read_model("phi3");
+    rename_to(f, "blk.1.attn_qkv.weight", "blk.1.attn_qqq.weight");
+    check_refused(f, ERR_FORMAT, "tensor 'blk.1.attn_q.weight' is missing");
+}
+
+TEST(absurd_rope_factors_are_refused)
+{
+    static const float bad[] = {0, -1, NAN};
+    struct file f;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        f = read_model("phi3-longrope");
+        set_f32_data(f, "rope_factors_long.weight", bad[i]);
+        check_refused(f, ERR_FORMAT, "expected positive numbers");
+    }
+    f = read_model("phi3-longrope");
+    set_f32_data(f, "rope_factors_long.weight", 1e-30f);
+    check_refused(f, ERR_FORMAT, "rope turns pair 0");
+    f = read_model("phi3-longrope");
+    set_dim(f, "rope_factors_long.weight", 0, 5);
+    check_refused(f, ERR_FORMAT, "has 5 elements, expected 6");
+    f = read_model("phi3-longrope");
+    rename_to(f, "rope_factors_short.weight", "rope_factors_sh0rt.weight");
+    check_refused(f, ERR_FORMAT, "belong together");
+    f = read_model("phi3-longrope");
+    set_u32(f, "phi3.rope.dimension_count", 18);
+    check_refused(f, ERR_FORMAT, "phi3.rope.dimension_count is 18, expected 2 to 16");
+}
