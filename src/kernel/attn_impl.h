@@ -61,41 +61,83 @@ VEC void score_tiles(enum kern_kv kv, int nq, int tiles, struct kern_attn *a, in
         vf_store(a->scores + i * KERN_SEGMENT + 16 * (t + j), acc[i][j]);
 }
 
-/* Scores in units of `step` to probabilities, zero beyond the query's keys up to the last tile in use. */
-VEC void probabilities(struct kern_attn *a, int i, int tiles, float step)
+/* Scores in units of `step` become capped scores. */
+VEC void cap_scores(const struct kern_attn *a, int i, int first_tile, int tiles, float step)
 {
     float *s = a->scores + i * KERN_SEGMENT;
-    int n = a->n_keys[i], whole = n / 16 * 16;
-    vf neg = vf_set1(-INFINITY), m = neg, sum = vf_zero();
-    for (int k = 0; k < whole; k += 16)
+    vf unit = vf_set1(step / a->softcap), cap = vf_set1(a->softcap);
+    for (int k = 16 * first_tile; k < 16 * tiles; k += 16)
+        vf_store(s + k, vf_mul(vf_tanh(vf_mul(vf_load(s + k), unit)), cap));
+}
+
+/* x in the lanes that are keys of query i, of those from k on, and y in the others. */
+VEC vf keys_of(const struct kern_attn *a, int i, int k, vf x, vf y)
+{
+    int first = a->first_key[i] - k, n = a->n_keys[i] - k;
+    x = vf_first(n < 16 ? n : 16, x, y);
+    return first > 0 ? vf_first(first, y, x) : x;
+}
+
+/* Scores in units of `step` to probabilities, zero beside the query's keys from first_tile up to the last
+ * tile in use.  Only the first and the last tile with keys of the query have others too. */
+VEC void probabilities(struct kern_attn *a, int i, int first_tile, int tiles, float step)
+{
+    float *s = a->scores + i * KERN_SEGMENT;
+    int first = a->first_key[i], n = a->n_keys[i], begin = (first + 15) / 16 * 16, end = n / 16 * 16;
+    int head = first < begin ? begin - 16 : -1, tail = end < n && end != head ? end : -1;
+    vf neg = vf_set1(-INFINITY), zero = vf_zero(), m = neg, sum = zero;
+    if (a->softcap > 0) {
+        cap_scores(a, i, first_tile, tiles, step);
+        step = 1;
+    }
+    if (head >= 0)
+        m = vf_max(keys_of(a, i, head, vf_load(s + head), neg), m);
+    for (int k = begin; k < end; k += 16)
         m = vf_max(vf_load(s + k), m);
-    if (whole < n)
-        m = vf_max(vf_first(n - whole, vf_load(s + whole), neg), m);
+    if (tail >= 0)
+        m = vf_max(keys_of(a, i, tail, vf_load(s + tail), neg), m);
     a->max[i] = vf_hmax(m) * step;
     vf unit = vf_set1(step), minus = vf_set1(-a->max[i]);
-    for (int k = 0; k < whole; k += 16) {
+    for (int k = 16 * first_tile; k < first / 16 * 16; k += 16)
+        vf_store(s + k, zero);
+    if (head >= 0) {
+        vf p = keys_of(a, i, head, vf_exp2_above(vf_fma(vf_load(s + head), unit, minus)), zero);
+        sum = vf_add(sum, p);
+        vf_store(s + head, p);
+    }
+    for (int k = begin; k < end; k += 16) {
         fetch_lines(a, 1);
         vf p = vf_exp2_above(vf_fma(vf_load(s + k), unit, minus));
         sum = vf_add(sum, p);
         vf_store(s + k, p);
     }
-    if (whole < n) {
-        vf p = vf_first(n - whole, vf_exp2_above(vf_fma(vf_load(s + whole), unit, minus)), vf_zero());
+    if (tail >= 0) {
+        vf p = keys_of(a, i, tail, vf_exp2_above(vf_fma(vf_load(s + tail), unit, minus)), zero);
         sum = vf_add(sum, p);
-        vf_store(s + whole, p);
+        vf_store(s + tail, p);
     }
     for (int k = (n + 15) / 16 * 16; k < 16 * tiles; k += 16)
-        vf_store(s + k, vf_zero());
+        vf_store(s + k, zero);
     a->sum[i] = vf_sum(sum);
 }
 
-/* out[d0 .. d0 + 16 width) of all queries. */
-VEC void weigh_values(enum kern_kv kv, int nq, int width, struct kern_attn *a, int d0, int n_keys)
+/* The first tile with a key of any query, rounded down to a multiple; `tiles` if there is none. */
+VEC int first_tile_of(const struct kern_attn *a, int nq, int multiple, int tiles)
+{
+    int first = 16 * tiles;
+    for (int i = 0; i < nq; i++)
+        if (a->n_keys[i] > 0 && a->first_key[i] < first)
+            first = a->first_key[i];
+    return first / 16 / multiple * multiple;
+}
+
+/* out[d0 .. d0 + 16 width) of all queries, over keys [first, n_keys). */
+VEC void weigh_values(enum kern_kv kv, int nq, int width, struct kern_attn *a, int d0, int first, int n_keys)
 {
     vf acc[KERN_QUERIES][4];
     UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < width; j++) acc[i][j] = vf_zero();
     int hd = a->head_dim;
-    for (int k = 0; k < n_keys; k++) {
+    for (int k = first; k < n_keys; k++) {
         const uint8_t *tile = a->v_tiles[k / 16];
         fetch_lines(a, 2);
         vf v[4];
@@ -112,20 +154,20 @@ VEC void weigh_values(enum kern_kv kv, int nq, int width, struct kern_attn *a, i
 
 VEC void attend(enum kern_kv kv, int nq, struct kern_attn *a)
 {
-    int n_keys = 0, d = 0, t = 0;
+    int n_keys = 0, d = 0;
     for (int i = 0; i < nq; i++)
         n_keys = a->n_keys[i] > n_keys ? a->n_keys[i] : n_keys;
-    int tiles = (n_keys + 15) / 16;
+    int tiles = (n_keys + 15) / 16, first = first_tile_of(a, nq, 1, tiles), t = first;
     for (; t + QK_TILES <= tiles; t += QK_TILES)
         score_tiles(kv, nq, QK_TILES, a, t);
     for (; t < tiles; t++)
         score_tiles(kv, nq, 1, a, t);
     for (int i = 0; i < nq; i++)
-        probabilities(a, i, tiles, 1);
+        probabilities(a, i, first, tiles, 1);
     for (; d + 16 * PV_WIDTH <= a->head_dim; d += 16 * PV_WIDTH)
-        weigh_values(kv, nq, PV_WIDTH, a, d, n_keys);
+        weigh_values(kv, nq, PV_WIDTH, a, d, 16 * first, n_keys);
     for (; d < a->head_dim; d += 16)
-        weigh_values(kv, nq, 1, a, d, n_keys);
+        weigh_values(kv, nq, 1, a, d, 16 * first, n_keys);
 }
 
 #if defined(__AVX2__) ||                                                                                     \

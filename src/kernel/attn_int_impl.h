@@ -174,11 +174,12 @@ VEC void code_weights(enum kern_kv kv, const struct kern_attn *a, int i, int t, 
     weight_steps(a, i)[t / WEIGHT_TILES] = step;
 }
 
-/* out[d0 .. d0 + 16 width) of all queries. */
-VEC void int_values(enum kern_kv kv, int first, int nq, int width, struct kern_attn *a, int d0, int tiles)
+/* out[d0 .. d0 + 16 width) of all queries, over tiles [begin, tiles), begin that of a group. */
+VEC void int_values(enum kern_kv kv, int first, int nq, int width, struct kern_attn *a, int d0, int begin,
+                    int tiles)
 {
     int hd = a->head_dim;
-    for (int t0 = 0; t0 < tiles; t0 += WEIGHT_TILES) {
+    for (int t0 = begin; t0 < tiles; t0 += WEIGHT_TILES) {
         int end = t0 + WEIGHT_TILES < tiles ? t0 + WEIGHT_TILES : tiles;
         vi acc[KERN_QUERIES][4];
         UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < width; j++) acc[i][j] = vi_zero();
@@ -202,7 +203,7 @@ VEC void int_values(enum kern_kv kv, int first, int nq, int width, struct kern_a
             UNROLL for (int j = 0; j < width; j++)
             {
                 float *out = a->out[first + i] + d0 + 16 * j;
-                vf_store(out, vf_fma(vf_of_vi(acc[i][j]), step, t0 ? vf_load(out) : vf_zero()));
+                vf_store(out, vf_fma(vf_of_vi(acc[i][j]), step, t0 > begin ? vf_load(out) : vf_zero()));
             }
         }
     }
@@ -210,10 +211,10 @@ VEC void int_values(enum kern_kv kv, int first, int nq, int width, struct kern_a
 
 VEC void attend_int(enum kern_kv kv, int nq, struct kern_attn *a)
 {
-    int n_keys = 0, t = 0, hd = a->head_dim;
+    int n_keys = 0, hd = a->head_dim;
     for (int i = 0; i < nq; i++)
         n_keys = a->n_keys[i] > n_keys ? a->n_keys[i] : n_keys;
-    int tiles = (n_keys + 15) / 16;
+    int tiles = (n_keys + 15) / 16, begin = first_tile_of(a, nq, WEIGHT_TILES, tiles), t = begin;
     if (!tiles) /* nothing was written to what is read below */
         for (int i = 0; i < nq; i++)
             memset(a->out[i], 0, (size_t)hd * sizeof(float));
@@ -232,12 +233,12 @@ VEC void attend_int(enum kern_kv kv, int nq, struct kern_attn *a)
     for (int i = 0; i < nq; i++) {
         float step;
         memcpy(&step, (const int16_t *)a->q[i] + hd, sizeof step);
-        probabilities(a, i, tiles, step);
+        probabilities(a, i, begin, tiles, step);
     }
     for (int b = 0; b < n_blocks(kv, hd); b++) {
         int d = kv == KERN_KV_I16 ? 0 : 32 * b, end = kv == KERN_KV_I16 ? hd : d + 32;
         for (int i = 0; i < nq; i++) {
-            for (t = 0; t + WEIGHT_TILES <= tiles; t += WEIGHT_TILES)
+            for (t = begin; t + WEIGHT_TILES <= tiles; t += WEIGHT_TILES)
                 code_weights(kv, a, i, t, WEIGHT_TILES, b);
             if (t < tiles)
                 code_weights(kv, a, i, t, tiles - t, b);
@@ -245,14 +246,14 @@ VEC void attend_int(enum kern_kv kv, int nq, struct kern_attn *a)
         enum { WIDE = INT_PV_WIDTH };
         int width = kv == KERN_KV_I16 || WIDE < 2 ? WIDE : 2;
         for (; d + 16 * width <= end; d += 16 * width) {
-            int_values(kv, 0, half, width, a, d, tiles);
+            int_values(kv, 0, half, width, a, d, begin, tiles);
             if (half < nq)
-                int_values(kv, half, nq - half, width, a, d, tiles);
+                int_values(kv, half, nq - half, width, a, d, begin, tiles);
         }
         for (; d < end; d += 16) {
-            int_values(kv, 0, half, 1, a, d, tiles);
+            int_values(kv, 0, half, 1, a, d, begin, tiles);
             if (half < nq)
-                int_values(kv, half, nq - half, 1, a, d, tiles);
+                int_values(kv, half, nq - half, 1, a, d, begin, tiles);
         }
     }
 }

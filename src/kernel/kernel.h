@@ -61,6 +61,11 @@ struct kern_row {
 typedef void kern_strip(const void *strip, int n_blocks, const struct kern_row *rows, int n_rows, int col,
                         bool add);
 
+/* y[n] = gate(g) * up:  SILU  g / (1 + e^-g);  GELU  g / (1 + e^-2u), u = sqrt(2 / pi) (g + 0.044715 g^3),
+ * which is its approximation with tanh. */
+enum kern_gate { KERN_GATE_SILU, KERN_GATE_GELU, KERN_GATE_END };
+typedef void kern_gate_mul(float *y, const float *gate, const float *up, int n);
+
 /* Keys and values of 16 tokens of one KV head, n = head_dim:
  *   F16, BF16:  K tile [n][16], V tile [16][n]
  *   Q8_0:       blocks of 32 dimensions with a scale of their own, |code| <= 127.
@@ -76,9 +81,10 @@ enum kern_kv { KERN_KV_F16, KERN_KV_BF16, KERN_KV_Q8_0, KERN_KV_I16, KERN_KV_END
 #define KERN_SEGMENT 512 /* keys of a segment of attention */
 #define KERN_QUERIES 6   /* queries that share one pass over the keys */
 
-/* Attention of up to KERN_QUERIES queries over one segment.  For query i, n_keys[i] keys count (0
- * gives max -inf, sum 0, out 0); max = max_k s_k;  p_k = exp2(s_k - max) (one fma), at least 2^-126;
- * sum = 16 partial sums by k mod 16, then pairwise.
+/* Attention of up to KERN_QUERIES queries over one segment.  For query i, keys from first_key[i] to
+ * before n_keys[i] count (none gives max -inf, sum 0, out 0), and the others not at all;  s_k becomes
+ * softcap tanh(s_k / softcap) if that is not 0;  max = max_k s_k;  p_k = exp2(s_k - max) (one fma), at least
+ * 2^-126;  sum = 16 partial sums by k mod 16, then pairwise.
  *   F16, BF16:  s_k = sum_d q_d K_kd (fma, ascending d);  out_d = sum_k p_k V_kd (fma, ascending k)
  *   Q8_0, I16:  s_k / q_step = sum_b K_step_kb (exact sum over the block's d of q_code_d K_code_kd)
  *               (fma, ascending blocks);  w_k = p_k V_step_kb as codes with a step for each 128 keys g:
@@ -88,7 +94,9 @@ struct kern_attn {
     int n_queries;
     int head_dim; /* multiple of 16, at most 1,024; of 32 for KERN_KV_Q8_0 */
     const float *q[KERN_QUERIES];
-    int n_keys[KERN_QUERIES]; /* at most KERN_SEGMENT */
+    int n_keys[KERN_QUERIES];    /* at most KERN_SEGMENT */
+    int first_key[KERN_QUERIES]; /* below n_keys, or both 0 */
+    float softcap;               /* 0: none */
     const uint8_t *k_tiles[KERN_SEGMENT / KERN_KV_TILE];
     const uint8_t *v_tiles[KERN_SEGMENT / KERN_KV_TILE];
     float *out[KERN_QUERIES]; /* [head_dim] each */
@@ -129,8 +137,8 @@ struct kern_ops {
     void (*add)(float *y, const float *x, int n);            /* y += x */
     void (*scale)(float *y, const float *x, float a, int n); /* y = a x */
     void (*axpy)(float *y, float a, const float *x, int n);  /* y = fma(a, x, y) */
-    void (*silu_mul)(float *y, const float *gate, const float *up,
-                     int n); /* y = gate / (1 + exp(-gate)) * up */
+    kern_gate_mul *gate_mul[KERN_GATE_END];
+    void (*softcap)(float *y, const float *x, float cap, int n); /* y = cap tanh(x / cap) */
     /* p = exp(x - max), returns the sum of p in 16 lanes, then pairwise. */
     float (*softmax_exp)(float *p, const float *x, int n);
 

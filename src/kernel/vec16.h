@@ -625,16 +625,21 @@ VEC float vf_hmax(vf a)
 
 #define VEC_MAGIC 12582912.0f /* 1.5 * 2^23: adding it leaves the nearest integer in the low bits */
 
-/* 2^f for |f| <= 1/2: minimax, relative error below 3e-8 before rounding. */
-VEC vf vf_exp2_frac(vf f)
+/* (2^f - 1) / f for |f| <= 1/2: minimax. */
+VEC vf vf_exp2_slope(vf f)
 {
     vf p = vf_set1(1.5353362e-4f);
     p = vf_fma(p, f, vf_set1(1.3398874e-3f));
     p = vf_fma(p, f, vf_set1(9.6184373e-3f));
     p = vf_fma(p, f, vf_set1(5.5503324e-2f));
     p = vf_fma(p, f, vf_set1(2.4022648e-1f));
-    p = vf_fma(p, f, vf_set1(6.9314718e-1f));
-    return vf_fma(p, f, vf_set1(1.0f));
+    return vf_fma(p, f, vf_set1(6.9314718e-1f));
+}
+
+/* 2^f for |f| <= 1/2: relative error below 3e-8 before rounding. */
+VEC vf vf_exp2_frac(vf f)
+{
+    return vf_fma(vf_exp2_slope(f), f, vf_set1(1.0f));
 }
 
 /* 2^x for x <= 0, at least 2^-126. */
@@ -661,6 +666,20 @@ VEC vf vf_exp(vf x)
     vf f = vf_fma(c, vf_set1(1.4426950216293335f), vf_sub(vf_zero(), n));
     f = vf_fma(c, vf_set1(1.9259629911266175e-8f), f);
     return vf_shift_exp(vf_exp2_frac(f), t);
+}
+
+/* tanh x = m / (m + 2), m = e^2x - 1 = 2^n (2^f - 1) + (2^n - 1), so that small x keep their digits; 1 beyond
+ * 10, NaN for NaN. */
+VEC vf vf_tanh(vf x)
+{
+    vf c = vf_max(vf_set1(-10.0f), vf_min(vf_set1(10.0f), x)), one = vf_set1(1.0f);
+    vf t = vf_fma(c, vf_set1(2 * 1.44269504f), vf_set1(VEC_MAGIC));
+    vf n = vf_sub(t, vf_set1(VEC_MAGIC));
+    vf f = vf_fma(c, vf_set1(2 * 1.4426950216293335f), vf_sub(vf_zero(), n));
+    f = vf_fma(c, vf_set1(2 * 1.9259629911266175e-8f), f);
+    vf power = vf_shift_exp(one, t);
+    vf m = vf_fma(power, vf_mul(vf_exp2_slope(f), f), vf_sub(power, one));
+    return vf_div(m, vf_add(m, vf_set1(2.0f)));
 }
 
 #endif

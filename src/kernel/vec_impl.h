@@ -131,6 +131,25 @@ static void silu_mul(float *y, const float *gate, const float *up, int n)
     }
 }
 
+static void gelu_mul(float *y, const float *gate, const float *up, int n)
+{
+    FOR_LANES(i, c, n)
+    {
+        vf g = vf_load_n(gate + i, c), one = vf_set1(1);
+        vf cube = vf_mul(vf_mul(g, g), g);
+        vf u2 = vf_mul(vf_fma(cube, vf_set1(0.044715f), g), vf_set1(1.5957691216f)); /* 2 sqrt(2 / pi) */
+        vf s = vf_div(g, vf_add(one, vf_exp(vf_sub(vf_zero(), u2))));
+        vf_store_n(y + i, vf_mul(s, vf_load_n(up + i, c)), c);
+    }
+}
+
+static void softcap(float *y, const float *x, float cap, int n)
+{
+    vf inverse = vf_set1(1 / cap);
+    FOR_LANES(i, c, n)
+    vf_store_n(y + i, vf_mul(vf_tanh(vf_mul(vf_load_n(x + i, c), inverse)), vf_set1(cap)), c);
+}
+
 static float softmax_exp(float *p, const float *x, int n)
 {
     vf neg = vf_set1(-INFINITY), m = neg, sum = vf_zero();
@@ -271,7 +290,9 @@ void LEVEL_FILL(struct kern_ops *ops)
     ops->add = add;
     ops->scale = scale;
     ops->axpy = axpy;
-    ops->silu_mul = silu_mul;
+    ops->gate_mul[KERN_GATE_SILU] = silu_mul;
+    ops->gate_mul[KERN_GATE_GELU] = gelu_mul;
+    ops->softcap = softcap;
     ops->softmax_exp = softmax_exp;
     ops->rope_norm = rope_norm;
     ops->rope_neox = rope_neox;

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/str.h"
 
@@ -22,15 +23,37 @@ enum arch_ffn {
     ARCH_FFN_EITHER /* experts if the file has an expert count */
 };
 
+enum arch_gate {
+    ARCH_GATE_SILU,
+    ARCH_GATE_GELU /* its approximation with tanh */
+};
+
 struct arch {
     const char *name;   /* general.architecture */
     const char *models; /* for people */
     enum arch_rope rope;
     enum arch_ffn ffn;
+    enum arch_gate gate;   /* of the feed-forward block */
     bool qk_norm;          /* RMS norm of each head of q and k before rope; its tensors are required */
     bool experts_sum_to_1; /* weights of the chosen experts are divided by their sum, unless the file says */
     bool gate_in_up;       /* ffn_up holds the rows of the gate, then those of up */
     bool long_rope;        /* rope factors for long and short contexts (plan_rope.c) */
+    bool post_norms;       /* RMS norm of what attention and ffn add to the stream; tensors required */
+    bool embd_scale;       /* embeddings times sqrt(n_embd) */
+
+    /* Soft caps: cap * tanh(x / cap).  Keys of the file are read if `softcaps`; these where it has none. */
+    bool softcaps;
+    float attn_softcap, logit_softcap; /* 0: none */
+
+    /* Sliding windows: keys of the file are read if there is a period; layers with
+     * il % window_period < window_period - 1 see only the last keys. */
+    uint32_t window_period;
+    uint32_t window;        /* where the file has none; 0: no windows then */
+    float window_rope_base; /* of these layers, without scaling; 0: rope as in the others */
+
+    /* The number of layers that tells the model whose scores are divided by sqrt(n_embd / n_heads)
+     * instead of sqrt(head_dim); 0: there is none. */
+    uint32_t wide_scale_layers;
 };
 
 /* By general.architecture, or NULL. */
@@ -38,6 +61,7 @@ const struct arch *arch_find(struct str name);
 /* "llama, qwen2, ..." */
 void arch_list(char *text, size_t cap);
 
-extern const struct arch arch_llama, arch_phi3, arch_qwen2, arch_qwen3, arch_qwen3moe;
+extern const struct arch arch_gemma, arch_gemma2, arch_gemma3, arch_llama, arch_phi3, arch_qwen2, arch_qwen3,
+    arch_qwen3moe;
 
 #endif

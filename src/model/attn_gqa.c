@@ -1,10 +1,11 @@
 /* attn_gqa.c - Grouped-query attention over KV pages.
  *
  * attn_in    n = norm(x); q, k, v = W n (+ bias); q and k normalised per head where the
- *            architecture says so; rope; k and v into the pool, q scaled by log2(e) / sqrt(d)
+ *            architecture says so; rope; k and v into the pool, q scaled
  * attn       for each KV head and block of rows: the queries of the group share every read of K
- *            and V; segments of KERN_SEGMENT keys at absolute positions, merged in ascending order
- * attn_out   x += Wo a (+ bias)
+ *            and V; segments of KERN_SEGMENT keys at absolute positions, merged in ascending order; those
+ *            wholly outside the layer's window are passed over
+ * attn_out   x += Wo a (+ bias), normalised before where the architecture says so
  *
  * A prompt chunk reads its own keys and values back from the pool, so a row sees the same bytes
  * however the prompt was cut. */
@@ -23,10 +24,10 @@ struct in_job {
     uint32_t layer;
 };
 
-static void rotate(const struct backend *b, float *x, int row)
+static void rotate(const struct backend *b, uint32_t layer, float *x, int row)
 {
-    const float *c = b->cosines + (size_t)row * (b->plan->n_rot / 2),
-                *s = b->sines + (size_t)row * (b->plan->n_rot / 2);
+    size_t at = cpu_angles_at(b, b->plan->layers[layer].rope, row);
+    const float *c = b->cosines + at, *s = b->sines + at;
     if (b->plan->arch->rope == ARCH_ROPE_NEOX)
         b->ops->rope_neox(x, c, s, (int)b->plan->n_rot);
     else
@@ -34,8 +35,8 @@ static void rotate(const struct backend *b, float *x, int row)
 }
 
 /* Bias, norm and rope of the heads of one row. */
-static void finish_heads(const struct backend *b, float *x, int n_heads, const float *bias, const float *norm,
-                         int row)
+static void finish_heads(const struct backend *b, uint32_t layer, float *x, int n_heads, const float *bias,
+                         const float *norm, int row)
 {
     int hd = (int)b->plan->head_dim;
     if (bias)
@@ -44,7 +45,7 @@ static void finish_heads(const struct backend *b, float *x, int n_heads, const f
         float *head = x + h * hd;
         if (norm)
             b->ops->rmsnorm(head, head, norm, hd, b->plan->rms_eps);
-        rotate(b, head, row);
+        rotate(b, layer, head, row);
     }
 }
 
@@ -52,7 +53,7 @@ static void finish_heads(const struct backend *b, float *x, int n_heads, const f
 static void finish_queries(const struct backend *b, float *q)
 {
     int hd = (int)b->plan->head_dim, n = (int)b->plan->n_heads * hd;
-    b->ops->scale(q, q, 1.44269504f / sqrtf((float)hd), n);
+    b->ops->scale(q, q, b->plan->score_scale, n);
     for (int at = 0; at < n; at += hd)
         b->ops->attn_query(b->kv_type, q + at, hd);
 }
@@ -90,9 +91,9 @@ static void finish_rows(void *arg, int begin, int end, int worker)
         int from = begin > run->row ? begin : run->row;
         int to = end < run->row + run->n_rows ? end : run->row + run->n_rows;
         for (int row = from; row < to; row++) {
-            finish_heads(b, b->q + (size_t)row * q, (int)p->n_heads, l->q_bias, l->q_norm, row);
+            finish_heads(b, j->layer, b->q + (size_t)row * q, (int)p->n_heads, l->q_bias, l->q_norm, row);
             finish_queries(b, b->q + (size_t)row * q);
-            finish_heads(b, b->k + (size_t)row * kv, (int)p->n_kv_heads, l->k_bias, l->k_norm, row);
+            finish_heads(b, j->layer, b->k + (size_t)row * kv, (int)p->n_kv_heads, l->k_bias, l->k_norm, row);
             if (l->v_bias)
                 b->ops->add(b->v + (size_t)row * kv, l->v_bias, (int)kv);
             store_kv(b, j->layer, row, run);
@@ -105,7 +106,7 @@ void cpu_attn_in(struct backend *b, uint32_t layer)
     const struct cpu_layer *l = &b->layers[layer];
     size_t q = (size_t)b->plan->n_heads * b->plan->head_dim,
            kv = (size_t)b->plan->n_kv_heads * b->plan->head_dim;
-    cpu_norm_quantize(b, &b->in, b->x, l->attn_norm, NULL, b->n_rows);
+    cpu_norm_quantize(b, &b->in, b->x, l->attn_norm, b->n_rows);
     struct cpu_product list[] = {{&l->q, b->q, q, false}, {&l->k, b->k, kv, false}, {&l->v, b->v, kv, false}};
     cpu_expect(b, &l->o, l->o.n_strips);
     cpu_products(b, list, 3, &b->in, b->n_rows);
@@ -174,7 +175,20 @@ static struct attn_block find_block(const struct attn_job *j, int item)
                                .pos = run->pos + (uint32_t)first};
 }
 
-static int n_segments(const struct attn_block *blk)
+/* The first key that a row at this position sees. */
+static uint32_t first_key(const struct attn_job *j, uint32_t pos)
+{
+    uint32_t window = j->b->plan->layers[j->layer].window;
+    return window > 0 && pos >= window ? pos - window + 1 : 0;
+}
+
+/* Segments of a block: from the first with a key that its first row sees, to that of its last row's own. */
+static int first_segment(const struct attn_job *j, const struct attn_block *blk)
+{
+    return (int)(first_key(j, blk->pos) / KERN_SEGMENT);
+}
+
+static int end_segment(const struct attn_block *blk)
 {
     return (int)((blk->pos + (uint32_t)blk->n_rows - 1) / KERN_SEGMENT) + 1;
 }
@@ -220,6 +234,13 @@ static void find_next(const struct attn_job *j, const struct attn_block *blk, st
         a->next[a->n_next++] = page_at(j, blk, pos);
 }
 
+/* Position as an offset into a segment, 0 before it and KERN_SEGMENT behind it. */
+static int in_segment(uint32_t pos, int segment)
+{
+    int64_t at = (int64_t)pos - (int64_t)segment * KERN_SEGMENT;
+    return at < 0 ? 0 : at > KERN_SEGMENT ? KERN_SEGMENT : (int)at;
+}
+
 /* Queries [first, first + n) over one segment: into a->max, sum, out. */
 static void attend_queries(const struct attn_job *j, const struct attn_block *blk, struct kern_attn *a,
                            int first, int n, int segment)
@@ -227,9 +248,11 @@ static void attend_queries(const struct attn_job *j, const struct attn_block *bl
     const struct backend *b = j->b;
     a->n_queries = n;
     for (int i = 0; i < n; i++) {
-        int64_t keys = (int64_t)blk->pos + (first + i) / blk->group + 1 - (int64_t)segment * KERN_SEGMENT;
+        uint32_t pos = blk->pos + (uint32_t)((first + i) / blk->group);
+        int begin = in_segment(first_key(j, pos), segment), end = in_segment(pos + 1, segment);
         a->q[i] = b->q + query_at(b, blk, first + i);
-        a->n_keys[i] = keys < 0 ? 0 : keys > KERN_SEGMENT ? KERN_SEGMENT : (int)keys;
+        a->first_key[i] = begin < end ? begin : 0;
+        a->n_keys[i] = begin < end ? end : 0;
     }
     b->ops->attn[b->kv_type](a);
     a->n_next = 0;
@@ -244,14 +267,16 @@ static void attend_segment(const struct attn_job *j, const struct attn_block *bl
                            uint8_t *scratch, const struct attn_block *next, attn_then *then, void *arg)
 {
     const struct backend *b = j->b;
-    struct kern_attn a = {.head_dim = (int)b->plan->head_dim, .scores = (float *)scratch};
+    struct kern_attn a = {.head_dim = (int)b->plan->head_dim,
+                          .softcap = 1.44269504f * b->plan->attn_softcap,
+                          .scores = (float *)scratch};
     float *part = (float *)(scratch + KERN_ATTN_SCRATCH);
     int n = blk->n_rows * blk->group;
     for (int i = 0; i < KERN_QUERIES; i++)
         a.out[i] = part + i * a.head_dim;
     find_tiles(j, blk, &a, segment);
     if (next)
-        find_next(j, next, &a, next == blk ? segment + 1 : 0);
+        find_next(j, next, &a, next == blk ? segment + 1 : first_segment(j, next));
     for (int left = (n + KERN_QUERIES - 1) / KERN_QUERIES, first = 0; left > 0; left--) {
         int now = (n - first + left - 1) / left;
         attend_queries(j, blk, &a, first, now, segment);
@@ -299,13 +324,13 @@ static void attend_blocks(void *arg, int begin, int end, int worker)
                                    KERN_QUERIES * j->b->plan->head_dim * sizeof(float));
     for (int item = begin; item < end; item++) {
         struct attn_block blk = find_block(j, item);
-        int n = blk.n_rows * blk.group, segments = n_segments(&blk);
+        int n = blk.n_rows * blk.group, end_s = end_segment(&blk);
         for (int i = 0; i < n; i++)
             begin_query(j, &blk, &states[i], i);
         struct attn_block following = item + 1 < j->n_items ? find_block(j, item + 1) : blk;
         const struct attn_block *last = item + 1 < j->n_items ? &following : NULL;
-        for (int s = 0; s < segments; s++)
-            attend_segment(j, &blk, s, scratch, s + 1 < segments ? &blk : last, then_merge, states);
+        for (int s = first_segment(j, &blk); s < end_s; s++)
+            attend_segment(j, &blk, s, scratch, s + 1 < end_s ? &blk : last, then_merge, states);
         for (int i = 0; i < n; i++)
             finish_query(j, &blk, &states[i], i);
     }
@@ -314,9 +339,9 @@ static void attend_blocks(void *arg, int begin, int end, int worker)
 /* Way 2, where there are fewer blocks than would keep all workers busy: an item is a segment of a
  * block; the parts are kept and merged afterwards, in the same order. */
 
-static size_t part_at(const struct attn_job *j, int item, int segment, int query)
+static size_t part_at(const struct attn_job *j, int item, int part, int query)
 {
-    return ((size_t)item * (size_t)j->segments + (size_t)segment) * (size_t)j->queries + (size_t)query;
+    return ((size_t)item * (size_t)j->segments + (size_t)part) * (size_t)j->queries + (size_t)query;
 }
 
 static void then_keep(const struct attn_job *j, const struct attn_block *blk, const struct kern_attn *a,
@@ -335,12 +360,13 @@ static void attend_parts(void *arg, int begin, int end, int worker)
 {
     const struct attn_job *j = arg;
     for (int i = begin; i < end; i++) {
-        int item = i / j->segments, segment = i % j->segments;
+        int item = i / j->segments, part = i % j->segments;
         struct attn_block blk = find_block(j, item);
-        size_t at = part_at(j, item, segment, 0);
-        if (segment < n_segments(&blk))
-            attend_segment(j, &blk, segment, j->b->scratch[worker],
-                           segment + 1 < n_segments(&blk) ? &blk : NULL, then_keep, &at);
+        size_t at = part_at(j, item, part, 0);
+        int segment = first_segment(j, &blk) + part, end_s = end_segment(&blk);
+        if (segment < end_s)
+            attend_segment(j, &blk, segment, j->b->scratch[worker], segment + 1 < end_s ? &blk : NULL,
+                           then_keep, &at);
     }
 }
 
@@ -351,12 +377,12 @@ static void merge_parts(void *arg, int begin, int end, int worker)
     (void)worker;
     for (int item = begin; item < end; item++) {
         struct attn_block blk = find_block(j, item);
-        int segments = n_segments(&blk);
+        int parts = end_segment(&blk) - first_segment(j, &blk);
         for (int i = 0; i < blk.n_rows * blk.group; i++) {
             struct kern_attn_state state;
             begin_query(j, &blk, &state, i);
-            for (int s = 0; s < segments; s++) {
-                size_t at = part_at(j, item, s, i);
+            for (int part = 0; part < parts; part++) {
+                size_t at = part_at(j, item, part, i);
                 merge_part(j, &blk, &state, i, b->part_states[at].max, b->part_states[at].sum,
                            b->parts + at * b->plan->head_dim);
             }
@@ -373,7 +399,8 @@ void cpu_attn(struct backend *b, uint32_t layer)
     int items = j.n_items = j.n_blocks * (int)b->plan->n_kv_heads;
     for (int i = 0; i < items; i += (int)b->plan->n_kv_heads) {
         struct attn_block blk = find_block(&j, i);
-        j.segments = n_segments(&blk) > j.segments ? n_segments(&blk) : j.segments;
+        int segments = end_segment(&blk) - first_segment(&j, &blk);
+        j.segments = segments > j.segments ? segments : j.segments;
         j.queries = blk.n_rows * blk.group > j.queries ? blk.n_rows * blk.group : j.queries;
     }
     bool few = team_size(b->team) > 1 && items < 3 * team_size(b->team) && j.segments > 1;
@@ -392,10 +419,7 @@ void cpu_attn_out(struct backend *b, uint32_t layer)
     const struct cpu_layer *l = &b->layers[layer];
     int n = (int)(b->plan->n_heads * b->plan->head_dim);
     cpu_quantize(b, &b->mid, b->a, (size_t)n, n, b->n_rows);
-    struct cpu_product p = {&l->o, b->x, b->plan->n_embd, true};
     if (l->gate.tensor && b->plan->n_experts == 0)
         cpu_expect(b, &l->gate, l->gate.n_strips);
-    cpu_products(b, &p, 1, &b->mid, b->n_rows);
-    for (int r = 0; l->o_bias && r < b->n_rows; r++)
-        b->ops->add(b->x + (size_t)r * b->plan->n_embd, l->o_bias, (int)b->plan->n_embd);
+    cpu_add_branch(b, &l->o, &b->mid, l->o_bias, l->attn_post_norm);
 }

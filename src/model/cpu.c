@@ -92,8 +92,10 @@ static void lay_out_work(struct backend *b, struct layout *a)
     b->k = take(a, rows * kv + KERN_STRIP, sizeof(float));
     b->v = take(a, rows * kv + KERN_STRIP, sizeof(float));
     b->a = take(a, rows * q, sizeof(float));
-    b->cosines = take(a, rows * (p->n_rot / 2), sizeof(float));
-    b->sines = take(a, rows * (p->n_rot / 2), sizeof(float));
+    b->cosines = take(a, p->n_ropes * rows * (p->n_rot / 2), sizeof(float));
+    b->sines = take(a, p->n_ropes * rows * (p->n_rot / 2), sizeof(float));
+    if (p->arch->post_norms)
+        b->branch = take(a, rows * embd + KERN_STRIP, sizeof(float));
     take_acts(b, a, &b->in, in, rows, (int)embd);
     size_t wide = p->n_experts ? 0 : p->n_ff;
     if (wide < (size_t)p->n_heads * p->head_dim)
@@ -242,10 +244,12 @@ struct rope_job {
 static void rope_rows(void *arg, int begin, int end, int worker)
 {
     struct backend *b = ((struct rope_job *)arg)->b;
-    size_t n = b->plan->n_rot / 2;
     (void)worker;
-    for (int row = begin; row < end; row++)
-        plan_rope(b->plan, b->rows[row].pos, b->cosines + (size_t)row * n, b->sines + (size_t)row * n);
+    for (uint32_t r = 0; r < b->plan->n_ropes; r++)
+        for (int row = begin; row < end; row++) {
+            size_t at = cpu_angles_at(b, r, row);
+            plan_rope_at(b->plan, &b->plan->ropes[r], b->rows[row].pos, b->cosines + at, b->sines + at);
+        }
 }
 
 static void cpu_step_begin(struct backend *b, const struct model_batch *batch)
@@ -277,12 +281,33 @@ static void embed_rows(void *arg, int begin, int end, int worker)
             pack_row_f32(m->type, strip, r, m->n_in, x);
         else
             quant_info(m->type)->dequantize(x, strip + (size_t)r * m->tensor->row_bytes, (size_t)m->n_in);
+        if (b->plan->embd_scale != 1)
+            b->ops->scale(x, x, b->plan->embd_scale, m->n_in);
     }
 }
 
 static void cpu_embed(struct backend *b)
 {
     team_run(b->team, embed_rows, b, b->n_rows, 4);
+}
+
+struct cap_job {
+    struct backend *b;
+    int pieces; /* of a row */
+};
+
+enum { CAP_PIECE = 4096 };
+
+static void cap_logits(void *arg, int begin, int end, int worker)
+{
+    const struct cap_job *j = arg;
+    const struct backend *b = j->b;
+    (void)worker;
+    for (int i = begin; i < end; i++) {
+        int first = i % j->pieces * CAP_PIECE, left = (int)b->plan->n_vocab - first;
+        float *y = b->logits + (size_t)(i / j->pieces) * b->logits_stride + first;
+        b->ops->softcap(y, y, b->plan->logit_softcap, left < CAP_PIECE ? left : CAP_PIECE);
+    }
 }
 
 /* Only the rows that are wanted pass the last norm and the head. */
@@ -300,10 +325,14 @@ static void cpu_head(struct backend *b)
     }
     if (logits == 0)
         return;
-    cpu_norm_quantize(b, &b->in, rows, b->output_norm, NULL, logits);
+    cpu_norm_quantize(b, &b->in, rows, b->output_norm, logits);
     struct cpu_product p = {&b->head, b->logits, b->logits_stride, false};
     cpu_expect_layer(b, 0);
     cpu_products(b, &p, 1, &b->in, logits);
+    if (b->plan->logit_softcap > 0) {
+        struct cap_job j = {b, ((int)b->plan->n_vocab + CAP_PIECE - 1) / CAP_PIECE};
+        team_run(b->team, cap_logits, &j, logits * j.pieces, 1);
+    }
 }
 
 static int cpu_step_submit(struct backend *b, struct err *err)

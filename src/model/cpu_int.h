@@ -28,6 +28,7 @@ struct cpu_layer {
     struct cpu_matrix gate, up, down; /* dense, or all experts */
     struct cpu_matrix router;
     float *attn_norm, *ffn_norm;
+    float *attn_post_norm, *ffn_post_norm;                      /* NULL: none */
     float *q_bias, *k_bias, *v_bias, *o_bias, *q_norm, *k_norm; /* NULL: none */
 };
 
@@ -89,10 +90,10 @@ struct backend {
     float *x;               /* [rows][n_embd] the residual stream */
     struct cpu_acts in;     /* norm(x) */
     struct cpu_acts mid;    /* attention's output; h of the ffn */
-    float *normed;          /* [rows][n_embd] */
+    float *branch;          /* [rows][n_embd] what a block adds to x, where it is normalised before */
     float *q, *k, *v;       /* [rows][heads * head_dim] */
     float *a;               /* [rows][heads * head_dim] */
-    float *cosines, *sines; /* [rows][n_rot / 2] */
+    float *cosines, *sines; /* [ropes][rows_max][n_rot / 2] */
     float *logits;          /* [outputs][vocab rounded up] */
     float *hidden;          /* [outputs][n_embd] */
     size_t logits_stride;
@@ -138,9 +139,8 @@ uint64_t cpu_weights_sum(struct backend *b);
 /* acts = x rows quantised in each form that acts->rows has.  Rows in parallel if there are many. */
 void cpu_quantize(struct backend *b, struct cpu_acts *acts, const float *x, size_t x_stride, int n,
                   int n_rows);
-/* acts = quantised w x / rms(x); `normed` (may be NULL) also gets the floats. */
-void cpu_norm_quantize(struct backend *b, struct cpu_acts *acts, const float *x, const float *w,
-                       float *normed, int n_rows);
+/* acts = quantised w x / rms(x) */
+void cpu_norm_quantize(struct backend *b, struct cpu_acts *acts, const float *x, const float *w, int n_rows);
 
 struct cpu_product {
     const struct cpu_matrix *m;
@@ -161,6 +161,10 @@ void cpu_expect_layer(struct backend *b, uint32_t layer); /* its first loop; n_l
 void cpu_products(struct backend *b, const struct cpu_product *list, int n, const struct cpu_acts *acts,
                   int n_rows);
 
+/* x += norm(W acts + bias), the end of a block; `bias` and `norm` may be NULL. */
+void cpu_add_branch(struct backend *b, const struct cpu_matrix *m, const struct cpu_acts *acts,
+                    const float *bias, const float *norm);
+
 /* The strips [begin, end) of a matrix for all pairs, in an order that reuses the caches. */
 void cpu_strips(const struct cpu_matrix *m, const uint8_t *data, const struct kern_row *pairs, int n_pairs,
                 int begin, int end, bool add);
@@ -176,6 +180,12 @@ static inline uint8_t *cpu_kv_at(const struct backend *b, uint32_t layer, uint32
     size_t group = page / CPU_KV_GROUP, line = (size_t)layer * b->plan->n_kv_heads + head;
     size_t lines = (size_t)b->plan->n_layers * b->plan->n_kv_heads;
     return b->kv + ((group * lines + line) * CPU_KV_GROUP + page % CPU_KV_GROUP) * b->kv_head_bytes;
+}
+
+/* Where cosines and sines of a row begin. */
+static inline size_t cpu_angles_at(const struct backend *b, uint32_t rope, int row)
+{
+    return ((size_t)rope * (size_t)b->rows_max + (size_t)row) * (b->plan->n_rot / 2);
 }
 
 /* Elements of a block of activations. */
@@ -199,7 +209,7 @@ void cpu_ffn_out(struct backend *b, uint32_t layer);
 size_t cpu_ffn_scratch_bytes(const struct backend *b);
 void cpu_moe(struct backend *b, uint32_t layer); /* ffn_moe.c */
 
-/* h = silu(gate x) * up x for outputs [begin, end) of an expert (0 if dense), quantised into
+/* h = gate(gate x) * up x for outputs [begin, end) of an expert (0 if dense), quantised into
  * h_acts rows; units of cpu_ffn_unit outputs.  pairs[i] gives activations; h row i is h_rows[i]
  * (NULL: row i). */
 struct cpu_gated {

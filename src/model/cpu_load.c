@@ -213,16 +213,22 @@ struct vector {
     const struct gguf_tensor *t;
 };
 
-enum { LAYER_VECTORS = 8 };
+enum { LAYER_VECTORS = 10 };
 
 static void layer_vectors(struct backend *b, uint32_t il, struct vector v[LAYER_VECTORS])
 {
     const struct plan_layer *p = &b->plan->layers[il];
     struct cpu_layer *l = &b->layers[il];
-    struct vector all[LAYER_VECTORS] = {{&l->attn_norm, p->attn_norm}, {&l->ffn_norm, p->ffn_norm},
-                                        {&l->q_bias, p->q_bias},       {&l->k_bias, p->k_bias},
-                                        {&l->v_bias, p->v_bias},       {&l->o_bias, p->o_bias},
-                                        {&l->q_norm, p->q_norm},       {&l->k_norm, p->k_norm}};
+    struct vector all[LAYER_VECTORS] = {{&l->attn_norm, p->attn_norm},
+                                        {&l->ffn_norm, p->ffn_norm},
+                                        {&l->q_bias, p->q_bias},
+                                        {&l->k_bias, p->k_bias},
+                                        {&l->v_bias, p->v_bias},
+                                        {&l->o_bias, p->o_bias},
+                                        {&l->q_norm, p->q_norm},
+                                        {&l->k_norm, p->k_norm},
+                                        {&l->attn_post_norm, p->attn_post_norm},
+                                        {&l->ffn_post_norm, p->ffn_post_norm}};
     memcpy(v, all, sizeof all);
 }
 

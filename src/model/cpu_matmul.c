@@ -15,7 +15,6 @@ struct quantize_job {
     struct backend *b;
     struct cpu_acts *acts;
     const float *x, *w;
-    float *normed;
     size_t x_stride;
     int n;
 };
@@ -35,7 +34,7 @@ static void quantize_rows(void *arg, int begin, int end, int worker)
     for (int row = begin; row < end; row++) {
         const float *x = j->x + (size_t)row * j->x_stride;
         if (j->w) {
-            float *y = j->normed ? j->normed + (size_t)row * (size_t)j->n : (float *)j->b->scratch[worker];
+            float *y = (float *)j->b->scratch[worker];
             j->b->ops->rmsnorm(y, x, j->w, j->n, j->b->plan->rms_eps);
             x = y;
         }
@@ -58,12 +57,10 @@ void cpu_quantize(struct backend *b, struct cpu_acts *acts, const float *x, size
     run_rows(b, quantize_rows, &j, n_rows);
 }
 
-void cpu_norm_quantize(struct backend *b, struct cpu_acts *acts, const float *x, const float *w,
-                       float *normed, int n_rows)
+void cpu_norm_quantize(struct backend *b, struct cpu_acts *acts, const float *x, const float *w, int n_rows)
 {
     int n = (int)b->plan->n_embd;
-    struct quantize_job j = {
-        .b = b, .acts = acts, .x = x, .w = w, .normed = normed, .x_stride = (size_t)n, .n = n};
+    struct quantize_job j = {.b = b, .acts = acts, .x = x, .w = w, .x_stride = (size_t)n, .n = n};
     run_rows(b, quantize_rows, &j, n_rows);
 }
 
@@ -138,6 +135,38 @@ void cpu_products(struct backend *b, const struct cpu_product *list, int n, cons
         n_strips += list[i].m->n_strips;
     }
     team_run(b->team, product_strips, &j, n_strips, 1);
+}
+
+struct branch_job {
+    struct backend *b;
+    const float *bias, *norm;
+};
+
+static void finish_branch(void *arg, int begin, int end, int worker)
+{
+    const struct branch_job *j = arg;
+    const struct backend *b = j->b;
+    int n = (int)b->plan->n_embd;
+    (void)worker;
+    for (int row = begin; row < end; row++) {
+        float *x = b->x + (size_t)row * (size_t)n, *y = j->norm ? b->branch + (size_t)row * (size_t)n : x;
+        if (j->bias)
+            b->ops->add(y, j->bias, n);
+        if (!j->norm)
+            continue;
+        b->ops->rmsnorm(y, y, j->norm, n, b->plan->rms_eps);
+        b->ops->add(x, y, n);
+    }
+}
+
+void cpu_add_branch(struct backend *b, const struct cpu_matrix *m, const struct cpu_acts *acts,
+                    const float *bias, const float *norm)
+{
+    struct cpu_product p = {m, norm ? b->branch : b->x, b->plan->n_embd, !norm};
+    struct branch_job j = {b, bias, norm};
+    cpu_products(b, &p, 1, acts, b->n_rows);
+    if (bias || norm)
+        run_rows(b, finish_branch, &j, b->n_rows);
 }
 
 void cpu_expect(struct backend *b, const struct cpu_matrix *m, int n_strips)

@@ -1,4 +1,5 @@
-/* ffn_dense.c - The gated feed-forward block: x += Wd (silu(Wg n) * (Wu n)), n = norm(x).
+/* ffn_dense.c - The gated feed-forward block: x += Wd (gate(Wg n) * (Wu n)), n = norm(x); gate is SiLU or
+ * GELU, and what is added is normalised before where the architecture says so.
  *
  * One worker computes the same outputs of gate and up, multiplies them, and quantises the product
  * at once: a unit is a whole block of the activations that Wd wants (32 or 256), so nobody has to
@@ -10,6 +11,12 @@
 #include "model/cpu_int.h"
 
 enum { PORTION_PAIRS = 64, OUTPUTS_MAX = 256 };
+
+static enum kern_gate kern_gate_of(enum arch_gate gate)
+{
+    static const enum kern_gate of[] = {[ARCH_GATE_SILU] = KERN_GATE_SILU, [ARCH_GATE_GELU] = KERN_GATE_GELU};
+    return of[gate];
+}
 
 static int unit_outputs(enum quant_act act)
 {
@@ -50,6 +57,7 @@ static void gated_outputs(struct backend *b, const struct cpu_gated *g, const st
 {
     int width = n_units * unit_outputs(g->h_act), out0 = unit * unit_outputs(g->h_act);
     int valid = g->gate->n_out - out0 < width ? g->gate->n_out - out0 : width;
+    kern_gate_mul *gate_mul = b->ops->gate_mul[kern_gate_of(b->plan->arch->gate)];
     int strip0 = out0 / KERN_STRIP, n_strips = (valid + KERN_STRIP - 1) / KERN_STRIP;
     const uint8_t *gate = g->gate->data + ((size_t)g->expert * (size_t)g->gate->n_strips + (size_t)strip0) *
                                               g->gate->strip_bytes;
@@ -61,7 +69,7 @@ static void gated_outputs(struct backend *b, const struct cpu_gated *g, const st
         float *h = s->gate + i * OUTPUTS_MAX;
         int row = g->out_rows ? g->out_rows[first + i] : first + i;
         uint8_t *to = g->out->rows[g->h_act] + (size_t)row * g->out->stride[g->h_act];
-        b->ops->silu_mul(h, h, s->up + i * OUTPUTS_MAX, valid);
+        gate_mul(h, h, s->up + i * OUTPUTS_MAX, valid);
         b->ops->quantize(g->h_act, to + kern_act_bytes(b->ops, g->h_act, out0), h, valid);
     }
 }
@@ -97,7 +105,7 @@ static void ffn_units(void *arg, int begin, int end, int worker)
 void cpu_ffn_in(struct backend *b, uint32_t layer)
 {
     const struct cpu_layer *l = &b->layers[layer];
-    cpu_norm_quantize(b, &b->in, b->x, l->ffn_norm, NULL, b->n_rows);
+    cpu_norm_quantize(b, &b->in, b->x, l->ffn_norm, b->n_rows);
     struct ffn_job j = {b,
                         {.gate = &l->gate,
                          .up = &l->up,
@@ -111,7 +119,6 @@ void cpu_ffn_in(struct backend *b, uint32_t layer)
 
 void cpu_ffn_out(struct backend *b, uint32_t layer)
 {
-    struct cpu_product p = {&b->layers[layer].down, b->x, b->plan->n_embd, true};
     cpu_expect_layer(b, layer + 1);
-    cpu_products(b, &p, 1, &b->mid, b->n_rows);
+    cpu_add_branch(b, &b->layers[layer].down, &b->mid, NULL, b->layers[layer].ffn_post_norm);
 }

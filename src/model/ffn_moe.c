@@ -109,7 +109,8 @@ static void down_items(void *arg, int begin, int end, int worker)
 
 static void add_rows(void *arg, int begin, int end, int worker)
 {
-    struct backend *b = ((const struct moe_job *)arg)->b;
+    const struct moe_job *j = arg;
+    struct backend *b = j->b;
     int k = (int)b->plan->n_experts_used, n = (int)b->plan->n_embd;
     float *sum = (float *)b->scratch[worker];
     for (int row = begin; row < end; row++) {
@@ -117,6 +118,8 @@ static void add_rows(void *arg, int begin, int end, int worker)
         for (int i = 0; i < k; i++)
             b->ops->axpy(sum, b->slot_weight[row * k + i], b->slot_out + (size_t)(row * k + i) * (size_t)n,
                          n);
+        if (j->l->ffn_post_norm)
+            b->ops->rmsnorm(sum, sum, j->l->ffn_post_norm, n, b->plan->rms_eps);
         b->ops->add(b->x + (size_t)row * (size_t)n, sum, n);
     }
 }
@@ -126,7 +129,7 @@ void cpu_moe(struct backend *b, uint32_t layer)
     const struct cpu_layer *l = &b->layers[layer];
     int n_experts = (int)b->plan->n_experts, k = (int)b->plan->n_experts_used, slots = b->n_rows * k;
     size_t n = b->plan->n_embd;
-    cpu_norm_quantize(b, &b->in, b->x, l->ffn_norm, NULL, b->n_rows);
+    cpu_norm_quantize(b, &b->in, b->x, l->ffn_norm, b->n_rows);
     struct cpu_product router = {&l->router, b->router_logits, (size_t)l->router.n_strips * KERN_STRIP,
                                  false};
     cpu_products(b, &router, 1, &b->in, b->n_rows);

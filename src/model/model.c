@@ -65,8 +65,9 @@ static void count_work(struct model_facts *f, const struct plan *p)
     uint64_t e = p->n_experts, k = p->n_experts_used;
     for (uint32_t i = 0; i < p->n_layers; i++) {
         const struct plan_layer *l = &p->layers[i];
-        const struct gguf_tensor *all[] = {l->attn_norm, l->q,    l->k,  l->v,    l->o,
-                                           l->ffn_norm,  l->gate, l->up, l->down, l->router};
+        const struct gguf_tensor *all[] = {l->attn_norm,      l->q,        l->k,    l->v,  l->o,
+                                           l->attn_post_norm, l->ffn_norm, l->gate, l->up, l->down,
+                                           l->ffn_post_norm,  l->router};
         const struct gguf_tensor *some[] = {l->gate_exps, l->up_exps, l->down_exps};
         for (size_t t = 0; t < sizeof all / sizeof *all; t++)
             count_matrix(f, all[t], 1, 1);
@@ -157,7 +158,8 @@ static uint64_t fingerprint(const struct model *m, const struct gguf *g)
     uint64_t h = str_hash_seeded(str_c(m->ops->isa(m->backend)), NUMERICS_VERSION);
     uint32_t layout[] = {(uint32_t)m->kv_type, m->page_tokens, p->n_heads,   p->n_kv_heads,
                          p->head_dim,          p->n_rot,       p->n_experts, p->n_experts_used};
-    float scales[] = {p->rms_eps, p->expert_scale, p->rope_magnitude};
+    float scales[] = {p->rms_eps,     p->expert_scale, p->embd_scale,
+                      p->score_scale, p->attn_softcap, p->logit_softcap};
     h = str_hash_seeded(str_c(p->arch->name), h);
     h = str_hash_seeded(str_of((const char *)scales, sizeof scales), h);
     h = str_hash_seeded(str_of((const char *)layout, sizeof layout), h);
@@ -166,8 +168,14 @@ static uint64_t fingerprint(const struct model *m, const struct gguf *g)
         h = str_hash_seeded(t->name, h ^ t->type);
         h = str_hash_seeded(str_of((const char *)t->ne, sizeof t->ne), h);
     }
-    for (uint32_t i = 0; i < m->plan.n_rot / 2; i++)
-        h = str_hash_seeded(str_of((const char *)&m->plan.rope_freq[i], sizeof(double)), h);
+    for (uint32_t i = 0; i < p->n_ropes; i++) {
+        h = str_hash_seeded(str_of((const char *)p->ropes[i].freq, p->n_rot / 2 * sizeof(double)), h);
+        h = str_hash_seeded(str_of((const char *)&p->ropes[i].magnitude, sizeof(float)), h);
+    }
+    for (uint32_t i = 0; i < p->n_layers; i++) {
+        uint32_t own[] = {p->layers[i].window, p->layers[i].rope};
+        h = str_hash_seeded(str_of((const char *)own, sizeof own), h);
+    }
     return h;
 }
 

@@ -1,7 +1,7 @@
 /* plan.c - What a file's model is: read the keys, find the tensors, check every shape.
  *
  * Start reading at plan_init(). */
-#include "model/plan.h"
+#include "model/plan_int.h"
 
 #include <assert.h>
 #include <math.h>
@@ -14,8 +14,8 @@
 
 /* --- keys ------------------------------------------------------------------------------------ */
 
-static int key_u32(const struct gguf *g, const char *suffix, uint32_t *v, uint32_t lo, uint32_t hi,
-                   bool required, struct err *err)
+int plan_key_u32(const struct gguf *g, const char *suffix, uint32_t *v, uint32_t lo, uint32_t hi,
+                 bool required, struct err *err)
 {
     struct gguf_arch_key k;
     const char *key = gguf_arch_key(&k, g, suffix);
@@ -27,8 +27,8 @@ static int key_u32(const struct gguf *g, const char *suffix, uint32_t *v, uint32
     return OK;
 }
 
-static int key_f32(const struct gguf *g, const char *suffix, float *v, float lo, float hi, bool required,
-                   struct err *err)
+int plan_key_f32(const struct gguf *g, const char *suffix, float *v, float lo, float hi, bool required,
+                 struct err *err)
 {
     struct gguf_arch_key k;
     const char *key = gguf_arch_key(&k, g, suffix);
@@ -63,7 +63,7 @@ static int key_same_per_layer(const struct gguf *g, const char *suffix, uint32_t
     return rc;
 }
 
-static int refuse_key(const struct gguf *g, const char *suffix, const char *what, struct err *err)
+int plan_key_refuse(const struct gguf *g, const char *suffix, const char *what, struct err *err)
 {
     struct gguf_arch_key k;
     const char *key = gguf_arch_key(&k, g, suffix);
@@ -77,9 +77,9 @@ static int refuse_key(const struct gguf *g, const char *suffix, const char *what
 static int read_sizes(struct plan *p, const struct gguf *g, struct err *err)
 {
     int rc;
-    if ((rc = key_u32(g, "block_count", &p->n_layers, 1, PLAN_LAYERS_MAX, true, err)) != OK ||
-        (rc = key_u32(g, "embedding_length", &p->n_embd, 16, PLAN_EMBD_MAX, true, err)) != OK ||
-        (rc = key_u32(g, "context_length", &p->n_ctx_train, 1, 1u << 30, true, err)) != OK ||
+    if ((rc = plan_key_u32(g, "block_count", &p->n_layers, 1, PLAN_LAYERS_MAX, true, err)) != OK ||
+        (rc = plan_key_u32(g, "embedding_length", &p->n_embd, 16, PLAN_EMBD_MAX, true, err)) != OK ||
+        (rc = plan_key_u32(g, "context_length", &p->n_ctx_train, 1, 1u << 30, true, err)) != OK ||
         (rc = key_same_per_layer(g, "attention.head_count", p->n_layers, &p->n_heads, 4096, err)) != OK)
         return rc;
     p->n_kv_heads = p->n_heads;
@@ -90,10 +90,10 @@ static int read_sizes(struct plan *p, const struct gguf *g, struct err *err)
         return fail(err, ERR_FORMAT, "%u heads cannot share %u key-value heads", p->n_heads, p->n_kv_heads);
     p->head_dim = p->n_embd / p->n_heads;
     uint32_t value_dim;
-    if ((rc = key_u32(g, "attention.key_length", &p->head_dim, 1, PLAN_HEAD_DIM_MAX, false, err)) != OK)
+    if ((rc = plan_key_u32(g, "attention.key_length", &p->head_dim, 1, PLAN_HEAD_DIM_MAX, false, err)) != OK)
         return rc;
     value_dim = p->head_dim;
-    if ((rc = key_u32(g, "attention.value_length", &value_dim, 1, PLAN_HEAD_DIM_MAX, false, err)) != OK)
+    if ((rc = plan_key_u32(g, "attention.value_length", &value_dim, 1, PLAN_HEAD_DIM_MAX, false, err)) != OK)
         return rc;
     if (value_dim != p->head_dim)
         return fail(err, ERR_UNSUPPORTED,
@@ -103,19 +103,19 @@ static int read_sizes(struct plan *p, const struct gguf *g, struct err *err)
         return fail(err, ERR_UNSUPPORTED, "a head size of %u: only multiples of 16 up to %d are supported",
                     p->head_dim, PLAN_HEAD_DIM_MAX);
     p->n_rot = p->head_dim;
-    if ((rc = key_u32(g, "rope.dimension_count", &p->n_rot, 2, p->head_dim, false, err)) != OK)
+    if ((rc = plan_key_u32(g, "rope.dimension_count", &p->n_rot, 2, p->head_dim, false, err)) != OK)
         return rc;
     if (p->n_rot % 2 != 0)
         return fail(err, ERR_FORMAT, "rope.dimension_count is %u, an even number is needed", p->n_rot);
-    return key_f32(g, "attention.layer_norm_rms_epsilon", &p->rms_eps, 0, 1, true, err);
+    return plan_key_f32(g, "attention.layer_norm_rms_epsilon", &p->rms_eps, 0, 1, true, err);
 }
 
 static int read_experts(struct plan *p, const struct gguf *g, struct err *err)
 {
     int rc;
     bool required = p->arch->ffn == ARCH_FFN_MOE;
-    if ((rc = key_u32(g, "expert_count", &p->n_experts, required ? 1 : 0, PLAN_EXPERTS_MAX, required, err)) !=
-        OK)
+    if ((rc = plan_key_u32(g, "expert_count", &p->n_experts, required ? 1 : 0, PLAN_EXPERTS_MAX, required,
+                           err)) != OK)
         return rc;
     if (p->n_experts > 0 && p->arch->ffn == ARCH_FFN_DENSE)
         return fail(err, ERR_UNSUPPORTED, "architecture '%s' has no experts here, but the file has %u",
@@ -124,18 +124,18 @@ static int read_experts(struct plan *p, const struct gguf *g, struct err *err)
     if (p->n_experts == 0)
         return key_same_per_layer(g, "feed_forward_length", p->n_layers, &p->n_ff, 1u << 22, err);
     uint32_t most = p->n_experts < PLAN_EXPERTS_USED_MAX ? p->n_experts : PLAN_EXPERTS_USED_MAX;
-    if ((rc = key_u32(g, "expert_used_count", &p->n_experts_used, 1, most, true, err)) != OK)
+    if ((rc = plan_key_u32(g, "expert_used_count", &p->n_experts_used, 1, most, true, err)) != OK)
         return rc;
     rc = key_same_per_layer(g, "expert_feed_forward_length", p->n_layers, &p->n_ff, 1u << 22, err);
     if (rc == ERR_NOT_FOUND) /* Mixtral */
         rc = key_same_per_layer(g, "feed_forward_length", p->n_layers, &p->n_ff, 1u << 22, err);
     if (rc != OK)
         return rc;
-    if ((rc = refuse_key(g, "expert_shared_count", "shared experts", err)) != OK ||
-        (rc = refuse_key(g, "expert_group_count", "groups of experts", err)) != OK)
+    if ((rc = plan_key_refuse(g, "expert_shared_count", "shared experts", err)) != OK ||
+        (rc = plan_key_refuse(g, "expert_group_count", "groups of experts", err)) != OK)
         return rc;
     float s = 1;
-    if ((rc = key_f32(g, "expert_weights_scale", &s, 0, 1e6f, false, err)) != OK)
+    if ((rc = plan_key_f32(g, "expert_weights_scale", &s, 0, 1e6f, false, err)) != OK)
         return rc;
     p->expert_scale = s == 0 ? 1 : s;
     return OK;
@@ -271,8 +271,11 @@ static int find_attention(struct plan *p, const struct gguf *g, uint32_t il, str
         {"attn_q_norm.weight", {&l->q_norm, p->head_dim, 1, 1, norm}},
         {"attn_k_norm.weight", {&l->k_norm, p->head_dim, 1, 1, norm}},
         {"ffn_norm.weight", {&l->ffn_norm, embd, 1, 1, true}},
+        {"post_attention_norm.weight", {&l->attn_post_norm, embd, 1, 1, true}}, /* these last */
+        {"post_ffw_norm.weight", {&l->ffn_post_norm, embd, 1, 1, true}},
     };
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+    size_t n = sizeof list / sizeof *list - (p->arch->post_norms ? 0 : 2);
+    for (size_t i = 0; i < n; i++)
         if ((rc = find_tensor(g, &list[i].want, err, "blk.%u.%s", il, list[i].name)) != OK)
             return rc;
     if (!norm && (l->q_norm || l->k_norm))
@@ -315,14 +318,21 @@ static int find_ffn(struct plan *p, const struct gguf *g, uint32_t il, struct er
  * result if they were ignored. */
 static int refuse_unused(const struct plan *p, const struct gguf *g, struct err *err)
 {
-    static const char *const refused[] = {
-        "attn_qkv.bias",        "attn_sinks.weight",     "post_attention_norm.weight",
-        "post_ffw_norm.weight", "ffn_gate.bias",         "ffn_up.bias",
-        "ffn_down.bias",        "ffn_gate_shexp.weight", "exp_probs_b.bias",
-        "ffn_gate.0.weight",    "attn_norm.bias",        "ffn_norm.bias",
-        "attn_q_a.weight"};
+    static const char *const refused[] = {"post_attention_norm.weight",
+                                          "post_ffw_norm.weight", /* these first */
+                                          "attn_qkv.bias",
+                                          "attn_sinks.weight",
+                                          "ffn_gate.bias",
+                                          "ffn_up.bias",
+                                          "ffn_down.bias",
+                                          "ffn_gate_shexp.weight",
+                                          "exp_probs_b.bias",
+                                          "ffn_gate.0.weight",
+                                          "attn_norm.bias",
+                                          "ffn_norm.bias",
+                                          "attn_q_a.weight"};
     for (uint32_t il = 0; il < p->n_layers; il++)
-        for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        for (size_t i = p->arch->post_norms ? 2 : 0; i < sizeof refused / sizeof *refused; i++)
             if (gguf_tensor_findf(g, "blk.%u.%s", il, refused[i]))
                 return fail(err, ERR_UNSUPPORTED,
                             "tensor 'blk.%u.%s' is not part of architecture '%s' as known here", il,
@@ -381,12 +391,10 @@ int plan_init(struct plan *p, const struct gguf *g, uint32_t n_ctx, struct err *
     memset(p, 0, sizeof *p);
     if ((rc = find_arch(p, g, err)) != OK || (rc = read_sizes(p, g, err)) != OK ||
         (rc = read_experts(p, g, err)) != OK || (rc = find_tensors(p, g, err)) != OK ||
-        (rc = plan_rope_init(p, g, n_ctx, err)) != OK ||
-        (rc = refuse_key(g, "attn_logit_softcapping", "soft-capped attention", err)) != OK ||
-        (rc = refuse_key(g, "final_logit_softcapping", "soft-capped logits", err)) != OK ||
-        (rc = refuse_key(g, "logit_scale", "scaled logits", err)) != OK ||
-        (rc = refuse_key(g, "residual_scale", "scaled residuals", err)) != OK ||
-        (rc = refuse_key(g, "embedding_scale", "scaled embeddings", err)) != OK) {
+        (rc = plan_attn_init(p, g, err)) != OK || (rc = plan_rope_init(p, g, n_ctx, err)) != OK ||
+        (rc = plan_key_refuse(g, "logit_scale", "scaled logits", err)) != OK ||
+        (rc = plan_key_refuse(g, "residual_scale", "scaled residuals", err)) != OK ||
+        (rc = plan_key_refuse(g, "embedding_scale", "scaled embeddings", err)) != OK) {
         plan_deinit(p);
         return rc;
     }
@@ -397,6 +405,7 @@ void plan_deinit(struct plan *p)
 {
     free(p->layers);
     free(p->parts);
-    free(p->rope_freq);
+    for (uint32_t i = 0; i < p->n_ropes; i++)
+        free(p->ropes[i].freq);
     memset(p, 0, sizeof *p);
 }

@@ -18,13 +18,25 @@
 #define PLAN_EXPERTS_MAX      1024
 #define PLAN_EXPERTS_USED_MAX 64
 
-/* Tensors of a layer; NULL where the model has none.  What a file has fused (q, k and v; gate and up) is
- * described as the parts that it consists of: tensors of fewer rows, further on in the same file. */
+/* A way to rotate. */
+struct plan_rope {
+    double *freq;    /* [n_rot / 2] radians per position, all scalings included */
+    float magnitude; /* multiplies cos and sin (YaRN, long rope) */
+};
+
+#define PLAN_ROPES_MAX 2
+
+/* A layer's numbers, and its tensors: NULL where the model has none.  What a file has fused (q, k and v; gate
+ * and up) is described as the parts that it consists of: tensors of fewer rows, further on in the same file.
+ */
 struct plan_layer {
+    uint32_t window; /* a row sees its own key and window - 1 before it; 0: all */
+    uint32_t rope;   /* which of the plan's */
     const struct gguf_tensor *attn_norm;
     const struct gguf_tensor *q, *k, *v, *o;
     const struct gguf_tensor *q_bias, *k_bias, *v_bias, *o_bias;
-    const struct gguf_tensor *q_norm, *k_norm; /* [head_dim], before rope */
+    const struct gguf_tensor *q_norm, *k_norm;                /* [head_dim], before rope */
+    const struct gguf_tensor *attn_post_norm, *ffn_post_norm; /* of what the block adds to the stream */
     const struct gguf_tensor *ffn_norm;
     const struct gguf_tensor *gate, *up, *down;                         /* dense */
     const struct gguf_tensor *router, *gate_exps, *up_exps, *down_exps; /* mixture of experts */
@@ -36,11 +48,15 @@ struct plan {
     uint32_t n_heads, n_kv_heads, head_dim;
     uint32_t n_experts, n_experts_used; /* 0: dense */
     float rms_eps;
-    float expert_scale; /* multiplies the weights of the chosen experts */
+    float expert_scale;  /* multiplies the weights of the chosen experts */
+    float embd_scale;    /* multiplies the embeddings; 1: none */
+    float score_scale;   /* of attention, times log2(e): p = 2^(score_scale q k) / sum */
+    float attn_softcap;  /* of a score before log2(e): cap * tanh(s / cap); 0: none */
+    float logit_softcap; /* 0: none */
 
-    uint32_t n_rot;       /* dimensions of a head that rope rotates */
-    double *rope_freq;    /* [n_rot / 2] radians per position, all scalings included */
-    float rope_magnitude; /* multiplies cos and sin (YaRN, long rope) */
+    uint32_t n_rot; /* dimensions of a head that rope rotates */
+    uint32_t n_ropes;
+    struct plan_rope ropes[PLAN_ROPES_MAX];
 
     const struct gguf_tensor *token_embd, *output_norm;
     const struct gguf_tensor *output; /* token_embd if the head is tied */
@@ -56,9 +72,7 @@ int plan_init(struct plan *p, const struct gguf *g, uint32_t n_ctx, struct err *
 void plan_deinit(struct plan *p);
 
 /* cos and sin of a position for every pair, [n_rot / 2] each; the same on every host. */
-void plan_rope(const struct plan *p, uint32_t pos, float *cosines, float *sines);
-
-/* plan_rope.c: fills rope_freq and rope_magnitude. */
-int plan_rope_init(struct plan *p, const struct gguf *g, uint32_t n_ctx, struct err *err);
+void plan_rope_at(const struct plan *p, const struct plan_rope *rope, uint32_t pos, float *cosines,
+                  float *sines);
 
 #endif

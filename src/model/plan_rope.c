@@ -1,7 +1,7 @@
 /* plan_rope.c - Rotary position embedding: the frequency of each pair, and its cosine and sine.
  *
  * Every scaling in use multiplies the frequency of a pair by a number that does not depend on the
- * position, so the plan keeps one frequency per pair (double) and a step computes
+ * position, so a rope is one frequency per pair (double) and a step computes
  * cos(pos * freq), sin(pos * freq):
  *   plain     base^(-2i/n)
  *   linear    times 1 / factor
@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/plan.h"
+#include "model/plan_int.h"
 
 #define PI       3.14159265358979323846
 #define FREQ_MAX 1e6 /* radians per position; real ones are at most 1, and 2^32 positions still fit int64 */
@@ -89,7 +89,7 @@ static double yarn_pair(const struct plan *p, const struct rope_keys *r, double 
     return p->n_rot * log(r->n_ctx_orig / (turns * 2 * PI)) / (2 * log((double)r->base));
 }
 
-static void apply_yarn(struct plan *p, const struct rope_keys *r)
+static void apply_yarn(const struct plan *p, const struct rope_keys *r, struct plan_rope *rope)
 {
     double low = floor(yarn_pair(p, r, (double)r->beta_fast)),
            high = ceil(yarn_pair(p, r, (double)r->beta_slow));
@@ -99,13 +99,13 @@ static void apply_yarn(struct plan *p, const struct rope_keys *r)
     for (uint32_t i = 0; i < p->n_rot / 2; i++) {
         double ramp = (i - low) / fmax(0.001, high - low);
         double mix = (double)r->ext_factor * (1 - fmin(1, fmax(0, ramp)));
-        p->rope_freq[i] *= mix + (1 - mix) / (double)r->factor;
+        rope->freq[i] *= mix + (1 - mix) / (double)r->factor;
     }
     /* A file with a log multiplier keeps the magnitude of attention elsewhere: mscale / mscale. */
     if (r->ext_factor != 0 && r->log_multiplier == 0)
-        p->rope_magnitude = (float)((double)r->attn_factor * (1 + 0.1 * log((double)r->factor)));
+        rope->magnitude = (float)((double)r->attn_factor * (1 + 0.1 * log((double)r->factor)));
     else
-        p->rope_magnitude = r->attn_factor;
+        rope->magnitude = r->attn_factor;
 }
 
 /* The tensor of factors that the frequencies are divided by; NULL: none. */
@@ -130,7 +130,8 @@ static int find_factors(const struct plan *p, const struct rope_keys *r, const s
     return OK;
 }
 
-static int apply_factors(struct plan *p, const struct gguf *g, const struct gguf_tensor *t, struct err *err)
+static int apply_factors(const struct plan *p, const struct gguf *g, const struct gguf_tensor *t,
+                         struct plan_rope *rope, struct err *err)
 {
     uint32_t n = p->n_rot / 2;
     if (t->n_elems != n || t->ne[0] != n)
@@ -145,37 +146,74 @@ static int apply_factors(struct plan *p, const struct gguf *g, const struct gguf
             rc = fail(err, ERR_FORMAT, "tensor '%.*s' holds %g, expected positive numbers", STR(t->name),
                       (double)f[i]);
         else
-            p->rope_freq[i] /= (double)f[i];
+            rope->freq[i] /= (double)f[i];
     }
     free(f);
     return rc;
+}
+
+/* `factors`: NULL for none. */
+static int make_rope(struct plan *p, const struct rope_keys *r, const struct gguf *g,
+                     const struct gguf_tensor *factors, struct err *err)
+{
+    struct plan_rope *rope = &p->ropes[p->n_ropes];
+    int rc = OK;
+    rope->freq = calloc(p->n_rot / 2, sizeof *rope->freq);
+    if (!rope->freq)
+        return fail(err, ERR_NOMEM, "no memory for rope frequencies");
+    p->n_ropes++;
+    for (uint32_t i = 0; i < p->n_rot / 2; i++)
+        rope->freq[i] = pow((double)r->base, -2.0 * i / p->n_rot);
+    rope->magnitude = r->attn_factor;
+    if (r->is_yarn)
+        apply_yarn(p, r, rope);
+    else
+        for (uint32_t i = 0; i < p->n_rot / 2; i++)
+            rope->freq[i] /= (double)r->factor;
+    if (factors)
+        rc = apply_factors(p, g, factors, rope, err);
+    for (uint32_t i = 0; rc == OK && i < p->n_rot / 2; i++)
+        if (!(rope->freq[i] >= 0 && rope->freq[i] <= FREQ_MAX))
+            rc = fail(err, ERR_FORMAT, "rope turns pair %u by %g a position, which is not possible", i,
+                      rope->freq[i]);
+    return rc;
+}
+
+/* Layers with a window may turn otherwise than those that see everything. */
+static int make_window_rope(struct plan *p, struct rope_keys r, const struct gguf *g,
+                            const struct gguf_tensor *factors, struct err *err)
+{
+    float base = p->arch->window_rope_base;
+    bool is_plain = base > 0;
+    int rc = opt_f32(g, "rope.freq_base_swa", &base, err);
+    if (rc != OK || base == 0)
+        return rc;
+    if (!(base > 1))
+        return fail(err, ERR_FORMAT, "a rope base of %g for the layers with a window is not possible",
+                    (double)base);
+    if (is_plain) {
+        r = (struct rope_keys){.factor = 1, .attn_factor = 1};
+        factors = NULL;
+    }
+    r.base = base;
+    for (uint32_t i = 0; i < p->n_layers; i++)
+        p->layers[i].rope = p->layers[i].window ? p->n_ropes : 0;
+    return make_rope(p, &r, g, factors, err);
 }
 
 int plan_rope_init(struct plan *p, const struct gguf *g, uint32_t n_ctx, struct err *err)
 {
     struct rope_keys r;
     const struct gguf_tensor *factors = NULL;
-    int rc = read_keys(p, &r, g, err);
-    if (rc != OK || (rc = find_factors(p, &r, g, n_ctx ? n_ctx : p->n_ctx_train, &factors, err)) != OK)
+    bool windows = false;
+    int rc;
+    for (uint32_t i = 0; i < p->n_layers; i++)
+        windows |= p->layers[i].window > 0;
+    if ((rc = read_keys(p, &r, g, err)) != OK ||
+        (rc = find_factors(p, &r, g, n_ctx ? n_ctx : p->n_ctx_train, &factors, err)) != OK ||
+        (rc = make_rope(p, &r, g, factors, err)) != OK)
         return rc;
-    p->rope_freq = calloc(p->n_rot / 2, sizeof *p->rope_freq);
-    if (!p->rope_freq)
-        return fail(err, ERR_NOMEM, "no memory for rope frequencies");
-    for (uint32_t i = 0; i < p->n_rot / 2; i++)
-        p->rope_freq[i] = pow((double)r.base, -2.0 * i / p->n_rot);
-    p->rope_magnitude = r.attn_factor;
-    if (r.is_yarn)
-        apply_yarn(p, &r);
-    else
-        for (uint32_t i = 0; i < p->n_rot / 2; i++)
-            p->rope_freq[i] /= (double)r.factor;
-    if (factors)
-        rc = apply_factors(p, g, factors, err);
-    for (uint32_t i = 0; rc == OK && i < p->n_rot / 2; i++)
-        if (!(p->rope_freq[i] >= 0 && p->rope_freq[i] <= FREQ_MAX))
-            rc = fail(err, ERR_FORMAT, "rope turns pair %u by %g a position, which is not possible", i,
-                      p->rope_freq[i]);
-    return rc;
+    return windows ? make_window_rope(p, r, g, factors, err) : OK;
 }
 
 /* Taylor series on |x| <= pi/4; the first term left out is below 1e-16. */
@@ -197,11 +235,12 @@ static double cos_small(double x)
                                                                              z * (-1.0 / 87178291200.0)))))));
 }
 
-void plan_rope(const struct plan *p, uint32_t pos, float *cosines, float *sines)
+void plan_rope_at(const struct plan *p, const struct plan_rope *rope, uint32_t pos, float *cosines,
+                  float *sines)
 {
     const double hi = 1.57079632673412561417, lo = 6.07710050650619224932e-11; /* pi/2, hi with 33 bits */
     for (uint32_t i = 0; i < p->n_rot / 2; i++) {
-        double a = pos * p->rope_freq[i];
+        double a = pos * rope->freq[i];
         double turns = (double)(int64_t)(a * (2 / PI) + 0.5); /* quarter turns; a >= 0 */
         double x = a - turns * hi - turns * lo;
         double s = sin_small(x), c = cos_small(x);
@@ -222,7 +261,7 @@ void plan_rope(const struct plan *p, uint32_t pos, float *cosines, float *sines)
             c = t;
         } break;
         }
-        cosines[i] = (float)c * p->rope_magnitude;
-        sines[i] = (float)s * p->rope_magnitude;
+        cosines[i] = (float)c * rope->magnitude;
+        sines[i] = (float)s * rope->magnitude;
     }
 }
