@@ -6,6 +6,7 @@
   make_gguf.py --arch qwen3moe --layers 2 --dim 256 --heads 4 --kv-heads 2 --experts 8 --experts-used 2 \\
                --expert-ff 256 --vocab 1000 --type q8_0 --wild moe.gguf
   make_gguf.py --arch llama ... --rope llama3          (rope_freqs tensor; also linear:4, yarn:4:4096)
+  make_gguf.py --arch gemma2 ... --window 32 --softcaps 50:30 --no-tokenizer   (gemma, gemma2, gemma3)
   make_gguf.py --arch phi3 ... --rope longrope:64 --n-rot 12     (factors for contexts up to 64 and beyond)
 
 --arch llama with --experts is Mixtral.  Types: f32 f16 bf16, every block type of gguf_np.py, and the
@@ -225,12 +226,14 @@ def main():
     a.add_argument("out")
     a.add_argument("--preset", choices=PRESETS)
     a.add_argument("--type", default="f16", choices=FILE_TYPE)
-    a.add_argument("--arch", default="llama", choices=("llama", "phi3", "qwen2", "qwen3", "qwen3moe"))
+    a.add_argument("--arch", default="llama", choices=("gemma", "gemma2", "gemma3", "llama", "phi3", "qwen2", "qwen3", "qwen3moe"))
     for o in "layers dim heads kv-heads head-dim n-rot ff vocab ctx experts experts-used expert-ff".split():
         a.add_argument("--" + o, type=int, default=0)
     a.add_argument("--untied", action="store_true")
     a.add_argument("--rope", default="none", help="none, linear:FACTOR, yarn:FACTOR[:ORIGINAL_CONTEXT], longrope:ORIGINAL_CONTEXT, llama3")
     a.add_argument("--rope-base", type=float, default=0)
+    a.add_argument("--window", type=int, default=0, help="attention.sliding_window")
+    a.add_argument("--softcaps", default="", help="ATTENTION:LOGITS, 0 for none")
     a.add_argument("--std", type=float, default=0, help="spread of the weights (0.02; 0.07 with --wild)")
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--wild", action="store_true", help="peaked distributions, random norms, biases and block scales, all tensors fresh")
@@ -241,7 +244,7 @@ def main():
         L = o.layers or L
     else:
         arch, L, D, H, HK, FF, V, tied, base, ctx = (o.arch, o.layers, o.dim, o.heads, o.kv_heads or o.heads,
-                                                      o.ff, o.vocab, not o.untied, 1e6, o.ctx or 32768)
+                                                      o.ff, o.vocab, not o.untied, 1e4 if o.arch in ("gemma", "gemma2") else 1e6, o.ctx or 32768)
         HD = o.head_dim or D // H
     base = o.rope_base or base
     E, EFF, ROT = o.experts, o.expert_ff or FF, o.n_rot or HD
@@ -262,6 +265,9 @@ def main():
         keys += [kv(arch + ".expert_count", "u32", E), kv(arch + ".expert_used_count", "u32", o.experts_used or 2)]
         if arch == "qwen3moe": keys.append(kv(arch + ".expert_feed_forward_length", "u32", EFF))
     keys += rope_keys(arch, o.rope, ctx)
+    if o.window: keys.append(kv(arch + ".attention.sliding_window", "u32", o.window))
+    for k, v in zip(("attn", "final"), o.softcaps.split(":") if o.softcaps else ()):
+        keys.append(kv(arch + ".%s_logit_softcapping" % k, "f32", float(v)))
     if not o.no_tokenizer: keys += [kv("tokenizer.ggml.model", "str", "gpt2"), kv("tokenizer.ggml.pre", "str", "qwen2" if chatml else "llama-bpe"),
              kv("tokenizer.ggml.tokens", "[str]", tokens), kv("tokenizer.ggml.token_type", "[i32]", types),
              kv("tokenizer.ggml.merges", "[str]", merges), kv("tokenizer.ggml.bos_token_id", "u32", ids[special[0]]),
@@ -292,8 +298,9 @@ def main():
             T += [mat(n + "attn_q.weight", flat, D, H * HD), mat(n + "attn_k.weight", flat, D, HK * HD), mat(n + "attn_v.weight", v, D, HK * HD)]
         T.append(mat(n + "attn_output.weight", flat, H * HD, D))
         if arch == "qwen2": T += [norm(n + "attn_%s.bias" % c, w) for c, w in (("q", H * HD), ("k", HK * HD), ("v", HK * HD))]
-        if arch.startswith("qwen3"): T += [norm(n + "attn_%s_norm.weight" % c, HD) for c in "qk"]
+        if arch.startswith("qwen3") or arch == "gemma3": T += [norm(n + "attn_%s_norm.weight" % c, HD) for c in "qk"]
         T.append(norm(n + "ffn_norm.weight", D))
+        if arch in ("gemma2", "gemma3"): T += [norm(n + "post_attention_norm.weight", D), norm(n + "post_ffw_norm.weight", D)]
         if E:
             T += [(n + "ffn_gate_inp.weight", (D, E), ID["F32"]), mat(n + "ffn_gate_exps.weight", flat, D, EFF, E),
                   mat(n + "ffn_up_exps.weight", flat, D, EFF, E), mat(n + "ffn_down_exps.weight", v, EFF, D, E)]

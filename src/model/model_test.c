@@ -575,14 +575,17 @@ static void check_golden(const char *name, enum kv_type kv, double tolerance)
 
 TEST(logits_are_those_of_the_float64_reference)
 {
-    static const char *const floats[] = {"llama",     "llama3-rope", "llama-linear", "llama-yarn",
-                                         "mixtral",   "qwen2",       "qwen3",        "qwen3moe",
-                                         "llama-odd", "mixtral-odd", "phi3",         "phi3-longrope"};
-    static const char *const blocks[] = {"llama-q8_0", "qwen2-q4_0", "qwen3-q4_k_m", "phi3-q8_0"};
+    static const char *const floats[] = {
+        "llama",     "llama3-rope", "llama-linear", "llama-yarn",    "mixtral", "qwen2",  "qwen3", "qwen3moe",
+        "llama-odd", "mixtral-odd", "phi3",         "phi3-longrope", "gemma",   "gemma2", "gemma3"};
+    static const char *const blocks[] = {"llama-q8_0", "qwen2-q4_0", "qwen3-q4_k_m", "phi3-q8_0",
+                                         "gemma3-q8_0"};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) {
         check_golden(floats[i], KV_F16, 1.5e-3); /* measured 0.0004 to 0.0011 */
         check_golden(floats[i], KV_I16, 4e-4);   /* 0.0001 to 0.0002 */
     }
+    check_golden("gemma2-wide", KV_F16, 4e-3); /* 46 layers, each with its rounding: 0.002 */
+    check_golden("gemma2-wide", KV_I16, 1.2e-3);
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
         check_golden(blocks[i], KV_F16, 4e-2); /* measured 0.018 to 0.032 */
         check_golden(blocks[i], KV_I16, 4e-2);

@@ -43,6 +43,13 @@ CASES = [("llama " + t, "--arch llama --type " + t) for t in
     ("phi3 f16", "--arch phi3 --type f16"), ("phi3 q4_k_m", "--arch phi3 --type q4_k_m"),
     ("phi3 q8_0, long rope beyond its original context, part of the head", "--arch phi3 --type q8_0 --rope longrope:64 --n-rot 48"),
     ("phi3 q8_0, long rope within its original context", "--arch phi3 --type q8_0 --rope longrope:4096"),
+    ("gemma f16", "--arch gemma --type f16 --head-dim 256"), ("gemma q4_k_m", "--arch gemma --type q4_k_m"),
+    ("gemma2 f16, caps that bend, windows of 32", "--arch gemma2 --type f16 --layers 4 --head-dim 256 --window 32 --softcaps 2:8"),
+    ("gemma2 q8_0, caps 50 and 30, windows of 32", "--arch gemma2 --type q8_0 --layers 4 --window 32 --softcaps 50:30"),
+    ("gemma2 f16, 46 layers", "--arch gemma2 --type f16 --layers 46 --dim 64 --heads 2 --head-dim 64 --ff 64 --window 32"),
+    ("gemma3 f16, windows of 32", "--arch gemma3 --type f16 --layers 7 --head-dim 256 --window 32 --rope linear:8"),
+    ("gemma3 q4_k_m, windows of 32", "--arch gemma3 --type q4_k_m --layers 7 --window 32"),
+    ("gemma3 q8_0, no windows", "--arch gemma3 --type q8_0 --layers 7"),
 ]
 
 

@@ -5,7 +5,7 @@
   ref_forward.py MODEL.gguf --tokens 1,15,27 --out x.f64    all logits, float64 [positions, vocab]
   ref_forward.py MODEL.gguf --tokens 1,15 --greedy 20   also continues greedily
 
-Architectures: llama (Llama, Mistral, Mixtral), phi3, qwen2, qwen3, qwen3moe.  Written for clarity, from the
+Architectures: gemma, gemma2, gemma3, llama (Llama, Mistral, Mixtral), phi3, qwen2, qwen3, qwen3moe.  Written for clarity, from the
 papers' formulas; weights stay f32 on the disk's grid, activations and sums are float64, nothing is
 rounded on the way.  Needs numpy.
 """
@@ -18,7 +18,7 @@ import numpy as np
 
 from gguf_np import Gguf
 
-NEOX = {"llama": False, "phi3": True, "qwen2": True, "qwen3": True, "qwen3moe": True}
+NEOX = {"gemma": True, "gemma2": True, "gemma3": True, "llama": False, "phi3": True, "qwen2": True, "qwen3": True, "qwen3moe": True}
 
 
 def rms_norm(x, w, eps):
@@ -27,6 +27,14 @@ def rms_norm(x, w, eps):
 
 def silu(x):
     return x / (1 + np.exp(-x))
+
+
+def gelu(x):
+    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x ** 3)))
+
+
+def capped(x, cap):
+    return cap * np.tanh(x / cap) if cap else x
 
 
 def softmax(x):
@@ -66,7 +74,22 @@ class Model:
         self.rope_scale = float(key("rope.scaling.attn_factor", 1) or 1)
         if self.yarn:
             self.rope_scale *= 1 + 0.1 * math.log(factor)
+        self.is_gemma = self.arch.startswith("gemma")
+        self.gate = gelu if self.is_gemma else silu
+        caps = {"gemma2": (50, 30)}.get(self.arch, (0, 0))
+        self.attn_cap, self.logit_cap = (float(key(k + "_logit_softcapping", c)) for k, c in zip(("attn", "final"), caps))
+        wide = {"gemma2": 46, "gemma3": 62}.get(self.arch) == self.n_layers
+        self.score_scale = 1 / math.sqrt(self.dim // self.heads[0] if wide else self.head_dim)
+        self.windows = self.read_windows(key)
         self.theta = self.angles((n_ctx or key("context_length")) > key("rope.scaling.original_context_length", key("context_length")))
+
+    def read_windows(self, key):
+        """For each layer how many keys a position sees, 0: all."""
+        if self.arch not in ("gemma2", "gemma3"):
+            return [0] * self.n_layers
+        window = int(key("attention.sliding_window", 4096 if self.arch == "gemma2" else 0))
+        period = int(key("attention.sliding_window_pattern", 2 if self.arch == "gemma2" else 6))
+        return [window if i % period < period - 1 else 0 for i in range(self.n_layers)]
 
     def angles(self, is_long):
         """Radians per position for each rotated pair."""
@@ -85,9 +108,12 @@ class Model:
         mix = self.yarn["ext"] * ramp
         return plain * self.freq_scale * (1 - mix) + plain * mix
 
-    def rope(self, x, positions):
+    def rope(self, x, positions, i):
         """x [T, heads, head_dim]: the first n_rot of each head are rotated."""
-        angle = positions[:, None] * self.theta[None]
+        theta = self.theta
+        if self.arch == "gemma3" and self.windows[i]:
+            theta = 10000.0 ** (-np.arange(0, self.n_rot, 2, dtype=np.float64) / self.n_rot)
+        angle = positions[:, None] * theta[None]
         c, s = (np.cos(angle) * self.rope_scale)[:, None], (np.sin(angle) * self.rope_scale)[:, None]
         y, half = x.copy(), self.n_rot // 2
         if NEOX[self.arch]:
@@ -115,11 +141,13 @@ class Model:
         if b + "attn_q_norm.weight" in self.f:
             q = rms_norm(q, self.w(b + "attn_q_norm.weight"), self.eps)
             k = rms_norm(k, self.w(b + "attn_k_norm.weight"), self.eps)
-        q, k = self.rope(q, positions), self.rope(k, positions)
+        q, k = self.rope(q, positions, i), self.rope(k, positions, i)
         out = np.empty((T, h, dv))
         hidden = np.triu(np.ones((T, T), bool), 1)
+        if self.windows[i]:
+            hidden |= np.tril(np.ones((T, T), bool), -self.windows[i])
         for j in range(h):
-            s = q[:, j] @ k[:, j // (h // hk)].T / math.sqrt(d)
+            s = capped(q[:, j] @ k[:, j // (h // hk)].T * self.score_scale, self.attn_cap)
             s[hidden] = -np.inf
             out[:, j] = softmax(s) @ v[:, j // (h // hk)]
         return self.linear(out.reshape(T, h * dv), b + "attn_output")
@@ -145,18 +173,23 @@ class Model:
         if self.arch == "phi3":
             gate, up = np.split(self.linear(x, b + "ffn_up"), 2, axis=1)
             return self.linear(silu(gate) * up, b + "ffn_down")
-        return self.linear(silu(self.linear(x, b + "ffn_gate")) * self.linear(x, b + "ffn_up"), b + "ffn_down")
+        return self.linear(self.gate(self.linear(x, b + "ffn_gate")) * self.linear(x, b + "ffn_up"), b + "ffn_down")
+
+    def post(self, y, name):
+        return rms_norm(y, self.w(name + ".weight"), self.eps) if name + ".weight" in self.f else y
 
     def logits(self, tokens):
         """[len(tokens), vocabulary]"""
         x = self.f.tensor("token_embd.weight", rows=list(tokens)).astype(np.float64)
+        if self.is_gemma:
+            x = x * math.sqrt(self.dim)
         positions = np.arange(len(tokens), dtype=np.float64)
         for i in range(self.n_layers):
             b = "blk.%d." % i
-            x = x + self.attention(rms_norm(x, self.w(b + "attn_norm.weight"), self.eps), i, positions)
-            x = x + self.ffn(rms_norm(x, self.w(b + "ffn_norm.weight"), self.eps), i)
+            x = x + self.post(self.attention(rms_norm(x, self.w(b + "attn_norm.weight"), self.eps), i, positions), b + "post_attention_norm")
+            x = x + self.post(self.ffn(rms_norm(x, self.w(b + "ffn_norm.weight"), self.eps), i), b + "post_ffw_norm")
         x = rms_norm(x, self.w("output_norm.weight"), self.eps)
-        return self.linear(x, "output" if "output.weight" in self.f else "token_embd")
+        return capped(self.linear(x, "output" if "output.weight" in self.f else "token_embd"), self.logit_cap)
 
 
 def main():
