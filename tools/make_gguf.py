@@ -226,8 +226,8 @@ def main():
     a.add_argument("out")
     a.add_argument("--preset", choices=PRESETS)
     a.add_argument("--type", default="f16", choices=FILE_TYPE)
-    a.add_argument("--arch", default="llama", choices=("gemma", "gemma2", "gemma3", "llama", "phi3", "qwen2", "qwen3", "qwen3moe"))
-    for o in "layers dim heads kv-heads head-dim n-rot ff vocab ctx experts experts-used expert-ff".split():
+    a.add_argument("--arch", default="llama", choices=("gemma", "gemma2", "gemma3", "llama", "phi3", "qwen2", "qwen2moe", "qwen3", "qwen3moe"))
+    for o in "layers dim heads kv-heads head-dim n-rot ff vocab ctx experts experts-used expert-ff shared-ff".split():
         a.add_argument("--" + o, type=int, default=0)
     a.add_argument("--untied", action="store_true")
     a.add_argument("--rope", default="none", help="none, linear:FACTOR, yarn:FACTOR[:ORIGINAL_CONTEXT], longrope:ORIGINAL_CONTEXT, llama3")
@@ -247,7 +247,7 @@ def main():
                                                       o.ff, o.vocab, not o.untied, 1e4 if o.arch in ("gemma", "gemma2") else 1e6, o.ctx or 32768)
         HD = o.head_dim or D // H
     base = o.rope_base or base
-    E, EFF, ROT = o.experts, o.expert_ff or FF, o.n_rot or HD
+    E, EFF, ROT, SFF = o.experts, o.expert_ff or FF, o.n_rot or HD, o.shared_ff or FF
     chatml = arch != "llama"
     special = (["<|endoftext|>", "<|im_start|>", "<|im_end|>"] if chatml else
                ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"])
@@ -263,7 +263,8 @@ def main():
         keys.append(kv(arch + "." + k, kind, v))
     if E:
         keys += [kv(arch + ".expert_count", "u32", E), kv(arch + ".expert_used_count", "u32", o.experts_used or 2)]
-        if arch == "qwen3moe": keys.append(kv(arch + ".expert_feed_forward_length", "u32", EFF))
+        if arch != "llama": keys.append(kv(arch + ".expert_feed_forward_length", "u32", EFF))
+        if arch == "qwen2moe": keys.append(kv(arch + ".expert_shared_feed_forward_length", "u32", SFF))
     keys += rope_keys(arch, o.rope, ctx)
     if o.window: keys.append(kv(arch + ".attention.sliding_window", "u32", o.window))
     for k, v in zip(("attn", "final"), o.softcaps.split(":") if o.softcaps else ()):
@@ -297,13 +298,16 @@ def main():
         else:
             T += [mat(n + "attn_q.weight", flat, D, H * HD), mat(n + "attn_k.weight", flat, D, HK * HD), mat(n + "attn_v.weight", v, D, HK * HD)]
         T.append(mat(n + "attn_output.weight", flat, H * HD, D))
-        if arch == "qwen2": T += [norm(n + "attn_%s.bias" % c, w) for c, w in (("q", H * HD), ("k", HK * HD), ("v", HK * HD))]
+        if arch.startswith("qwen2"): T += [norm(n + "attn_%s.bias" % c, w) for c, w in (("q", H * HD), ("k", HK * HD), ("v", HK * HD))]
         if arch.startswith("qwen3") or arch == "gemma3": T += [norm(n + "attn_%s_norm.weight" % c, HD) for c in "qk"]
         T.append(norm(n + "ffn_norm.weight", D))
         if arch in ("gemma2", "gemma3"): T += [norm(n + "post_attention_norm.weight", D), norm(n + "post_ffw_norm.weight", D)]
         if E:
             T += [(n + "ffn_gate_inp.weight", (D, E), ID["F32"]), mat(n + "ffn_gate_exps.weight", flat, D, EFF, E),
                   mat(n + "ffn_up_exps.weight", flat, D, EFF, E), mat(n + "ffn_down_exps.weight", v, EFF, D, E)]
+            if arch == "qwen2moe":
+                T += [(n + "ffn_gate_inp_shexp.weight", (D,), ID["F32"]), mat(n + "ffn_gate_shexp.weight", flat, D, SFF),
+                      mat(n + "ffn_up_shexp.weight", flat, D, SFF), mat(n + "ffn_down_shexp.weight", v, SFF, D)]
         elif arch == "phi3":
             T += [mat(n + "ffn_up.weight", flat, D, 2 * FF), mat(n + "ffn_down.weight", v, FF, D)]
         else:

@@ -138,6 +138,7 @@ struct kern_ops {
     void (*scale)(float *y, const float *x, float a, int n); /* y = a x */
     void (*axpy)(float *y, float a, const float *x, int n);  /* y = fma(a, x, y) */
     kern_gate_mul *gate_mul[KERN_GATE_END];
+    void (*sigmoid)(float *y, const float *x, int n);            /* y = 1 / (1 + exp(-x)) */
     void (*softcap)(float *y, const float *x, float cap, int n); /* y = cap tanh(x / cap) */
     /* p = exp(x - max), returns the sum of p in 16 lanes, then pairwise. */
     float (*softmax_exp)(float *p, const float *x, int n);

@@ -150,6 +150,15 @@ static void softcap(float *y, const float *x, float cap, int n)
     vf_store_n(y + i, vf_mul(vf_tanh(vf_mul(vf_load_n(x + i, c), inverse)), vf_set1(cap)), c);
 }
 
+static void sigmoid(float *y, const float *x, int n)
+{
+    FOR_LANES(i, c, n)
+    {
+        vf one = vf_set1(1), v = vf_load_n(x + i, c);
+        vf_store_n(y + i, vf_div(one, vf_add(one, vf_exp(vf_sub(vf_zero(), v)))), c);
+    }
+}
+
 static float softmax_exp(float *p, const float *x, int n)
 {
     vf neg = vf_set1(-INFINITY), m = neg, sum = vf_zero();
@@ -292,6 +301,7 @@ void LEVEL_FILL(struct kern_ops *ops)
     ops->axpy = axpy;
     ops->gate_mul[KERN_GATE_SILU] = silu_mul;
     ops->gate_mul[KERN_GATE_GELU] = gelu_mul;
+    ops->sigmoid = sigmoid;
     ops->softcap = softcap;
     ops->softmax_exp = softmax_exp;
     ops->rope_norm = rope_norm;

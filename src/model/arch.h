@@ -28,6 +28,12 @@ enum arch_gate {
     ARCH_GATE_GELU /* its approximation with tanh */
 };
 
+/* An expert that every token visits, beside the chosen ones. */
+enum arch_shared {
+    ARCH_SHARED_NONE,
+    ARCH_SHARED_GATED /* its output times sigmoid(w norm(x)) */
+};
+
 struct arch {
     const char *name;   /* general.architecture */
     const char *models; /* for people */
@@ -36,10 +42,11 @@ struct arch {
     enum arch_gate gate;   /* of the feed-forward block */
     bool qk_norm;          /* RMS norm of each head of q and k before rope; its tensors are required */
     bool experts_sum_to_1; /* weights of the chosen experts are divided by their sum, unless the file says */
-    bool gate_in_up;       /* ffn_up holds the rows of the gate, then those of up */
-    bool long_rope;        /* rope factors for long and short contexts (plan_rope.c) */
-    bool post_norms;       /* RMS norm of what attention and ffn add to the stream; tensors required */
-    bool embd_scale;       /* embeddings times sqrt(n_embd) */
+    enum arch_shared shared;
+    bool gate_in_up; /* ffn_up holds the rows of the gate, then those of up */
+    bool long_rope;  /* rope factors for long and short contexts (plan_rope.c) */
+    bool post_norms; /* RMS norm of what attention and ffn add to the stream; tensors required */
+    bool embd_scale; /* embeddings times sqrt(n_embd) */
 
     /* Soft caps: cap * tanh(x / cap).  Keys of the file are read if `softcaps`; these where it has none. */
     bool softcaps;
@@ -61,7 +68,7 @@ const struct arch *arch_find(struct str name);
 /* "llama, qwen2, ..." */
 void arch_list(char *text, size_t cap);
 
-extern const struct arch arch_gemma, arch_gemma2, arch_gemma3, arch_llama, arch_phi3, arch_qwen2, arch_qwen3,
-    arch_qwen3moe;
+extern const struct arch arch_gemma, arch_gemma2, arch_gemma3, arch_llama, arch_phi3, arch_qwen2,
+    arch_qwen2moe, arch_qwen3, arch_qwen3moe;
 
 #endif

@@ -419,7 +419,7 @@ void cpu_attn_out(struct backend *b, uint32_t layer)
     const struct cpu_layer *l = &b->layers[layer];
     int n = (int)(b->plan->n_heads * b->plan->head_dim);
     cpu_quantize(b, &b->mid, b->a, (size_t)n, n, b->n_rows);
-    if (l->gate.tensor && b->plan->n_experts == 0)
+    if (!l->router.tensor)
         cpu_expect(b, &l->gate, l->gate.n_strips);
     cpu_add_branch(b, &l->o, &b->mid, l->o_bias, l->attn_post_norm);
 }

@@ -29,8 +29,9 @@ struct backend_ops {
     void (*attn_out)(struct backend *b, uint32_t layer); /* x += Wo a */
     void (*ffn_in)(struct backend *b, uint32_t layer);   /* h = silu(Wg norm(x)) Wu norm(x) */
     void (*ffn_out)(struct backend *b, uint32_t layer);  /* x += Wd h */
-    void (*moe)(struct backend *b, uint32_t layer);      /* x += sum of the chosen experts' ffn of norm(x) */
-    void (*head)(struct backend *b);                     /* norm, and logits of the rows that want them */
+    void (*moe)(struct backend *b,
+                uint32_t layer);     /* x += sum of the chosen experts' and the shared one's ffn of norm(x) */
+    void (*head)(struct backend *b); /* norm, and logits of the rows that want them */
     int (*step_submit)(struct backend *b, struct err *err);
     int (*step_wait)(struct backend *b, struct err *err);
 

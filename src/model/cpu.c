@@ -61,14 +61,19 @@ static void take_acts(struct backend *b, struct layout *a, struct cpu_acts *acts
 static void take_experts(struct backend *b, struct layout *a, unsigned down_forms, size_t rows)
 {
     const struct plan *p = b->plan;
+    size_t embd = round_up(p->n_embd, KERN_STRIP);
     size_t slots = rows * p->n_experts_used;
     b->router_logits = take(a, rows * round_up(p->n_experts, KERN_STRIP), sizeof(float));
     b->slot_expert = take(a, slots, sizeof(int));
     b->slot_weight = take(a, slots, sizeof(float));
     b->expert_slots = take(a, 2 * slots, sizeof(int));
     b->expert_start = take(a, p->n_experts + 1, sizeof(int));
-    b->slot_out = take(a, slots * round_up(p->n_embd, KERN_STRIP), sizeof(float));
-    take_acts(b, a, &b->slot_h, down_forms, slots, (int)p->n_ff);
+    b->slot_out = take(a, slots * embd, sizeof(float));
+    take_acts(b, a, &b->slot_h, down_forms, slots, (int)p->n_ff_exp);
+    if (p->n_ff_shared) {
+        b->shared_out = take(a, rows * embd, sizeof(float));
+        b->shared_weight = take(a, rows + KERN_STRIP, sizeof(float));
+    }
 }
 
 /* Everything that a step writes. */
@@ -78,13 +83,14 @@ static void lay_out_work(struct backend *b, struct layout *a)
     size_t rows = (size_t)b->rows_max, outputs = (size_t)b->outputs_max, embd = p->n_embd;
     size_t q = round_up((size_t)p->n_heads * p->head_dim, KERN_STRIP),
            kv = round_up((size_t)p->n_kv_heads * p->head_dim, KERN_STRIP);
-    unsigned in = acts_of(&b->head), out = 0, down = 0;
+    unsigned in = acts_of(&b->head), mid = 0, down_exps = 0;
     for (uint32_t i = 0; i < p->n_layers; i++) {
         const struct cpu_layer *l = &b->layers[i];
         in |= acts_of(&l->q) | acts_of(&l->k) | acts_of(&l->v) | acts_of(&l->gate) | acts_of(&l->up) |
-              acts_of(&l->router);
-        out |= acts_of(&l->o);
-        down |= acts_of(&l->down);
+              acts_of(&l->router) | acts_of(&l->shared_router) | acts_of(&l->gate_shared) |
+              acts_of(&l->up_shared);
+        mid |= acts_of(&l->o) | acts_of(&l->down_shared);
+        *(l->router.tensor ? &down_exps : &mid) |= acts_of(&l->down);
     }
     /* A strip writes whole 32 outputs: one row more than needed takes what hangs over. */
     b->x = take(a, rows * embd + KERN_STRIP, sizeof(float));
@@ -97,18 +103,18 @@ static void lay_out_work(struct backend *b, struct layout *a)
     if (p->arch->post_norms)
         b->branch = take(a, rows * embd + KERN_STRIP, sizeof(float));
     take_acts(b, a, &b->in, in, rows, (int)embd);
-    size_t wide = p->n_experts ? 0 : p->n_ff;
+    size_t wide = p->n_ff > p->n_ff_shared ? p->n_ff : p->n_ff_shared;
     if (wide < (size_t)p->n_heads * p->head_dim)
         wide = (size_t)p->n_heads * p->head_dim;
-    take_acts(b, a, &b->mid, out | (p->n_experts ? 0 : down), rows, (int)round_up(wide, 256));
+    take_acts(b, a, &b->mid, mid, rows, (int)round_up(wide, 256));
     b->logits_stride = round_up(p->n_vocab, KERN_STRIP);
     b->logits = take(a, outputs * b->logits_stride, sizeof(float));
     b->hidden = take(a, 2 * outputs * embd, sizeof(float));
     size_t pairs = CPU_PRODUCTS_MAX * rows;
     if (p->n_experts) {
-        take_experts(b, a, down, rows);
-        if (pairs < rows * p->n_experts_used)
-            pairs = rows * p->n_experts_used;
+        take_experts(b, a, down_exps, rows);
+        if (pairs < rows * (p->n_experts_used + 1))
+            pairs = rows * (p->n_experts_used + 1);
     }
     b->pairs = take(a, pairs, sizeof *b->pairs);
     b->runs = take(a, rows, sizeof *b->runs);

@@ -26,7 +26,8 @@ struct cpu_matrix {
 struct cpu_layer {
     struct cpu_matrix q, k, v, o;
     struct cpu_matrix gate, up, down; /* dense, or all experts */
-    struct cpu_matrix router;
+    struct cpu_matrix router;         /* none: a dense layer */
+    struct cpu_matrix shared_router, gate_shared, up_shared, down_shared;
     float *attn_norm, *ffn_norm;
     float *attn_post_norm, *ffn_post_norm;                      /* NULL: none */
     float *q_bias, *k_bias, *v_bias, *o_bias, *q_norm, *k_norm; /* NULL: none */
@@ -89,7 +90,7 @@ struct backend {
     int rows_max, outputs_max;
     float *x;               /* [rows][n_embd] the residual stream */
     struct cpu_acts in;     /* norm(x) */
-    struct cpu_acts mid;    /* attention's output; h of the ffn */
+    struct cpu_acts mid;    /* attention's output; h of the ffn or of the shared expert */
     float *branch;          /* [rows][n_embd] what a block adds to x, where it is normalised before */
     float *q, *k, *v;       /* [rows][heads * head_dim] */
     float *a;               /* [rows][heads * head_dim] */
@@ -111,13 +112,15 @@ struct backend {
     int *expert_start;      /* [experts + 1] */
     struct cpu_acts slot_h; /* [slots] */
     float *slot_out;        /* [slots][n_embd] */
+    float *shared_out;      /* [rows][n_embd] */
+    float *shared_weight;   /* [rows] */
 
     /* The step. */
     const struct model_row *rows;
     int n_rows;
     struct cpu_run *runs; /* [rows] at most */
     int n_runs;
-    struct kern_row *pairs; /* [6 * max(rows, slots)] kernel arguments */
+    struct kern_row *pairs; /* kernel arguments: of three products, or of slots and then rows */
 };
 
 /* --- cpu_prefault.c -------------------------------------------------------------------------- */

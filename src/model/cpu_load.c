@@ -15,7 +15,7 @@
 #include "kernel/pack.h"
 #include "model/cpu_int.h"
 
-enum { ALIGN = 64 };
+enum { ALIGN = 64, LAYER_MATRICES = 12 };
 
 struct load {
     struct backend *b;
@@ -66,7 +66,11 @@ static int describe_layer(struct backend *b, uint32_t il, struct err *err)
                {&l->gate, p->gate ? p->gate : p->gate_exps},
                {&l->up, p->up ? p->up : p->up_exps},
                {&l->down, p->down ? p->down : p->down_exps},
-               {&l->router, p->router}};
+               {&l->router, p->router},
+               {&l->shared_router, p->shared_router},
+               {&l->gate_shared, p->gate_shared},
+               {&l->up_shared, p->up_shared},
+               {&l->down_shared, p->down_shared}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         int rc = all[i].t ? describe(b, all[i].m, all[i].t, err) : OK;
         if (rc != OK)
@@ -93,8 +97,10 @@ static void list_matrices(struct load *ld)
     struct backend *b = ld->b;
     for (uint32_t i = 0; i < b->plan->n_layers; i++) {
         struct cpu_layer *l = &b->layers[i];
-        struct cpu_matrix *all[] = {&l->q, &l->k, &l->v, &l->o, &l->router, &l->gate, &l->up, &l->down};
-        for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+        struct cpu_matrix *all[LAYER_MATRICES] = {
+            &l->q,    &l->k,  &l->v,    &l->o,           &l->router,    &l->shared_router,
+            &l->gate, &l->up, &l->down, &l->gate_shared, &l->up_shared, &l->down_shared};
+        for (int k = 0; k < LAYER_MATRICES; k++)
             add_matrix(ld, all[k]);
     }
     add_matrix(ld, &b->head);
@@ -269,7 +275,7 @@ static int read_vectors(struct backend *b, const struct gguf *g, struct err *err
 int cpu_load(struct backend *b, const struct gguf *g, struct err *err)
 {
     struct load ld = {.b = b, .g = g};
-    size_t most = 8 * (size_t)b->plan->n_layers + 2;
+    size_t most = LAYER_MATRICES * (size_t)b->plan->n_layers + 2;
     int rc = OK;
     b->layers = calloc(b->plan->n_layers, sizeof *b->layers);
     ld.list = calloc(most, sizeof *ld.list);

@@ -5,7 +5,8 @@
  *
  * A slot is one (row, choice) pair.  Slots are sorted by expert, so that an expert's weights are
  * read once for all its rows; each slot has its own output, and a row's outputs are added in the
- * order of its choices, whoever computed them when. */
+ * order of its choices, whoever computed them when.  The shared expert, where there is one, is computed
+ * for all rows in the same loops, behind the chosen ones, and added last. */
 #include <string.h>
 
 #include "model/cpu_int.h"
@@ -34,7 +35,7 @@ static void choose(struct backend *b, int row)
         prob[best] = -1;
     }
     for (int i = 0; i < k; i++) {
-        if (p->arch->experts_sum_to_1)
+        if (p->experts_sum_to_1)
             weight[i] = weight[i] / (sum > 6.103515625e-5f ? sum : 6.103515625e-5f);
         weight[i] *= p->expert_scale;
     }
@@ -63,14 +64,31 @@ struct moe_job {
     struct backend *b;
     const struct cpu_layer *l;
     int per_expert; /* items of one expert */
+    int n_chosen;   /* items of all of them; behind these are the shared expert's */
     int *in_rows;   /* row of each sorted slot */
 };
+
+static void shared_units(const struct moe_job *j, int begin, int end, int worker)
+{
+    struct backend *b = j->b;
+    struct cpu_gated g = {.gate = &j->l->gate_shared,
+                          .up = &j->l->up_shared,
+                          .h_act = j->l->down_shared.act,
+                          .in = &b->in,
+                          .out = &b->mid,
+                          .n_pairs = b->n_rows};
+    cpu_gated_units(b, &g, begin, end, worker);
+}
 
 /* Items are (expert with work, unit): expert-major, so that a worker stays with one. */
 static void gated_items(void *arg, int begin, int end, int worker)
 {
     const struct moe_job *j = arg;
     struct backend *b = j->b;
+    if (end > j->n_chosen) {
+        shared_units(j, begin > j->n_chosen ? begin - j->n_chosen : 0, end - j->n_chosen, worker);
+        end = j->n_chosen;
+    }
     while (begin < end) {
         int expert = begin / j->per_expert, stop = (expert + 1) * j->per_expert;
         int first = b->expert_start[expert], n = b->expert_start[expert + 1] - first;
@@ -94,8 +112,14 @@ static void down_items(void *arg, int begin, int end, int worker)
 {
     const struct moe_job *j = arg;
     struct backend *b = j->b;
-    const struct cpu_matrix *m = &j->l->down;
+    const struct cpu_matrix *m = &j->l->down, *shared = &j->l->down_shared;
     (void)worker;
+    if (end > j->n_chosen) {
+        int from = begin > j->n_chosen ? begin - j->n_chosen : 0;
+        const struct kern_row *pairs = b->pairs + b->n_rows * (int)b->plan->n_experts_used;
+        cpu_strips(shared, shared->data, pairs, b->n_rows, from, end - j->n_chosen, false);
+        end = j->n_chosen;
+    }
     while (begin < end) {
         int expert = begin / j->per_expert, base = expert * j->per_expert;
         int first = b->expert_start[expert], n = b->expert_start[expert + 1] - first;
@@ -111,6 +135,7 @@ static void add_rows(void *arg, int begin, int end, int worker)
 {
     const struct moe_job *j = arg;
     struct backend *b = j->b;
+    bool has_shared = j->l->down_shared.tensor, is_gated = j->l->shared_router.tensor;
     int k = (int)b->plan->n_experts_used, n = (int)b->plan->n_embd;
     float *sum = (float *)b->scratch[worker];
     for (int row = begin; row < end; row++) {
@@ -118,21 +143,53 @@ static void add_rows(void *arg, int begin, int end, int worker)
         for (int i = 0; i < k; i++)
             b->ops->axpy(sum, b->slot_weight[row * k + i], b->slot_out + (size_t)(row * k + i) * (size_t)n,
                          n);
+        if (has_shared)
+            b->ops->axpy(sum, is_gated ? b->shared_weight[row] : 1, b->shared_out + (size_t)row * (size_t)n,
+                         n);
         if (j->l->ffn_post_norm)
             b->ops->rmsnorm(sum, sum, j->l->ffn_post_norm, n, b->plan->rms_eps);
         b->ops->add(b->x + (size_t)row * (size_t)n, sum, n);
     }
 }
 
+/* The router's logits, and the weight of the shared expert. */
+static void route(struct backend *b, const struct cpu_layer *l)
+{
+    struct cpu_product list[] = {
+        {&l->router, b->router_logits, (size_t)l->router.n_strips * KERN_STRIP, false},
+        {&l->shared_router, b->shared_weight, 1, false}};
+    bool is_gated = l->shared_router.tensor;
+    cpu_products(b, list, is_gated ? 2 : 1, &b->in, b->n_rows);
+    if (is_gated)
+        b->ops->sigmoid(b->shared_weight, b->shared_weight, b->n_rows);
+}
+
+static void point_pairs(struct backend *b, const struct cpu_layer *l)
+{
+    size_t n = b->plan->n_embd;
+    int slots = b->n_rows * (int)b->plan->n_experts_used;
+    for (int s = 0; s < slots; s++) {
+        int slot = b->expert_slots[s];
+        b->pairs[s] =
+            (struct kern_row){cpu_act_row(&b->slot_h, l->down.act, slot), b->slot_out + (size_t)slot * n};
+    }
+    for (int row = 0; l->down_shared.tensor && row < b->n_rows; row++)
+        b->pairs[slots + row] =
+            (struct kern_row){cpu_act_row(&b->mid, l->down_shared.act, row), b->shared_out + (size_t)row * n};
+}
+
+static int n_units(const struct cpu_matrix *gate, const struct cpu_matrix *down)
+{
+    struct cpu_gated shape = {.gate = gate, .h_act = down->act};
+    return down->tensor ? cpu_gated_n_units(&shape) : 0;
+}
+
 void cpu_moe(struct backend *b, uint32_t layer)
 {
     const struct cpu_layer *l = &b->layers[layer];
     int n_experts = (int)b->plan->n_experts, k = (int)b->plan->n_experts_used, slots = b->n_rows * k;
-    size_t n = b->plan->n_embd;
     cpu_norm_quantize(b, &b->in, b->x, l->ffn_norm, b->n_rows);
-    struct cpu_product router = {&l->router, b->router_logits, (size_t)l->router.n_strips * KERN_STRIP,
-                                 false};
-    cpu_products(b, &router, 1, &b->in, b->n_rows);
+    route(b, l);
     for (int row = 0; row < b->n_rows; row++)
         choose(b, row);
     sort_slots(b);
@@ -140,16 +197,13 @@ void cpu_moe(struct backend *b, uint32_t layer)
     struct moe_job j = {.b = b, .l = l, .in_rows = b->expert_slots + slots};
     for (int s = 0; s < slots; s++)
         j.in_rows[s] = b->expert_slots[s] / k;
-    struct cpu_gated shape = {.gate = &l->gate, .h_act = l->down.act};
-    j.per_expert = cpu_gated_n_units(&shape);
-    team_run(b->team, gated_items, &j, n_experts * j.per_expert, 1);
+    j.per_expert = n_units(&l->gate, &l->down);
+    j.n_chosen = n_experts * j.per_expert;
+    team_run(b->team, gated_items, &j, j.n_chosen + n_units(&l->gate_shared, &l->down_shared), 1);
 
-    for (int s = 0; s < slots; s++) {
-        int slot = b->expert_slots[s];
-        b->pairs[s] =
-            (struct kern_row){cpu_act_row(&b->slot_h, l->down.act, slot), b->slot_out + (size_t)slot * n};
-    }
+    point_pairs(b, l);
     j.per_expert = l->down.n_strips;
-    team_run(b->team, down_items, &j, n_experts * j.per_expert, 1);
+    j.n_chosen = n_experts * j.per_expert;
+    team_run(b->team, down_items, &j, j.n_chosen + l->down_shared.n_strips, 1);
     team_run(b->team, add_rows, &j, b->n_rows, 1);
 }

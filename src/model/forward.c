@@ -17,7 +17,7 @@ int forward_step(const struct backend_ops *ops, struct backend *b, const struct 
         ops->attn_in(b, layer);
         ops->attn(b, layer);
         ops->attn_out(b, layer);
-        if (plan->n_experts > 0) {
+        if (plan->layers[layer].router) {
             ops->moe(b, layer);
         } else {
             ops->ffn_in(b, layer);

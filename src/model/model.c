@@ -65,9 +65,22 @@ static void count_work(struct model_facts *f, const struct plan *p)
     uint64_t e = p->n_experts, k = p->n_experts_used;
     for (uint32_t i = 0; i < p->n_layers; i++) {
         const struct plan_layer *l = &p->layers[i];
-        const struct gguf_tensor *all[] = {l->attn_norm,      l->q,        l->k,    l->v,  l->o,
-                                           l->attn_post_norm, l->ffn_norm, l->gate, l->up, l->down,
-                                           l->ffn_post_norm,  l->router};
+        const struct gguf_tensor *all[] = {l->attn_norm,
+                                           l->q,
+                                           l->k,
+                                           l->v,
+                                           l->o,
+                                           l->attn_post_norm,
+                                           l->ffn_norm,
+                                           l->gate,
+                                           l->up,
+                                           l->down,
+                                           l->ffn_post_norm,
+                                           l->router,
+                                           l->shared_router,
+                                           l->gate_shared,
+                                           l->up_shared,
+                                           l->down_shared};
         const struct gguf_tensor *some[] = {l->gate_exps, l->up_exps, l->down_exps};
         for (size_t t = 0; t < sizeof all / sizeof *all; t++)
             count_matrix(f, all[t], 1, 1);

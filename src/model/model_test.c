@@ -73,7 +73,7 @@ static void add_layer(struct maker *m, const struct recipe *r, int il)
         add(m, NAME("attn_v.weight"), r->head, EMBD, kv, 1, 0, .1f);
     }
     add(m, NAME("attn_output.weight"), r->type, q, EMBD, 1, 0, .1f);
-    if (strcmp(r->arch, "qwen2") == 0) {
+    if (strncmp(r->arch, "qwen2", 5) == 0) {
         add(m, NAME("attn_q.bias"), QUANT_F32, q, 1, 1, 0, .5f);
         add(m, NAME("attn_k.bias"), QUANT_F32, kv, 1, 1, 0, .5f);
         add(m, NAME("attn_v.bias"), QUANT_F32, kv, 1, 1, 0, .5f);
@@ -87,6 +87,12 @@ static void add_layer(struct maker *m, const struct recipe *r, int il)
         add(m, NAME("ffn_gate_exps.weight"), r->type, EMBD, FF, r->n_experts, 0, .1f);
         add(m, NAME("ffn_up_exps.weight"), r->type, EMBD, FF, r->n_experts, 0, .1f);
         add(m, NAME("ffn_down_exps.weight"), r->head, FF, EMBD, r->n_experts, 0, .1f);
+        if (strcmp(r->arch, "qwen2moe") == 0) {
+            add(m, NAME("ffn_gate_inp_shexp.weight"), QUANT_F32, EMBD, 1, 1, 0, .1f);
+            add(m, NAME("ffn_gate_shexp.weight"), r->type, EMBD, FF, 1, 0, .1f);
+            add(m, NAME("ffn_up_shexp.weight"), r->type, EMBD, FF, 1, 0, .1f);
+            add(m, NAME("ffn_down_shexp.weight"), r->head, FF, EMBD, 1, 0, .1f);
+        }
     } else {
         if (!is_phi)
             add(m, NAME("ffn_gate.weight"), r->type, EMBD, FF, 1, 0, .1f);
@@ -267,7 +273,7 @@ static const struct recipe recipes[] = {
     {"llama", QUANT_Q4_0, QUANT_Q6_K, 0, false}, {"llama", QUANT_Q4_K, QUANT_Q6_K, 0, true},
     {"qwen2", QUANT_Q8_0, QUANT_F16, 0, false},  {"qwen3", QUANT_Q5_K, QUANT_BF16, 0, true},
     {"llama", QUANT_Q8_0, QUANT_Q8_0, 4, false}, {"qwen3moe", QUANT_Q4_K, QUANT_Q6_K, 8, true},
-    {"phi3", QUANT_Q4_K, QUANT_Q6_K, 0, false},
+    {"phi3", QUANT_Q4_K, QUANT_Q6_K, 0, false},  {"qwen2moe", QUANT_Q5_0, QUANT_Q6_K, 6, false},
 };
 
 enum { N_RECIPES = sizeof recipes / sizeof *recipes, SHOWN = 40 };
@@ -575,9 +581,10 @@ static void check_golden(const char *name, enum kv_type kv, double tolerance)
 
 TEST(logits_are_those_of_the_float64_reference)
 {
-    static const char *const floats[] = {
-        "llama",     "llama3-rope", "llama-linear", "llama-yarn",    "mixtral", "qwen2",  "qwen3", "qwen3moe",
-        "llama-odd", "mixtral-odd", "phi3",         "phi3-longrope", "gemma",   "gemma2", "gemma3"};
+    static const char *const floats[] = {"llama",     "llama3-rope", "llama-linear", "llama-yarn",
+                                         "mixtral",   "qwen2",       "qwen3",        "qwen3moe",
+                                         "llama-odd", "mixtral-odd", "phi3",         "phi3-longrope",
+                                         "gemma",     "gemma2",      "gemma3",       "qwen2moe"};
     static const char *const blocks[] = {"llama-q8_0", "qwen2-q4_0", "qwen3-q4_k_m", "phi3-q8_0",
                                          "gemma3-q8_0"};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) {

@@ -12,6 +12,8 @@
 
 #include "kernel/quant.h"
 
+enum { FF_MAX = 1 << 22 };
+
 /* --- keys ------------------------------------------------------------------------------------ */
 
 int plan_key_u32(const struct gguf *g, const char *suffix, uint32_t *v, uint32_t lo, uint32_t hi,
@@ -110,6 +112,17 @@ static int read_sizes(struct plan *p, const struct gguf *g, struct err *err)
     return plan_key_f32(g, "attention.layer_norm_rms_epsilon", &p->rms_eps, 0, 1, true, err);
 }
 
+/* The width of the shared expert: its own key, else that of a dense layer. */
+static int read_shared(struct plan *p, const struct gguf *g, struct err *err)
+{
+    if (p->arch->shared == ARCH_SHARED_NONE)
+        return plan_key_refuse(g, "expert_shared_count", "shared experts", err);
+    int rc = plan_key_u32(g, "expert_shared_feed_forward_length", &p->n_ff_shared, 0, FF_MAX, false, err);
+    if (rc == OK && p->n_ff_shared == 0)
+        rc = key_same_per_layer(g, "feed_forward_length", p->n_layers, &p->n_ff_shared, FF_MAX, err);
+    return rc;
+}
+
 static int read_experts(struct plan *p, const struct gguf *g, struct err *err)
 {
     int rc;
@@ -122,17 +135,19 @@ static int read_experts(struct plan *p, const struct gguf *g, struct err *err)
                     p->arch->name, p->n_experts);
     p->expert_scale = 1;
     if (p->n_experts == 0)
-        return key_same_per_layer(g, "feed_forward_length", p->n_layers, &p->n_ff, 1u << 22, err);
+        return key_same_per_layer(g, "feed_forward_length", p->n_layers, &p->n_ff, FF_MAX, err);
     uint32_t most = p->n_experts < PLAN_EXPERTS_USED_MAX ? p->n_experts : PLAN_EXPERTS_USED_MAX;
     if ((rc = plan_key_u32(g, "expert_used_count", &p->n_experts_used, 1, most, true, err)) != OK)
         return rc;
-    rc = key_same_per_layer(g, "expert_feed_forward_length", p->n_layers, &p->n_ff, 1u << 22, err);
+    rc = key_same_per_layer(g, "expert_feed_forward_length", p->n_layers, &p->n_ff_exp, FF_MAX, err);
     if (rc == ERR_NOT_FOUND) /* Mixtral */
-        rc = key_same_per_layer(g, "feed_forward_length", p->n_layers, &p->n_ff, 1u << 22, err);
-    if (rc != OK)
-        return rc;
-    if ((rc = plan_key_refuse(g, "expert_shared_count", "shared experts", err)) != OK ||
+        rc = key_same_per_layer(g, "feed_forward_length", p->n_layers, &p->n_ff_exp, FF_MAX, err);
+    if (rc != OK || (rc = read_shared(p, g, err)) != OK ||
         (rc = plan_key_refuse(g, "expert_group_count", "groups of experts", err)) != OK)
+        return rc;
+    struct gguf_arch_key k;
+    p->experts_sum_to_1 = p->arch->experts_sum_to_1;
+    if ((rc = gguf_opt_bool(g, gguf_arch_key(&k, g, "expert_weights_norm"), &p->experts_sum_to_1, err)) != OK)
         return rc;
     float s = 1;
     if ((rc = plan_key_f32(g, "expert_weights_scale", &s, 0, 1e6f, false, err)) != OK)
@@ -200,6 +215,20 @@ static const struct gguf_tensor *take_rows(struct plan *p, const struct gguf_ten
     return part;
 }
 
+/* A tensor of a layer. */
+struct part {
+    const char *name;
+    struct want want;
+};
+
+static int find_parts(const struct gguf *g, uint32_t il, const struct part *list, size_t n, struct err *err)
+{
+    int rc = OK;
+    for (size_t i = 0; rc == OK && i < n; i++)
+        rc = find_tensor(g, &list[i].want, err, "blk.%u.%s", il, list[i].name);
+    return rc;
+}
+
 static bool has_tensor(const struct gguf *g, uint32_t il, const char *name)
 {
     return gguf_tensor_findf(g, "blk.%u.%s", il, name) != NULL;
@@ -255,10 +284,7 @@ static int find_attention(struct plan *p, const struct gguf *g, uint32_t il, str
     if (rc != OK)
         return rc;
     bool apart = l->q == NULL;
-    const struct {
-        const char *name;
-        struct want want;
-    } list[] = {
+    const struct part list[] = {
         {"attn_norm.weight", {&l->attn_norm, embd, 1, 1, true}},
         {"attn_q.weight", {&l->q, embd, q, 1, apart}},
         {"attn_k.weight", {&l->k, embd, kv, 1, apart}},
@@ -275,68 +301,76 @@ static int find_attention(struct plan *p, const struct gguf *g, uint32_t il, str
         {"post_ffw_norm.weight", {&l->ffn_post_norm, embd, 1, 1, true}},
     };
     size_t n = sizeof list / sizeof *list - (p->arch->post_norms ? 0 : 2);
-    for (size_t i = 0; i < n; i++)
-        if ((rc = find_tensor(g, &list[i].want, err, "blk.%u.%s", il, list[i].name)) != OK)
-            return rc;
+    if ((rc = find_parts(g, il, list, n, err)) != OK)
+        return rc;
     if (!norm && (l->q_norm || l->k_norm))
         return fail(err, ERR_UNSUPPORTED, "layer %u normalises q and k, which architecture '%s' does not do",
                     il, p->arch->name);
     return OK;
 }
 
-static int find_ffn(struct plan *p, const struct gguf *g, uint32_t il, struct err *err)
+static int find_dense(struct plan *p, const struct gguf *g, uint32_t il, struct err *err)
 {
     struct plan_layer *l = &p->layers[il];
-    uint64_t embd = p->n_embd, ff = p->n_ff, ne = p->n_experts;
-    bool dense = ne == 0;
-    int rc = dense && p->arch->gate_in_up ? split_gate_up(p, g, il, err) : OK;
-    if (rc != OK)
-        return rc;
-    const struct {
-        const char *name;
-        struct want want;
-        bool is_dense;
-    } list[] = {
-        {"ffn_gate.weight", {&l->gate, embd, ff, 1, true}, true},
-        {"ffn_up.weight", {&l->up, embd, ff, 1, true}, true},
-        {"ffn_down.weight", {&l->down, ff, embd, 1, true}, true},
-        {"ffn_gate_inp.weight", {&l->router, embd, ne, 1, true}, false},
-        {"ffn_gate_exps.weight", {&l->gate_exps, embd, ff, ne, true}, false},
-        {"ffn_up_exps.weight", {&l->up_exps, embd, ff, ne, true}, false},
-        {"ffn_down_exps.weight", {&l->down_exps, ff, embd, ne, true}, false},
+    uint64_t embd = p->n_embd, ff = p->n_ff;
+    const struct part apart[] = {
+        {"ffn_gate.weight", {&l->gate, embd, ff, 1, true}},
+        {"ffn_up.weight", {&l->up, embd, ff, 1, true}},
     };
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
-        if (list[i].is_dense != dense || *list[i].want.slot)
-            continue;
-        if ((rc = find_tensor(g, &list[i].want, err, "blk.%u.%s", il, list[i].name)) != OK)
-            return rc;
-    }
-    return OK;
+    const struct part down = {"ffn_down.weight", {&l->down, ff, embd, 1, true}};
+    int rc = p->arch->gate_in_up ? split_gate_up(p, g, il, err) : find_parts(g, il, apart, 2, err);
+    return rc == OK ? find_parts(g, il, &down, 1, err) : rc;
+}
+
+static int find_experts(struct plan *p, const struct gguf *g, uint32_t il, struct err *err)
+{
+    struct plan_layer *l = &p->layers[il];
+    uint64_t embd = p->n_embd, ff = p->n_ff_exp, n = p->n_experts, shared = p->n_ff_shared;
+    const struct part chosen[] = {
+        {"ffn_gate_inp.weight", {&l->router, embd, n, 1, true}},
+        {"ffn_gate_exps.weight", {&l->gate_exps, embd, ff, n, true}},
+        {"ffn_up_exps.weight", {&l->up_exps, embd, ff, n, true}},
+        {"ffn_down_exps.weight", {&l->down_exps, ff, embd, n, true}},
+    };
+    const struct part beside[] = {
+        {"ffn_gate_shexp.weight", {&l->gate_shared, embd, shared, 1, true}},
+        {"ffn_up_shexp.weight", {&l->up_shared, embd, shared, 1, true}},
+        {"ffn_down_shexp.weight", {&l->down_shared, shared, embd, 1, true}},
+        {"ffn_gate_inp_shexp.weight", {&l->shared_router, embd, 1, 1, true}}, /* last: not all have it */
+    };
+    int n_beside = !shared ? 0 : p->arch->shared == ARCH_SHARED_GATED ? 4 : 3;
+    int rc = find_parts(g, il, chosen, 4, err);
+    return rc == OK ? find_parts(g, il, beside, n_beside, err) : rc;
 }
 
 /* Tensors of a layer that are there but that nothing above asked for would silently change the
  * result if they were ignored. */
 static int refuse_unused(const struct plan *p, const struct gguf *g, struct err *err)
 {
-    static const char *const refused[] = {"post_attention_norm.weight",
-                                          "post_ffw_norm.weight", /* these first */
-                                          "attn_qkv.bias",
-                                          "attn_sinks.weight",
-                                          "ffn_gate.bias",
-                                          "ffn_up.bias",
-                                          "ffn_down.bias",
-                                          "ffn_gate_shexp.weight",
-                                          "exp_probs_b.bias",
-                                          "ffn_gate.0.weight",
-                                          "attn_norm.bias",
-                                          "ffn_norm.bias",
-                                          "attn_q_a.weight"};
+    const struct {
+        const char *name;
+        bool is_known;
+    } list[] = {
+        {"attn_qkv.bias", false},
+        {"attn_sinks.weight", false},
+        {"attn_q_a.weight", false},
+        {"post_attention_norm.weight", p->arch->post_norms},
+        {"post_ffw_norm.weight", p->arch->post_norms},
+        {"attn_norm.bias", false},
+        {"ffn_norm.bias", false},
+        {"ffn_gate.bias", false},
+        {"ffn_up.bias", false},
+        {"ffn_down.bias", false},
+        {"ffn_gate.0.weight", false},
+        {"ffn_gate_shexp.weight", p->n_ff_shared > 0},
+        {"exp_probs_b.bias", false},
+    };
     for (uint32_t il = 0; il < p->n_layers; il++)
-        for (size_t i = p->arch->post_norms ? 2 : 0; i < sizeof refused / sizeof *refused; i++)
-            if (gguf_tensor_findf(g, "blk.%u.%s", il, refused[i]))
+        for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+            if (!list[i].is_known && has_tensor(g, il, list[i].name))
                 return fail(err, ERR_UNSUPPORTED,
                             "tensor 'blk.%u.%s' is not part of architecture '%s' as known here", il,
-                            refused[i], p->arch->name);
+                            list[i].name, p->arch->name);
     return OK;
 }
 
@@ -365,7 +399,8 @@ static int find_tensors(struct plan *p, const struct gguf *g, struct err *err)
     if (!p->layers || !p->parts)
         return fail(err, ERR_NOMEM, "no memory for %u layers", p->n_layers);
     for (uint32_t il = 0; il < p->n_layers; il++)
-        if ((rc = find_attention(p, g, il, err)) != OK || (rc = find_ffn(p, g, il, err)) != OK)
+        if ((rc = find_attention(p, g, il, err)) != OK ||
+            (rc = p->n_experts ? find_experts(p, g, il, err) : find_dense(p, g, il, err)) != OK)
             return rc;
     return refuse_unused(p, g, err);
 }

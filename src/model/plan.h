@@ -40,14 +40,18 @@ struct plan_layer {
     const struct gguf_tensor *ffn_norm;
     const struct gguf_tensor *gate, *up, *down;                         /* dense */
     const struct gguf_tensor *router, *gate_exps, *up_exps, *down_exps; /* mixture of experts */
+    const struct gguf_tensor *gate_shared, *up_shared, *down_shared;    /* the shared expert */
+    const struct gguf_tensor *shared_router;                            /* one row: its gate */
 };
 
 struct plan {
     const struct arch *arch;
-    uint32_t n_vocab, n_ctx_train, n_embd, n_layers, n_ff;
+    uint32_t n_vocab, n_ctx_train, n_embd, n_layers;
+    uint32_t n_ff, n_ff_exp, n_ff_shared; /* of a dense layer, an expert, the shared expert; 0: none */
     uint32_t n_heads, n_kv_heads, head_dim;
     uint32_t n_experts, n_experts_used; /* 0: dense */
     float rms_eps;
+    bool experts_sum_to_1;
     float expert_scale;  /* multiplies the weights of the chosen experts */
     float embd_scale;    /* multiplies the embeddings; 1: none */
     float score_scale;   /* of attention, times log2(e): p = 2^(score_scale q k) / sum */

@@ -114,3 +114,19 @@ TEST(absurd_rope_factors_are_refused)
     set_u32(f, "phi3.rope.dimension_count", 18);
     check_refused(f, ERR_FORMAT, "phi3.rope.dimension_count is 18, expected 2 to 16");
 }
+
+TEST(experts_that_do_not_fit_together_are_refused)
+{
+    struct file f = read_model("qwen2moe");
+    set_u32(f, "qwen2moe.expert_count", 0);
+    check_refused(f, ERR_FORMAT, "qwen2moe.expert_count is 0, expected 1 to 1024");
+    f = read_model("qwen2moe");
+    set_u32(f, "qwen2moe.expert_used_count", 7);
+    check_refused(f, ERR_FORMAT, "qwen2moe.expert_used_count is 7, expected 1 to 6");
+    f = read_model("qwen2moe");
+    set_u32(f, "qwen2moe.expert_shared_feed_forward_length", 32);
+    check_refused(f, ERR_FORMAT, "tensor 'blk.0.ffn_gate_shexp.weight' is 32 x 48 x 1, expected 32 x 32 x 1");
+    f = read_model("qwen2moe");
+    rename_to(f, "blk.1.ffn_gate_inp_shexp.weight", "blk.1.ffn_gate_inp_shexq.weight");
+    check_refused(f, ERR_FORMAT, "tensor 'blk.1.ffn_gate_inp_shexp.weight' is missing");
+}

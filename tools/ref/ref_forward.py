@@ -5,7 +5,7 @@
   ref_forward.py MODEL.gguf --tokens 1,15,27 --out x.f64    all logits, float64 [positions, vocab]
   ref_forward.py MODEL.gguf --tokens 1,15 --greedy 20   also continues greedily
 
-Architectures: gemma, gemma2, gemma3, llama (Llama, Mistral, Mixtral), phi3, qwen2, qwen3, qwen3moe.  Written for clarity, from the
+Architectures: gemma, gemma2, gemma3, llama (Llama, Mistral, Mixtral), phi3, qwen2, qwen2moe, qwen3, qwen3moe.  Written for clarity, from the
 papers' formulas; weights stay f32 on the disk's grid, activations and sums are float64, nothing is
 rounded on the way.  Needs numpy.
 """
@@ -18,7 +18,8 @@ import numpy as np
 
 from gguf_np import Gguf
 
-NEOX = {"gemma": True, "gemma2": True, "gemma3": True, "llama": False, "phi3": True, "qwen2": True, "qwen3": True, "qwen3moe": True}
+NEOX = {"gemma": True, "gemma2": True, "gemma3": True, "llama": False, "phi3": True, "qwen2": True, "qwen2moe": True, "qwen3": True,
+        "qwen3moe": True}
 
 
 def rms_norm(x, w, eps):
@@ -59,7 +60,7 @@ class Model:
         self.eps = float(key("attention.layer_norm_rms_epsilon", 1e-5))
         self.experts_used = int(key("expert_used_count", 0))
         self.expert_scale = float(key("expert_weights_scale", 0) or 1)
-        self.expert_norm = bool(key("expert_weights_norm", True))
+        self.expert_norm = bool(key("expert_weights_norm", self.arch in ("llama", "qwen3moe")))
         self.n_rot = int(key("rope.dimension_count", self.head_dim))
         self.rope_base = float(key("rope.freq_base", 10000.0))
         kind = key("rope.scaling.type", "linear")
@@ -164,6 +165,11 @@ class Model:
             for e, a in zip(chosen, weight * self.expert_scale):
                 h = silu(gate[e].astype(np.float64) @ x[t]) * (up[e].astype(np.float64) @ x[t])
                 y[t] += a * (down[e].astype(np.float64) @ h)
+        if b + "ffn_up_shexp.weight" in self.f:
+            shared = self.linear(silu(self.linear(x, b + "ffn_gate_shexp")) * self.linear(x, b + "ffn_up_shexp"), b + "ffn_down_shexp")
+            if b + "ffn_gate_inp_shexp.weight" in self.f:
+                shared = shared / (1 + np.exp(-(x @ self.w(b + "ffn_gate_inp_shexp.weight").reshape(-1))))[:, None]
+            y = y + shared
         return y
 
     def ffn(self, x, i):
