@@ -39,9 +39,9 @@ MODELS = {
     "phi3-q8_0": "--arch phi3 --type q8_0 --heads 2 --kv-heads 1 --vocab 301",
     "gemma": "--arch gemma --no-tokenizer",
     # windows that the 40 tokens exceed, caps that bend
-    "gemma2": "--arch gemma2 --layers 3 --window 12 --softcaps 2:8 --no-tokenizer",
-    "gemma3": "--arch gemma3 --layers 7 --window 9 --rope linear:4 --no-tokenizer",
-    "gemma3-q8_0": "--arch gemma3 --heads 2 --kv-heads 1 --dim 64 --layers 2 --softcaps 0:20 --type q8_0 --no-tokenizer",
+    "gemma2": "--arch gemma2 --layers 3 --window 12 --softcaps 2:8",
+    "gemma3": "--arch gemma3 --layers 7 --window 9 --rope linear:4",
+    "gemma3-q8_0": "--arch gemma3 --heads 2 --kv-heads 1 --dim 64 --layers 2 --window 9 --pattern 0,1 --softcaps 0:20 --type q8_0 --no-tokenizer",
     "gemma2-wide": "--arch gemma2 --layers 46 --dim 16 --heads 2 --kv-heads 1 --ff 16 --window 5 --no-tokenizer",
     "qwen2moe": "--arch qwen2moe --heads 2 --kv-heads 1 --experts 6 --experts-used 3 --expert-ff 32 --shared-ff 48",
 }

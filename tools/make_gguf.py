@@ -233,6 +233,7 @@ def main():
     a.add_argument("--rope", default="none", help="none, linear:FACTOR, yarn:FACTOR[:ORIGINAL_CONTEXT], longrope:ORIGINAL_CONTEXT, llama3")
     a.add_argument("--rope-base", type=float, default=0)
     a.add_argument("--window", type=int, default=0, help="attention.sliding_window")
+    a.add_argument("--pattern", default="", help="the layers with a window: a period, or 1,0,... for each")
     a.add_argument("--softcaps", default="", help="ATTENTION:LOGITS, 0 for none")
     a.add_argument("--std", type=float, default=0, help="spread of the weights (0.02; 0.07 with --wild)")
     a.add_argument("--seed", type=int, default=1)
@@ -267,6 +268,9 @@ def main():
         if arch == "qwen2moe": keys.append(kv(arch + ".expert_shared_feed_forward_length", "u32", SFF))
     keys += rope_keys(arch, o.rope, ctx)
     if o.window: keys.append(kv(arch + ".attention.sliding_window", "u32", o.window))
+    if o.pattern:
+        key, p = arch + ".attention.sliding_window_pattern", [int(x) for x in o.pattern.split(",")]
+        keys.append(kv(key, "[i32]", p) if len(p) > 1 else kv(key, "u32", p[0]))
     for k, v in zip(("attn", "final"), o.softcaps.split(":") if o.softcaps else ()):
         keys.append(kv(arch + ".%s_logit_softcapping" % k, "f32", float(v)))
     if not o.no_tokenizer: keys += [kv("tokenizer.ggml.model", "str", "gpt2"), kv("tokenizer.ggml.pre", "str", "qwen2" if chatml else "llama-bpe"),

@@ -180,6 +180,13 @@ TEST(quantised_and_expert_models_do_too)
     check_equal("tests/golden/models/qwen3moe.gguf", "bf16");
 }
 
+/* Windows of 12 and 9 keys: shorter than a page, and than what is cached. */
+TEST(models_with_windows_do_too)
+{
+    check_equal("tests/golden/models/gemma2.gguf", NULL);
+    check_equal("tests/golden/models/gemma3.gguf", "f16");
+}
+
 TEST(a_draft_model_changes_speed_and_nothing_else)
 {
     struct sluice_model *m = open_tiny(TINY, 2, NULL, 0), *other = open_tiny(TINY, 1, NULL, 0);

@@ -6,7 +6,7 @@
 #include "base/test.h"
 #include "kernel/kernel.h"
 
-enum { TILES = KERN_SEGMENT / KERN_KV_TILE, HEAD_MAX = 128 };
+enum { TILES = KERN_SEGMENT / KERN_KV_TILE, HEAD_MAX = 256 };
 
 enum input { GAUSSIAN, OUTLIERS, NASTY, INPUTS_END };
 
@@ -80,13 +80,30 @@ struct result {
     float out[KERN_QUERIES][HEAD_MAX], max[KERN_QUERIES], sum[KERN_QUERIES];
 };
 
-/* q[n][hd], unscaled; the score has the usual scale. */
-static void attend(const struct kern_ops *ops, const struct segment *s, const float *q, const int *n_keys,
-                   int n, bool fetch, struct result *res)
+/* What a query sees of the segment. */
+struct view {
+    int first, n_keys;
+};
+
+struct question {
+    const float *q; /* [n][hd], unscaled; the score has the usual scale */
+    const struct view *views;
+    int n;
+    float softcap;
+    bool fetch;
+};
+
+static void attend(const struct kern_ops *ops, const struct segment *s, const struct question *ask,
+                   struct result *res)
 {
+    int n = ask->n;
     static float queries[KERN_QUERIES][HEAD_MAX];
-    struct kern_attn a = {
-        .n_queries = n, .head_dim = s->hd, .n_next = fetch, .next_bytes = s->tile_bytes, .next = {s->tiles}};
+    struct kern_attn a = {.n_queries = n,
+                          .head_dim = s->hd,
+                          .softcap = ask->softcap,
+                          .n_next = ask->fetch,
+                          .next_bytes = s->tile_bytes,
+                          .next = {s->tiles}};
     memset(res, 0, sizeof *res);
     a.scores = aligned_alloc(64, KERN_ATTN_SCRATCH);
     REQUIRE(a.scores);
@@ -96,11 +113,12 @@ static void attend(const struct kern_ops *ops, const struct segment *s, const fl
         a.v_tiles[t] = s->tiles + (size_t)(TILES + t) * s->tile_bytes;
     }
     for (int i = 0; i < n; i++) {
-        memcpy(queries[i], q + i * s->hd, (size_t)s->hd * sizeof(float));
+        memcpy(queries[i], ask->q + i * s->hd, (size_t)s->hd * sizeof(float));
         ops->scale(queries[i], queries[i], 1.44269504f / sqrtf((float)s->hd), s->hd);
         ops->attn_query(s->kv, queries[i], s->hd);
         a.q[i] = queries[i];
-        a.n_keys[i] = n_keys[i];
+        a.first_key[i] = ask->views[i].first;
+        a.n_keys[i] = ask->views[i].n_keys;
         a.out[i] = res->out[i];
     }
     ops->attn[s->kv](&a);
@@ -109,11 +127,14 @@ static void attend(const struct kern_ops *ops, const struct segment *s, const fl
     free(a.scores);
 }
 
-static const int heads[] = {32, 64, 96, 128};
+static const int heads[] = {32, 64, 96, 128, 256};
 enum { N_HEADS = sizeof heads / sizeof *heads };
 
-/* Query i of a call sees keys[i] keys: all, one, none, and parts of tiles. */
-static const int keys[KERN_QUERIES] = {KERN_SEGMENT, 1, 0, 37, 300, 129};
+/* All, one, none, and parts of tiles; with a window: to the end, within a tile, whole tiles, across. */
+static const struct view whole[KERN_QUERIES] = {{0, KERN_SEGMENT}, {0, 1},   {0, 0},
+                                                {0, 37},           {0, 300}, {0, 129}};
+static const struct view windows[KERN_QUERIES] = {{437, KERN_SEGMENT}, {419, 423}, {400, 416},
+                                                  {384, 511},          {0, 0},     {415, 449}};
 
 static void check_level(const char *name)
 {
@@ -131,9 +152,13 @@ static void check_level(const char *name)
                 make_segment(&x, ref, (enum kern_kv)kv, heads[h], (enum input)kind);
                 make_segment(&y, ops, (enum kern_kv)kv, heads[h], (enum input)kind);
                 fill(q, KERN_QUERIES * heads[h], (enum input)kind, &r);
-                int n = 1 + (h + kind) % KERN_QUERIES;
-                attend(ref, &x, q, keys, n, false, &a);
-                attend(ops, &y, q, keys, n, true, &b);
+                struct question ask = {.q = q,
+                                       .views = (h + kind + kv) % 2 ? windows : whole,
+                                       .n = 1 + (h + kind) % KERN_QUERIES,
+                                       .softcap = kind == OUTLIERS ? 3.0f : 0};
+                attend(ref, &x, &ask, &a);
+                ask.fetch = true;
+                attend(ops, &y, &ask, &b);
                 if (memcmp(x.tiles, y.tiles, 2 * TILES * x.tile_bytes) != 0)
                     test_fail(__FILE__, __LINE__, "%s %s, head of %d, input %d: stored differently", name,
                               kv_names[kv], heads[h], kind);
@@ -163,26 +188,68 @@ TEST(neon_attention_equals_the_reference)
     check_level("neon");
 }
 
-TEST(neighbours_in_a_call_do_not_change_a_query)
+static void check_neighbours(const struct kern_ops *ops, const struct segment *s, const struct view *views,
+                             float softcap)
 {
     static struct result all, one;
     static float q[KERN_QUERIES * HEAD_MAX];
+    struct rng r = rng_seeded(6);
+    fill(q, KERN_QUERIES * s->hd, GAUSSIAN, &r);
+    struct question ask = {.q = q, .views = views, .n = KERN_QUERIES, .softcap = softcap, .fetch = true};
+    attend(ops, s, &ask, &all);
+    for (int i = 0; i < KERN_QUERIES; i++) {
+        ask = (struct question){.q = q + s->hd * i, .views = views + i, .n = 1, .softcap = softcap};
+        attend(ops, s, &ask, &one);
+        CHECK(memcmp(all.out[i], one.out[0], (size_t)s->hd * sizeof(float)) == 0);
+        CHECK(memcmp(&all.max[i], &one.max[0], sizeof(float)) == 0);
+        CHECK(memcmp(&all.sum[i], &one.sum[0], sizeof(float)) == 0);
+    }
+}
+
+TEST(neighbours_in_a_call_do_not_change_a_query)
+{
     const struct kern_ops *ops;
     struct segment s;
-    struct rng r = rng_seeded(6);
     REQUIRE(kern_choose(&ops, "auto", NULL) == OK);
     for (int kv = 0; kv < KERN_KV_END; kv++) {
         make_segment(&s, ops, (enum kern_kv)kv, 96, GAUSSIAN);
-        fill(q, KERN_QUERIES * 96, GAUSSIAN, &r);
-        attend(ops, &s, q, keys, KERN_QUERIES, true, &all);
-        for (int i = 0; i < KERN_QUERIES; i++) {
-            attend(ops, &s, q + 96 * i, keys + i, 1, false, &one);
-            CHECK(memcmp(all.out[i], one.out[0], 96 * sizeof(float)) == 0);
-            CHECK(memcmp(&all.max[i], &one.max[0], sizeof(float)) == 0);
-            CHECK(memcmp(&all.sum[i], &one.sum[0], sizeof(float)) == 0);
-        }
+        check_neighbours(ops, &s, whole, 0);
+        check_neighbours(ops, &s, windows, 0);
+        check_neighbours(ops, &s, windows, 2);
         free_segment(&s);
     }
+}
+
+/* Whatever lies before a window or behind the last key, no bit of the result is from there. */
+TEST(keys_that_are_not_seen_add_nothing)
+{
+    static struct result a, b;
+    static float q[HEAD_MAX], k[HEAD_MAX], v[HEAD_MAX];
+    enum { HD = 256 };
+    const struct kern_ops *ops;
+    struct segment s;
+    struct rng r = rng_seeded(7);
+    REQUIRE(kern_choose(&ops, "auto", NULL) == OK);
+    fill(q, HD, GAUSSIAN, &r);
+    for (int kv = 0; kv < KERN_KV_END; kv++)
+        for (int w = 0; w < KERN_QUERIES; w++) {
+            struct question ask = {.q = q, .views = &windows[w], .n = 1, .softcap = w % 2 ? 5.0f : 0};
+            make_segment(&s, ops, (enum kern_kv)kv, HD, GAUSSIAN);
+            attend(ops, &s, &ask, &a);
+            for (int i = 0; i < KERN_SEGMENT; i++) {
+                if (i >= windows[w].first && i < windows[w].n_keys)
+                    continue;
+                uint8_t *k_tile = s.tiles + (size_t)(i / KERN_KV_TILE) * s.tile_bytes;
+                fill(k, HD, OUTLIERS, &r);
+                fill(v, HD, OUTLIERS, &r);
+                ops->scale(k, k, 300, HD);
+                ops->kv_put((enum kern_kv)kv, k_tile, k_tile + TILES * s.tile_bytes, i % KERN_KV_TILE, k, v,
+                            HD);
+            }
+            attend(ops, &s, &ask, &b);
+            CHECK(memcmp(&a, &b, sizeof a) == 0);
+            free_segment(&s);
+        }
 }
 
 /* Slots cleared are as if they had never been used, and the others are as they were. */
@@ -209,12 +276,12 @@ TEST(cleared_slots_are_zero_and_the_others_stay)
 }
 
 /* Relative RMS error of the normalised output against float64 on the numbers before they were stored. */
-static double error_of(const struct kern_ops *ops, enum kern_kv kv, int hd, enum input kind, float sharpness)
+static double error_of(const struct kern_ops *ops, enum kern_kv kv, int hd, enum input kind, float sharpness,
+                       struct view view, double cap)
 {
     static struct result got;
     static float q[HEAD_MAX];
     static double p[KERN_SEGMENT];
-    const int n_keys = 500;
     struct segment s;
     struct rng r = rng_seeded(8);
     double error = 0, power = 0;
@@ -223,19 +290,21 @@ static double error_of(const struct kern_ops *ops, enum kern_kv kv, int hd, enum
         fill(q, hd, GAUSSIAN, &r);
         for (int d = 0; d < hd; d++)
             q[d] *= sharpness;
-        attend(ops, &s, q, &n_keys, 1, false, &got);
+        attend(ops, &s, &(struct question){.q = q, .views = &view, .n = 1, .softcap = (float)(cap / log(2))},
+               &got);
         double max = -INFINITY, sum = 0;
-        for (int k = 0; k < n_keys; k++) {
+        for (int k = view.first; k < view.n_keys; k++) {
             p[k] = 0;
             for (int d = 0; d < hd; d++)
                 p[k] += (double)q[d] * (double)s.k[k * hd + d] / sqrt(hd);
+            p[k] = cap > 0 ? cap * tanh(p[k] / cap) : p[k];
             max = fmax(max, p[k]);
         }
-        for (int k = 0; k < n_keys; k++)
+        for (int k = view.first; k < view.n_keys; k++)
             sum += p[k] = exp(p[k] - max);
         for (int d = 0; d < hd; d++) {
             double want = 0;
-            for (int k = 0; k < n_keys; k++)
+            for (int k = view.first; k < view.n_keys; k++)
                 want += p[k] * (double)s.v[k * hd + d] / sum;
             double diff = (double)got.out[0][d] / (double)got.sum[0] - want;
             error += diff * diff;
@@ -257,7 +326,8 @@ TEST(attention_is_that_of_float64)
         for (int h = 1; h < N_HEADS; h += 2)
             for (int kind = GAUSSIAN; kind <= OUTLIERS; kind++)
                 for (size_t i = 0; i < sizeof sharpness / sizeof *sharpness; i++) {
-                    double e = error_of(ops, (enum kern_kv)kv, heads[h], (enum input)kind, sharpness[i]);
+                    double e = error_of(ops, (enum kern_kv)kv, heads[h], (enum input)kind, sharpness[i],
+                                        (struct view){0, 500}, 0);
                     if (getenv("SHOW_ERRORS"))
                         printf("%-4s head %3d input %d sharpness %5.2f: %.2e\n", kv_names[kv], heads[h], kind,
                                (double)sharpness[i], e);
@@ -265,4 +335,19 @@ TEST(attention_is_that_of_float64)
                         test_fail(__FILE__, __LINE__, "%s, head of %d, input %d, sharpness %g: error %.3g",
                                   kv_names[kv], heads[h], kind, (double)sharpness[i], e);
                 }
+}
+
+TEST(attention_through_a_window_and_under_a_cap_is_that_of_float64)
+{
+    static const double bound[KERN_KV_END] = {3e-3, 2e-2, 0.16, 2e-3};
+    const struct kern_ops *ops;
+    REQUIRE(kern_choose(&ops, "auto", NULL) == OK);
+    for (int kv = 0; kv < KERN_KV_END; kv++)
+        for (size_t i = 0; i < 3; i++) {
+            static const double caps[] = {0, 2, 50};
+            double e = error_of(ops, (enum kern_kv)kv, 256, GAUSSIAN, 4, (struct view){205, 411}, caps[i]);
+            if (getenv("SHOW_ERRORS"))
+                printf("%-4s head 256 cap %g: %.2e\n", kv_names[kv], caps[i], e);
+            CHECK(e <= bound[kv]);
+        }
 }

@@ -28,7 +28,14 @@ struct recipe {
     enum quant_type type, head; /* of the layers' matrices; of the tied head */
     int n_experts;              /* 0: dense */
     bool untied;
+    int head_dim; /* 0: HEAD_DIM */
+    int window;   /* of every other layer; 0: none */
 };
+
+static int head_dim_of(const struct recipe *r)
+{
+    return r->head_dim ? r->head_dim : HEAD_DIM;
+}
 
 /* --- making a model -------------------------------------------------------------------------- */
 
@@ -60,7 +67,7 @@ static void add(struct maker *m, const char *name, enum quant_type type, int n0,
 static void add_layer(struct maker *m, const struct recipe *r, int il)
 {
     char n[64];
-    int q = HEADS * HEAD_DIM, kv = KV_HEADS * HEAD_DIM;
+    int hd = head_dim_of(r), q = HEADS * hd, kv = KV_HEADS * hd;
 #define NAME(suffix) (snprintf(n, sizeof n, "blk.%d.%s", il, suffix), n)
     add(m, NAME("attn_norm.weight"), QUANT_F32, EMBD, 1, 1, 1, .3f);
     add(m, NAME("ffn_norm.weight"), QUANT_F32, EMBD, 1, 1, 1, .3f);
@@ -78,9 +85,13 @@ static void add_layer(struct maker *m, const struct recipe *r, int il)
         add(m, NAME("attn_k.bias"), QUANT_F32, kv, 1, 1, 0, .5f);
         add(m, NAME("attn_v.bias"), QUANT_F32, kv, 1, 1, 0, .5f);
     }
-    if (strncmp(r->arch, "qwen3", 5) == 0) {
-        add(m, NAME("attn_q_norm.weight"), QUANT_F32, HEAD_DIM, 1, 1, 1, .3f);
-        add(m, NAME("attn_k_norm.weight"), QUANT_F32, HEAD_DIM, 1, 1, 1, .3f);
+    if (strncmp(r->arch, "qwen3", 5) == 0 || strcmp(r->arch, "gemma3") == 0) {
+        add(m, NAME("attn_q_norm.weight"), QUANT_F32, hd, 1, 1, 1, .3f);
+        add(m, NAME("attn_k_norm.weight"), QUANT_F32, hd, 1, 1, 1, .3f);
+    }
+    if (strcmp(r->arch, "gemma2") == 0 || strcmp(r->arch, "gemma3") == 0) {
+        add(m, NAME("post_attention_norm.weight"), QUANT_F32, EMBD, 1, 1, 1, .3f);
+        add(m, NAME("post_ffw_norm.weight"), QUANT_F32, EMBD, 1, 1, 1, .3f);
     }
     if (r->n_experts) {
         add(m, NAME("ffn_gate_inp.weight"), QUANT_F32, EMBD, r->n_experts, 1, 0, .1f);
@@ -113,10 +124,14 @@ static void add_keys(struct gguf_writer *w, const struct recipe *r)
     gguf_write_u32(w, KEY("feed_forward_length"), FF);
     gguf_write_u32(w, KEY("attention.head_count"), HEADS);
     gguf_write_u32(w, KEY("attention.head_count_kv"), KV_HEADS);
-    gguf_write_u32(w, KEY("attention.key_length"), HEAD_DIM);
-    gguf_write_u32(w, KEY("attention.value_length"), HEAD_DIM);
+    gguf_write_u32(w, KEY("attention.key_length"), (uint32_t)head_dim_of(r));
+    gguf_write_u32(w, KEY("attention.value_length"), (uint32_t)head_dim_of(r));
     gguf_write_f32(w, KEY("attention.layer_norm_rms_epsilon"), 1e-5f);
     gguf_write_f32(w, KEY("rope.freq_base"), 10000);
+    if (r->window) {
+        gguf_write_u32(w, KEY("attention.sliding_window"), (uint32_t)r->window);
+        gguf_write_u32(w, KEY("attention.sliding_window_pattern"), 2);
+    }
     if (r->n_experts) {
         gguf_write_u32(w, KEY("expert_count"), (uint32_t)r->n_experts);
         gguf_write_u32(w, KEY("expert_used_count"), 2);
@@ -133,7 +148,7 @@ static float gauss(struct rng *r)
 static void write_tensor(uint8_t *to, const struct tensor *t, struct rng *r)
 {
     const struct quant_info *info = quant_info(t->type);
-    float x[FF];
+    float x[HEADS * 256]; /* the widest row: that of attn_output */
     for (uint64_t row = 0; row < t->ne[1] * t->ne[2]; row++) {
         for (uint64_t i = 0; i < t->ne[0]; i++)
             x[i] = t->mean + t->spread * gauss(r);
@@ -269,11 +284,19 @@ static void run_chunks(struct model *m, const uint32_t *pages, int n_pages, int 
     }
 }
 
+/* The windows: within a segment, so that most are passed over, and longer than one. */
 static const struct recipe recipes[] = {
-    {"llama", QUANT_Q4_0, QUANT_Q6_K, 0, false}, {"llama", QUANT_Q4_K, QUANT_Q6_K, 0, true},
-    {"qwen2", QUANT_Q8_0, QUANT_F16, 0, false},  {"qwen3", QUANT_Q5_K, QUANT_BF16, 0, true},
-    {"llama", QUANT_Q8_0, QUANT_Q8_0, 4, false}, {"qwen3moe", QUANT_Q4_K, QUANT_Q6_K, 8, true},
-    {"phi3", QUANT_Q4_K, QUANT_Q6_K, 0, false},  {"qwen2moe", QUANT_Q5_0, QUANT_Q6_K, 6, false},
+    {"llama", QUANT_Q4_0, QUANT_Q6_K, 0, false, 0, 0},
+    {"llama", QUANT_Q4_K, QUANT_Q6_K, 0, true, 0, 0},
+    {"qwen2", QUANT_Q8_0, QUANT_F16, 0, false, 0, 0},
+    {"qwen3", QUANT_Q5_K, QUANT_BF16, 0, true, 0, 0},
+    {"llama", QUANT_Q8_0, QUANT_Q8_0, 4, false, 0, 0},
+    {"qwen3moe", QUANT_Q4_K, QUANT_Q6_K, 8, true, 0, 0},
+    {"phi3", QUANT_Q4_K, QUANT_Q6_K, 0, false, 0, 0},
+    {"qwen2moe", QUANT_Q5_0, QUANT_Q6_K, 6, false, 0, 0},
+    {"gemma", QUANT_Q4_0, QUANT_Q6_K, 0, false, 0, 0},
+    {"gemma2", QUANT_Q4_K, QUANT_Q6_K, 0, false, 0, 12},
+    {"gemma3", QUANT_Q8_0, QUANT_Q8_0, 0, false, 256, 530},
 };
 
 enum { N_RECIPES = sizeof recipes / sizeof *recipes, SHOWN = 40 };
@@ -357,6 +380,8 @@ TEST(chunks_threads_and_pages_do_not_change_a_bit)
     check_chunks(&recipes[2], "auto", KV_F16);
     check_chunks(&recipes[0], "auto", KV_BF16);
     check_chunks(&recipes[1], "auto", KV_Q8_0);
+    for (int kv = KV_F16; kv < KV_TYPES_END; kv++)
+        check_chunks(&recipes[N_RECIPES - 1], "auto", (enum kv_type)kv);
 }
 
 /* A row alone, and the same row among 31 sequences that are doing other things. */

@@ -130,3 +130,68 @@ TEST(experts_that_do_not_fit_together_are_refused)
     rename_to(f, "blk.1.ffn_gate_inp_shexp.weight", "blk.1.ffn_gate_inp_shexq.weight");
     check_refused(f, ERR_FORMAT, "tensor 'blk.1.ffn_gate_inp_shexp.weight' is missing");
 }
+
+static void set_f32(struct file f, const char *key, float v)
+{
+    memcpy(behind(f, key) + 4, &v, 4);
+}
+
+TEST(absurd_caps_windows_and_missing_norms_are_refused)
+{
+    static const float bad[] = {-1, NAN, INFINITY, 1e-20f};
+    static const char *const keys[] = {"gemma2.attn_logit_softcapping", "gemma2.final_logit_softcapping"};
+    static const char *const norms[] = {"blk.2.post_attention_norm.weight", "blk.2.post_ffw_norm.weight"};
+    struct file f;
+    for (int k = 0; k < 2; k++) {
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+            f = read_model("gemma2");
+            set_f32(f, keys[k], bad[i]);
+            check_refused(f, ERR_FORMAT, keys[k]);
+        }
+        f = read_model("gemma2");
+        char renamed[64];
+        snprintf(renamed, sizeof renamed, "%s", norms[k]);
+        renamed[strlen(renamed) - 1] = 'x';
+        rename_to(f, norms[k], renamed);
+        char says[96];
+        snprintf(says, sizeof says, "tensor '%s' is missing", norms[k]);
+        check_refused(f, ERR_FORMAT, says);
+        f = read_model("gemma2");
+        set_dim(f, norms[k], 0, 31);
+        check_refused(f, ERR_FORMAT, "is 31 x 1 x 1, expected 32 x 1 x 1");
+    }
+    f = read_model("gemma2");
+    *(behind(f, "gemma2.attention.sliding_window")) = GGUF_F32;
+    check_refused(f, ERR_FORMAT, "gemma2.attention.sliding_window");
+}
+
+/* The windows and ropes of a file's layers, with one number of it changed. */
+static void check_windows(struct file f, const char *want)
+{
+    struct gguf *g = NULL;
+    struct plan p;
+    struct err err = {0};
+    char got[16] = "";
+    REQUIRE(gguf_open_memory(&g, f.bytes, f.n, &err) == OK && plan_init(&p, g, 0, &err) == OK);
+    for (uint32_t i = 0; i < p.n_layers && i < 15; i++)
+        got[i] = (char)(p.layers[i].window ? p.layers[i].rope ? 'l' : 'w' : p.layers[i].rope ? '?' : '.');
+    CHECK_STR(str_c(got), str_c(want));
+    plan_deinit(&p);
+    gguf_close(g);
+    free(f.bytes);
+}
+
+/* l: a window and a rope base of its own, w: a window, dot: neither */
+TEST(layers_have_the_windows_of_their_architecture)
+{
+    check_windows(read_model("gemma"), "..");
+    check_windows(read_model("gemma2"), "w.w");
+    check_windows(read_model("gemma3"), "lllll.l");
+    check_windows(read_model("gemma3-q8_0"), ".l"); /* by its own list */
+    struct file f = read_model("gemma3");
+    set_u32(f, "gemma3.attention.sliding_window", 0);
+    check_windows(f, ".......");
+    f = read_model("gemma3");
+    set_u32(f, "gemma3.attention.sliding_window", UINT32_MAX);
+    check_windows(f, "lllll.l");
+}

@@ -89,7 +89,9 @@ class Model:
         if self.arch not in ("gemma2", "gemma3"):
             return [0] * self.n_layers
         window = int(key("attention.sliding_window", 4096 if self.arch == "gemma2" else 0))
-        period = int(key("attention.sliding_window_pattern", 2 if self.arch == "gemma2" else 6))
+        period = key("attention.sliding_window_pattern", 2 if self.arch == "gemma2" else 6)
+        if np.ndim(period):
+            return [window if has else 0 for has in period]
         return [window if i % period < period - 1 else 0 for i in range(self.n_layers)]
 
     def angles(self, is_long):
