@@ -35,7 +35,7 @@ MODELS = {
     "llama-odd": "--arch llama --dim 48 --heads 3 --kv-heads 1 --ff 80 --vocab 301 --untied",
     "mixtral-odd": "--arch llama --dim 48 --heads 3 --kv-heads 3 --ff 80 --vocab 301 --experts 5 --experts-used 2",
     "phi3": "--arch phi3 --untied",
-    "phi3-longrope": "--arch phi3 --rope longrope:48 --ctx 64 --n-rot 12",
+    "phi3-longrope": "--arch phi3 --heads 2 --kv-heads 1 --rope longrope:48 --ctx 64 --n-rot 12",
     "phi3-q8_0": "--arch phi3 --type q8_0 --heads 2 --kv-heads 1 --vocab 301",
     "gemma": "--arch gemma --no-tokenizer",
     # windows that the 40 tokens exceed, caps that bend

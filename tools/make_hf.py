@@ -23,14 +23,18 @@ LAYER = {"attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k":
          "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj", "attn_q_norm": "self_attn.q_norm",
          "attn_k_norm": "self_attn.k_norm", "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj",
          "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
+FUSED = {"attn_qkv": "self_attn.qkv_proj", "ffn_up": "mlp.gate_up_proj"}
+SHARED = {"ffn_gate_inp_shexp": "mlp.shared_expert_gate", "ffn_gate_shexp": "mlp.shared_expert.gate_proj",
+          "ffn_up_shexp": "mlp.shared_expert.up_proj", "ffn_down_shexp": "mlp.shared_expert.down_proj"}
 GLOBAL = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 EXPERT = {"llama": ("block_sparse_moe.gate", "block_sparse_moe.experts.%d.", {"gate": "w1", "up": "w3", "down": "w2"}),
           "qwen3moe": ("mlp.gate", "mlp.experts.%d.", {"gate": "gate_proj", "up": "up_proj", "down": "down_proj"})}
+EXPERT["qwen2moe"] = EXPERT["qwen3moe"]
 
 
 def hf_tensors(f, arch, heads, kv_heads):
     for name in f.infos:
-        if name == "rope_freqs.weight":
+        if name.startswith("rope_f"):
             continue
         x, stem, end = f.tensor(name), name.rsplit(".", 1)[0], name.rsplit(".", 1)[1]
         if stem in GLOBAL:
@@ -46,8 +50,10 @@ def hf_tensors(f, arch, heads, kv_heads):
         elif part.endswith("_exps"):
             for e in range(len(x)):
                 yield prefix + EXPERT[arch][1] % e + EXPERT[arch][2][part[4:-5]] + "." + end, x[e]
+        elif part in SHARED:
+            yield prefix + SHARED[part] + "." + end, x.reshape(1, -1) if part == "ffn_gate_inp_shexp" else x
         else:
-            yield prefix + LAYER[part] + "." + end, x
+            yield prefix + (FUSED if arch == "phi3" and part in FUSED else LAYER)[part] + "." + end, x
 
 
 def encode(x, bf16):
@@ -128,7 +134,7 @@ def main():
     os.makedirs(o.out, exist_ok=True)
     put = lambda name, v: open(os.path.join(o.out, name), "w").write(json.dumps(v, indent=1, ensure_ascii=False) + "\n")
     experts = get("expert_count")
-    model_type = {"llama": "mixtral" if experts else "llama", "qwen3moe": "qwen3_moe"}.get(arch, arch)
+    model_type = {"llama": "mixtral" if experts else "llama", "qwen3moe": "qwen3_moe", "qwen2moe": "qwen2_moe"}.get(arch, arch)
     config = {"model_type": model_type, "hidden_act": "silu", "hidden_size": get("embedding_length"), "intermediate_size": get("feed_forward_length"),
               "num_hidden_layers": get("block_count"), "num_attention_heads": heads, "num_key_value_heads": kv_heads,
               "head_dim": get("attention.key_length"), "rms_norm_eps": float("%.6g" % get("attention.layer_norm_rms_epsilon")),
@@ -138,6 +144,17 @@ def main():
         config.update({"num_local_experts" if model_type == "mixtral" else "num_experts": experts, "num_experts_per_tok": get("expert_used_count")})
     if model_type == "qwen3_moe":
         config.update({"moe_intermediate_size": get("expert_feed_forward_length"), "norm_topk_prob": True, "decoder_sparse_step": 1, "mlp_only_layers": []})
+    if model_type == "qwen2_moe":
+        config.update({"moe_intermediate_size": get("expert_feed_forward_length"), "norm_topk_prob": False, "decoder_sparse_step": 1,
+                       "mlp_only_layers": [], "shared_expert_intermediate_size": get("expert_shared_feed_forward_length"),
+                       "sliding_window": 16, "use_sliding_window": False})
+    if arch == "phi3":
+        del config["head_dim"]
+        config.update({"partial_rotary_factor": get("rope.dimension_count") / get("attention.key_length"), "sliding_window": 262144, "pad_token_id": 0})
+    if "rope_factors_long.weight" in f:
+        config["original_max_position_embeddings"] = get("rope.scaling.original_context_length")
+        config["rope_scaling"] = {"type": "longrope"}
+        config["rope_scaling"].update({w + "_factor": [float(x) for x in f.tensor("rope_factors_%s.weight" % w)] for w in ("long", "short")})
     if "rope_freqs.weight" in f:
         config["rope_scaling"] = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
     put("config.json", config)

@@ -18,8 +18,14 @@
 enum { LAYERS_MAX = 4096, EXPERTS_MAX = 4096, PIECE_ELEMS = 1 << 18 };
 
 static const struct family families[] = {
-    {"llama", "llama", true},  {"mistral", "llama", true}, {"mixtral", "llama", true},
-    {"qwen2", "qwen2", false}, {"qwen3", "qwen3", false},  {"qwen3_moe", "qwen3moe", false},
+    {"llama", "llama", .permutes = true},
+    {"mistral", "llama", .permutes = true},
+    {"mixtral", "llama", .permutes = true},
+    {"phi3", "phi3", .fuses = true},
+    {"qwen2", "qwen2"},
+    {"qwen2_moe", "qwen2moe", .shares = true},
+    {"qwen3", "qwen3"},
+    {"qwen3_moe", "qwen3moe"},
 };
 #define N_FAMILIES (sizeof families / sizeof families[0])
 
@@ -38,6 +44,19 @@ static int config_u32(struct converter *c, const char *key, uint32_t fallback, u
         return fail(err, ERR_FORMAT, "config.json: '%s' is no positive number", key);
     *v = (uint32_t)n;
     return OK;
+}
+
+static double number_or(struct json v, const char *key, double fallback)
+{
+    json_f64(json_get(v, key), &fallback);
+    return fallback;
+}
+
+/* Newer configs have everything under rope_parameters, older ones under rope_scaling. */
+static struct json rope_config(const struct converter *c)
+{
+    struct json v = json_get(c->config, "rope_parameters");
+    return json_is_none(v) ? json_get(c->config, "rope_scaling") : v;
 }
 
 static int find_family(struct converter *c, struct err *err)
@@ -104,17 +123,15 @@ static int read_config(struct converter *c, struct err *err)
                     "config.json: %u layers, %u experts, %u heads on %u, head size %u are not possible",
                     c->n_layers, c->n_experts, c->n_heads, c->n_kv_heads, c->head_dim);
     json_bool(json_get(c->config, "tie_word_embeddings"), &c->is_tied);
+    double part =
+        number_or(c->config, "partial_rotary_factor", number_or(rope_config(c), "partial_rotary_factor", 1));
+    c->n_rot = part > 0 && part <= 1 ? (uint32_t)(part * c->head_dim) / 2 * 2 : 0;
+    if (c->n_rot == 0)
+        return fail(err, ERR_FORMAT, "config.json: a partial_rotary_factor of %g is not possible", part);
     return OK;
 }
 
 /* --- rope --------------------------------------------------------------------------------------- */
-
-/* Newer configs have everything under rope_parameters, older ones under rope_scaling. */
-static struct json rope_config(const struct converter *c)
-{
-    struct json v = json_get(c->config, "rope_parameters");
-    return json_is_none(v) ? json_get(c->config, "rope_scaling") : v;
-}
 
 static double rope_base(const struct converter *c)
 {
@@ -124,10 +141,15 @@ static double rope_base(const struct converter *c)
     return base;
 }
 
-static double number_or(struct json v, const char *key, double fallback)
+/* Room for one more tensor of rope factors. */
+static float *take_factors(struct converter *c, const char *name, struct err *err)
 {
-    json_f64(json_get(v, key), &fallback);
-    return fallback;
+    int i = c->rope_factors[0] ? 1 : 0;
+    c->rope_names[i] = name;
+    c->rope_factors[i] = arena_new_array(&c->arena, float, c->n_rot / 2);
+    if (!c->rope_factors[i])
+        fail(err, ERR_NOMEM, "no memory for %u rope factors", c->n_rot / 2);
+    return c->rope_factors[i];
 }
 
 /* Llama 3.1: long waves are slowed by `factor`, short ones kept, those between blended. */
@@ -136,15 +158,15 @@ static int make_rope_freqs(struct converter *c, struct json v, struct err *err)
     double factor = number_or(v, "factor", 8), low = number_or(v, "low_freq_factor", 1);
     double high = number_or(v, "high_freq_factor", 4);
     double original = number_or(v, "original_max_position_embeddings", 8192);
-    uint32_t n = c->head_dim / 2;
-    c->rope_freqs = arena_new_array(&c->arena, float, n);
-    if (!c->rope_freqs)
-        return fail(err, ERR_NOMEM, "no memory for %u rope factors", n);
+    uint32_t n = c->n_rot / 2;
+    float *f = take_factors(c, "rope_freqs.weight", err);
+    if (!f)
+        return ERR_NOMEM;
     for (uint32_t i = 0; i < n; i++) {
-        double wave = 2 * 3.14159265358979323846 * pow(rope_base(c), 2.0 * i / c->head_dim);
+        double wave = 2 * 3.14159265358979323846 * pow(rope_base(c), 2.0 * i / c->n_rot);
         double smooth = (original / wave - low) / (high - low);
         double mixed = 1 / ((1 - smooth) / factor + smooth);
-        c->rope_freqs[i] = (float)(wave < original / high ? 1 : wave > original / low ? factor : mixed);
+        f[i] = (float)(wave < original / high ? 1 : wave > original / low ? factor : mixed);
     }
     return OK;
 }
@@ -168,15 +190,55 @@ static void put_f32(struct converter *c, const char *suffix, double v)
     gguf_write_f32(c->w, key, (float)v);
 }
 
+static int copy_factors(struct converter *c, struct json from, const char *key, const char *name,
+                        struct err *err)
+{
+    struct json list = json_get(from, key);
+    if (json_count(list) != c->n_rot / 2)
+        return fail(err, ERR_FORMAT, "config.json: '%s' has %u numbers, expected %u", key,
+                    (unsigned)json_count(list), c->n_rot / 2);
+    float *f = take_factors(c, name, err);
+    if (!f)
+        return ERR_NOMEM;
+    struct json_iter it = json_iter(list);
+    while (json_next(&it)) {
+        double x = 0;
+        if (!json_f64(it.value, &x) || !(x > 0))
+            return fail(err, ERR_FORMAT, "config.json: '%s' holds what is no positive number", key);
+        *f++ = (float)x;
+    }
+    return OK;
+}
+
+/* Phi: factors for contexts up to the original one and for longer ones, and one magnitude for both. */
+static int put_long_rope(struct converter *c, struct json v, struct json kind, struct err *err)
+{
+    if (!json_text_is(kind, "longrope") && !json_text_is(kind, "su"))
+        return fail(err, ERR_UNSUPPORTED, "config.json: rope scaling of type %.*s is not known here",
+                    STR(json_span(kind)));
+    double context = number_or(c->config, "max_position_embeddings", 0);
+    double original = number_or(c->config, "original_max_position_embeddings",
+                                number_or(v, "original_max_position_embeddings", context));
+    if (!(original > 1 && original <= INT32_MAX))
+        return fail(err, ERR_FORMAT, "config.json: long rope without an original context");
+    double magnitude = context > original ? sqrt(1 + log(context / original) / log(original)) : 1;
+    put_u32(c, "rope.scaling.original_context_length", (uint32_t)original);
+    put_f32(c, "rope.scaling.attn_factor", number_or(v, "attention_factor", magnitude));
+    int rc = copy_factors(c, v, "long_factor", "rope_factors_long.weight", err);
+    return rc == OK ? copy_factors(c, v, "short_factor", "rope_factors_short.weight", err) : rc;
+}
+
 static int put_rope(struct converter *c, struct err *err)
 {
     char key[96];
     struct json v = rope_config(c);
     struct json kind = json_exists(json_get(v, "rope_type")) ? json_get(v, "rope_type") : json_get(v, "type");
     put_f32(c, "rope.freq_base", rope_base(c));
-    put_u32(c, "rope.dimension_count", c->head_dim);
+    put_u32(c, "rope.dimension_count", c->n_rot);
     if (json_is_none(kind) || json_text_is(kind, "default"))
         return OK;
+    if (c->family->fuses)
+        return put_long_rope(c, v, kind, err);
     if (json_text_is(kind, "llama3"))
         return make_rope_freqs(c, v, err);
     bool yarn = json_text_is(kind, "yarn");
@@ -252,7 +314,7 @@ static int put_experts(struct converter *c, struct err *err)
 {
     char key[96];
     uint32_t ff = 0;
-    bool norm = true;
+    bool norm = !c->family->shares; /* what the families' own code takes for granted */
     if (!c->n_experts)
         return OK;
     put_u32(c, "expert_count", c->n_experts);
@@ -262,6 +324,10 @@ static int put_experts(struct converter *c, struct err *err)
     if (rc != OK)
         return rc;
     put_u32(c, "expert_feed_forward_length", ff);
+    if (c->family->shares && (rc = config_u32(c, "shared_expert_intermediate_size", 0, &ff, err)) != OK)
+        return rc;
+    if (c->family->shares)
+        put_u32(c, "expert_shared_feed_forward_length", ff);
     json_bool(json_get(c->config, "norm_topk_prob"), &norm);
     key_of(key, sizeof key, c, "expert_weights_norm");
     gguf_write_bool(c->w, key, norm);
@@ -356,14 +422,15 @@ static int write_part(struct converter *c, const struct planned *p, uint32_t idx
 
 static void declare_tensors(struct converter *c)
 {
-    if (c->rope_freqs)
-        gguf_write_tensor(c->w, S("rope_freqs.weight"), QUANT_F32, 1, (const uint64_t[]){c->head_dim / 2});
+    for (int i = 0; i < 2 && c->rope_factors[i]; i++)
+        gguf_write_tensor(c->w, str_c(c->rope_names[i]), QUANT_F32, 1, (const uint64_t[]){c->n_rot / 2});
     for (uint32_t i = 0; i < c->n_planned; i++) {
         const struct planned *p = &c->plan[i];
         const struct safetensors_tensor *t = p->parts[0];
         uint64_t ne[3] = {t->shape[t->n_dims - 1], t->n_dims == 2 ? t->shape[0] : 1, p->n_parts};
         bool is_stack = str_ends(str_c(p->name), S("_exps.weight"));
-        gguf_write_tensor(c->w, str_c(p->name), p->type, is_stack ? 3 : t->n_dims, ne);
+        bool is_row = t->n_dims == 2 && t->shape[0] == 1;
+        gguf_write_tensor(c->w, str_c(p->name), p->type, is_stack ? 3 : is_row ? 1 : t->n_dims, ne);
     }
 }
 
@@ -371,12 +438,12 @@ static int write_all(struct converter *c, const struct convert_options *o, struc
 {
     struct pipe pipe = {0};
     uint64_t done = 0, total = 0;
-    uint32_t first = c->rope_freqs ? 1 : 0;
+    uint32_t first = 0;
     int rc = OK;
     for (uint32_t i = 0; i < c->n_planned; i++)
         total += c->plan[i].parts[0]->n_bytes * c->plan[i].n_parts;
-    if (c->rope_freqs)
-        rc = gguf_write_data(c->w, 0, 0, c->rope_freqs, c->head_dim / 2 * sizeof *c->rope_freqs, err);
+    for (; rc == OK && first < 2 && c->rope_factors[first]; first++)
+        rc = gguf_write_data(c->w, first, 0, c->rope_factors[first], c->n_rot / 2 * sizeof(float), err);
     for (uint32_t i = 0; rc == OK && i < c->n_planned; i++) {
         const struct planned *p = &c->plan[i];
         for (uint32_t k = 0; rc == OK && k < p->n_parts; k++) {

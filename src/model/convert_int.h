@@ -12,6 +12,8 @@ struct family {
     const char *model_type; /* in config.json */
     const char *arch;       /* in GGUF */
     bool permutes;          /* q and k rows */
+    bool fuses;             /* q, k, v are one tensor; gate, up another */
+    bool shares;            /* a shared expert beside the others */
 };
 
 struct planned {
@@ -28,12 +30,13 @@ struct converter {
     struct safetensors *st;
     struct gguf_writer *w;
     const struct family *family;
-    uint32_t n_layers, n_heads, n_kv_heads, head_dim, n_experts, matrix_type;
+    uint32_t n_layers, n_heads, n_kv_heads, head_dim, n_rot, n_experts, matrix_type;
     bool is_tied;
     struct planned *plan;
     uint32_t n_planned, plan_cap;
-    bool *used;        /* per source tensor */
-    float *rope_freqs; /* NULL without */
+    bool *used;                /* per source tensor */
+    const char *rope_names[2]; /* tensors of n_rot / 2 factors */
+    float *rope_factors[2];    /* NULL without */
 };
 
 /* Fill c->plan: every GGUF tensor with its sources.  A source that is missing, or that finds no

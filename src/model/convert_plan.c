@@ -59,7 +59,7 @@ static int plan_one(struct converter *c, const char *from, const char *to, uint3
     snprintf(p->name, sizeof p->name, "%s", to);
     p->parts[0] = t;
     p->permute_heads = permute_heads;
-    bool is_router = str_ends(str_c(to), S("ffn_gate_inp.weight"));
+    bool is_router = str_find(str_c(to), S("ffn_gate_inp"), 0) != STR_NONE; /* of the shared expert, too */
     p->type = t->n_dims == 1 || is_router ? QUANT_F32 : c->matrix_type;
     return OK;
 }
@@ -87,32 +87,45 @@ static int plan_experts(struct converter *c, uint32_t layer, const char *from, c
 }
 
 enum heads { NO_HEADS, Q_HEADS, K_HEADS };
+enum fusing { ALWAYS, APART, FUSED }; /* which families have it */
 
 /* Parts of a layer; what is not required may be absent (biases, norms of some architectures). */
 static const struct {
     const char *from, *to;
     enum heads heads;
     bool required;
+    enum fusing fusing;
 } layer_map[] = {
-    {"input_layernorm.weight", "attn_norm.weight", NO_HEADS, true},
-    {"self_attn.q_proj.weight", "attn_q.weight", Q_HEADS, true},
-    {"self_attn.k_proj.weight", "attn_k.weight", K_HEADS, true},
-    {"self_attn.v_proj.weight", "attn_v.weight", NO_HEADS, true},
-    {"self_attn.o_proj.weight", "attn_output.weight", NO_HEADS, true},
-    {"self_attn.q_proj.bias", "attn_q.bias", Q_HEADS, false},
-    {"self_attn.k_proj.bias", "attn_k.bias", K_HEADS, false},
-    {"self_attn.v_proj.bias", "attn_v.bias", NO_HEADS, false},
-    {"self_attn.o_proj.bias", "attn_output.bias", NO_HEADS, false},
-    {"self_attn.q_norm.weight", "attn_q_norm.weight", NO_HEADS, false},
-    {"self_attn.k_norm.weight", "attn_k_norm.weight", NO_HEADS, false},
-    {"post_attention_layernorm.weight", "ffn_norm.weight", NO_HEADS, true},
+    {"input_layernorm.weight", "attn_norm.weight", NO_HEADS, true, ALWAYS},
+    {"self_attn.qkv_proj.weight", "attn_qkv.weight", NO_HEADS, true, FUSED},
+    {"self_attn.q_proj.weight", "attn_q.weight", Q_HEADS, true, APART},
+    {"self_attn.k_proj.weight", "attn_k.weight", K_HEADS, true, APART},
+    {"self_attn.v_proj.weight", "attn_v.weight", NO_HEADS, true, APART},
+    {"self_attn.o_proj.weight", "attn_output.weight", NO_HEADS, true, ALWAYS},
+    {"self_attn.q_proj.bias", "attn_q.bias", Q_HEADS, false, ALWAYS},
+    {"self_attn.k_proj.bias", "attn_k.bias", K_HEADS, false, ALWAYS},
+    {"self_attn.v_proj.bias", "attn_v.bias", NO_HEADS, false, ALWAYS},
+    {"self_attn.o_proj.bias", "attn_output.bias", NO_HEADS, false, ALWAYS},
+    {"self_attn.q_norm.weight", "attn_q_norm.weight", NO_HEADS, false, ALWAYS},
+    {"self_attn.k_norm.weight", "attn_k_norm.weight", NO_HEADS, false, ALWAYS},
+    {"post_attention_layernorm.weight", "ffn_norm.weight", NO_HEADS, true, ALWAYS},
 };
 
-static const struct {
+struct pair {
     const char *from, *to;
-} dense_map[] = {{"mlp.gate_proj.weight", "ffn_gate.weight"},
-                 {"mlp.up_proj.weight", "ffn_up.weight"},
-                 {"mlp.down_proj.weight", "ffn_down.weight"}};
+};
+
+static const struct pair dense_map[] = {{"mlp.gate_proj.weight", "ffn_gate.weight"},
+                                        {"mlp.up_proj.weight", "ffn_up.weight"},
+                                        {"mlp.down_proj.weight", "ffn_down.weight"}};
+
+static const struct pair fused_map[] = {{"mlp.gate_up_proj.weight", "ffn_up.weight"},
+                                        {"mlp.down_proj.weight", "ffn_down.weight"}};
+
+static const struct pair shared_map[] = {{"mlp.shared_expert_gate.weight", "ffn_gate_inp_shexp.weight"},
+                                         {"mlp.shared_expert.gate_proj.weight", "ffn_gate_shexp.weight"},
+                                         {"mlp.shared_expert.up_proj.weight", "ffn_up_shexp.weight"},
+                                         {"mlp.shared_expert.down_proj.weight", "ffn_down_shexp.weight"}};
 
 /* Experts under the two names that the field uses: Mixtral's and Qwen's. */
 static const struct {
@@ -135,20 +148,28 @@ static int plan_layer_tensor(struct converter *c, uint32_t layer, const char *fr
     return plan_one(c, source, target, permute_heads, required, err);
 }
 
+static int plan_pairs(struct converter *c, uint32_t layer, const struct pair *list, size_t n, struct err *err)
+{
+    int rc = OK;
+    for (size_t i = 0; rc == OK && i < n; i++)
+        rc = plan_layer_tensor(c, layer, list[i].from, list[i].to, 0, true, err);
+    return rc;
+}
+
 static int plan_ffn(struct converter *c, uint32_t layer, struct err *err)
 {
     int rc = OK;
-    if (!c->n_experts) {
-        for (size_t i = 0; rc == OK && i < sizeof dense_map / sizeof dense_map[0]; i++)
-            rc = plan_layer_tensor(c, layer, dense_map[i].from, dense_map[i].to, 0, true, err);
-        return rc;
-    }
+    if (!c->n_experts)
+        return c->family->fuses ? plan_pairs(c, layer, fused_map, sizeof fused_map / sizeof *fused_map, err)
+                                : plan_pairs(c, layer, dense_map, sizeof dense_map / sizeof *dense_map, err);
     bool mixtral = strcmp(c->family->arch, "llama") == 0;
     rc = plan_layer_tensor(c, layer, mixtral ? "block_sparse_moe.gate.weight" : "mlp.gate.weight",
                            "ffn_gate_inp.weight", 0, true, err);
     for (size_t i = 0; rc == OK && i < sizeof expert_map / sizeof expert_map[0]; i++)
         rc = plan_experts(c, layer, mixtral ? expert_map[i].mixtral : expert_map[i].qwen, expert_map[i].to,
                           err);
+    if (rc == OK && c->family->shares)
+        rc = plan_pairs(c, layer, shared_map, sizeof shared_map / sizeof *shared_map, err);
     return rc;
 }
 
@@ -159,6 +180,8 @@ static int plan_layer(struct converter *c, uint32_t layer, struct err *err)
         uint32_t heads = layer_map[i].heads == Q_HEADS   ? c->n_heads
                          : layer_map[i].heads == K_HEADS ? c->n_kv_heads
                                                          : 0;
+        if (layer_map[i].fusing == (c->family->fuses ? APART : FUSED))
+            continue;
         rc = plan_layer_tensor(c, layer, layer_map[i].from, layer_map[i].to, c->family->permutes ? heads : 0,
                                layer_map[i].required, err);
     }

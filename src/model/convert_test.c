@@ -165,14 +165,45 @@ TEST(a_qwen3_moe_folder_keeps_bf16)
     gguf_close(want);
 }
 
+TEST(a_phi3_folder_stays_fused_and_keeps_its_rope_factors)
+{
+    struct gguf *want = open_ok("tests/golden/models/phi3-longrope.gguf");
+    struct gguf *got = convert_ok("tests/golden/hf/phi3", NULL);
+    static const char *const numbers[] = {"context_length", "rope.dimension_count", "attention.key_length",
+                                          "feed_forward_length", "rope.scaling.original_context_length"};
+    float x = 0, y = 1;
+    CHECK(difference(got, want) == 0);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        CHECK_INT(number(got, numbers[i]), number(want, numbers[i]));
+    CHECK(gguf_get_f32(got, "phi3.rope.scaling.attn_factor", &x, NULL) == OK);
+    CHECK(gguf_get_f32(want, "phi3.rope.scaling.attn_factor", &y, NULL) == OK && x == y);
+    gguf_close(got);
+    gguf_close(want);
+}
+
+TEST(a_qwen2_moe_folder_has_its_shared_expert)
+{
+    struct gguf *want = open_ok("tests/golden/models/qwen2moe.gguf");
+    struct gguf *got = convert_ok("tests/golden/hf/qwen2moe", NULL);
+    bool norm = true;
+    CHECK(difference(got, want) < 0x1p-10); /* router and gate were rounded to f16 on the way */
+    CHECK_INT(number(got, "expert_shared_feed_forward_length"), 48);
+    CHECK_INT(number(got, "expert_feed_forward_length"), 32);
+    CHECK_INT(gguf_tensor_find(got, S("blk.0.ffn_gate_inp_shexp.weight"))->type, QUANT_F32);
+    CHECK(gguf_get_bool(got, "qwen2moe.expert_weights_norm", &norm, NULL) == OK && !norm);
+    gguf_close(got);
+    gguf_close(want);
+}
+
 /* --- folders that are refused -------------------------------------------------------------------- */
 
 static const char *const file_names[] = {"config.json", "tokenizer.json", "tokenizer_config.json",
                                          "model.safetensors"};
 enum { N_FILES = sizeof file_names / sizeof file_names[0] };
 
-/* The llama folder with `from` replaced by `to` (of any length) in one file; NULL removes it. */
-static void refused(const char *file, const char *from, const char *to, const char *words)
+/* A folder with `from` replaced by `to` (of any length) in one file; NULL removes it. */
+static void refused_in(const char *folder, const char *file, const char *from, const char *to,
+                       const char *words)
 {
     char dir[] = "/tmp/sluice-convert-XXXXXX", path[256], out[256];
     struct err err = {0};
@@ -181,7 +212,7 @@ static void refused(const char *file, const char *from, const char *to, const ch
         struct buf in, changed;
         buf_init(&in, 1 << 20);
         buf_init(&changed, 1 << 21);
-        snprintf(path, sizeof path, "tests/golden/hf/llama/%s", file_names[i]);
+        snprintf(path, sizeof path, "tests/golden/hf/%s/%s", folder, file_names[i]);
         REQUIRE(sys_read_file(path, &in, &err) == OK);
         bool here = strcmp(file, file_names[i]) == 0;
         size_t at = here && from ? str_find(buf_str(&in), str_c(from), 0) : STR_NONE;
@@ -211,6 +242,11 @@ static void refused(const char *file, const char *from, const char *to, const ch
     CHECK(rmdir(dir) == 0);
 }
 
+static void refused(const char *file, const char *from, const char *to, const char *words)
+{
+    refused_in("llama", file, from, to, words);
+}
+
 TEST(what_would_be_lost_or_is_broken_is_refused)
 {
     refused("config.json", NULL, NULL, "config.json");
@@ -231,6 +267,16 @@ TEST(what_would_be_lost_or_is_broken_is_refused)
     refused("model.safetensors", "\"shape\": [32]", "\"shape\": [31]", "its shape asks for another number");
     refused("model.safetensors", "{\"__meta", "[\"__meta", "does not begin with '{'");
     refused("model.safetensors", NULL, NULL, "cannot open");
+}
+
+TEST(rope_factors_that_do_not_fit_are_refused)
+{
+    refused_in("phi3", "config.json", "\"partial_rotary_factor\": 0.75", "\"partial_rotary_factor\": 0.5",
+               "'long_factor' has 6 numbers, expected 4");
+    refused_in("phi3", "config.json", "\"partial_rotary_factor\": 0.75", "\"partial_rotary_factor\": 2",
+               "partial_rotary_factor of 2");
+    refused_in("phi3", "config.json", "\"longrope\"", "\"yarn\"", "rope scaling of type \"yarn\"");
+    refused_in("phi3", "config.json", "8.0", "-8.0", "'long_factor' holds what is no positive number");
 }
 
 TEST(safetensors_headers_are_checked)
