@@ -23,31 +23,16 @@ VEC vf f16_line(enum kern_kv kv, const uint8_t *p)
     return kv == KERN_KV_F16 ? vf_of_f16(p) : vf_of_bf16(p);
 }
 
-/* Pages lie anywhere, so the processor cannot guess what comes next.  While one segment is computed, the next
- * one's keys and values are fetched in the order of memory, evenly over all steps: so memory is busy all the
- * time, and sees few long streams. */
-VEC void fetch_lines(struct kern_attn *a, int lines)
-{
-    if (a->next_page >= a->n_next)
-        return;
-    const uint8_t *p = a->next[a->next_page] + a->next_at;
-    UNROLL for (int i = 0; i < lines; i++) __builtin_prefetch(p + 64 * i);
-    a->next_at += 64 * (size_t)lines;
-    if (a->next_at >= a->next_bytes) {
-        a->next_at = 0;
-        a->next_page++;
-    }
-}
-
 /* Scores of `tiles` neighbouring tiles from tile t on. */
-VEC void score_tiles(enum kern_kv kv, int nq, int tiles, struct kern_attn *a, int t)
+VEC void score_tiles(enum kern_kv kv, int nq, int tiles, struct kern_attn *a, struct fetch *f, int t)
 {
     vf acc[KERN_QUERIES][2];
     UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < tiles; j++) acc[i][j] = vf_zero();
     const uint8_t *k0 = a->k_tiles[t], *k1 = a->k_tiles[t + tiles - 1];
     for (int d = 0; d < a->head_dim; d++) {
         vf k[2];
-        fetch_lines(a, 2);
+        if (tiles == 2 || d % 2 == 0)
+            fetch_lines(f, 1);
         k[0] = f16_line(kv, k0 + 32 * d);
         if (tiles == 2)
             k[1] = f16_line(kv, k1 + 32 * d);
@@ -80,7 +65,7 @@ VEC vf keys_of(const struct kern_attn *a, int i, int k, vf x, vf y)
 
 /* Scores in units of `step` to probabilities, zero beside the query's keys from first_tile up to the last
  * tile in use.  Only the first and the last tile with keys of the query have others too. */
-VEC void probabilities(struct kern_attn *a, int i, int first_tile, int tiles, float step)
+VEC void probabilities(struct kern_attn *a, struct fetch *f, int i, int first_tile, int tiles, float step)
 {
     float *s = a->scores + i * KERN_SEGMENT;
     int first = a->first_key[i], n = a->n_keys[i], begin = (first + 15) / 16 * 16, end = n / 16 * 16;
@@ -106,7 +91,7 @@ VEC void probabilities(struct kern_attn *a, int i, int first_tile, int tiles, fl
         vf_store(s + head, p);
     }
     for (int k = begin; k < end; k += 16) {
-        fetch_lines(a, 1);
+        fetch_lines(f, 2);
         vf p = vf_exp2_above(vf_fma(vf_load(s + k), unit, minus));
         sum = vf_add(sum, p);
         vf_store(s + k, p);
@@ -131,15 +116,36 @@ VEC int first_tile_of(const struct kern_attn *a, int nq, int multiple, int tiles
     return first / 16 / multiple * multiple;
 }
 
-/* out[d0 .. d0 + 16 width) of all queries, over keys [first, n_keys). */
-VEC void weigh_values(enum kern_kv kv, int nq, int width, struct kern_attn *a, int d0, int first, int n_keys)
+/* Tiles [t, t + n), whose values are weighed together, so that they stay in the first level of the caches for
+ * all dimensions. */
+enum { VALUE_TILES = 8 };
+struct value_group {
+    int t, n;
+    int n_left;    /* tiles from t to the end, which share what is still to be requested */
+    bool is_first; /* sums begin here */
+};
+
+/* Of tiles [begin, tiles), the group that begins with t. */
+VEC struct value_group value_group(int begin, int tiles, int t)
+{
+    int left = tiles - t;
+    return (struct value_group){t, left < VALUE_TILES ? left : VALUE_TILES, left, t == begin};
+}
+
+/* out[d0 .. d0 + 16 width) of all queries, with keys before n_keys. */
+VEC void weigh_values(enum kern_kv kv, int nq, int width, struct kern_attn *a, struct fetch *f,
+                      struct value_group g, int d0, int n_keys)
 {
     vf acc[KERN_QUERIES][4];
-    UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < width; j++) acc[i][j] = vf_zero();
-    int hd = a->head_dim;
-    for (int k = first; k < n_keys; k++) {
+    UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < width; j++) acc[i][j] =
+        g.is_first ? vf_zero() : vf_load(a->out[i] + d0 + 16 * j);
+    const int hd = a->head_dim, lines = (width + 1) / 2, end = 16 * (g.t + g.n);
+    const struct fetch_rate rate = fetch_rate_of(f, d0 ? 0 : g.n_left, 2 * lines);
+    for (int k = 16 * g.t; k < (end < n_keys ? end : n_keys); k++) {
         const uint8_t *tile = a->v_tiles[k / 16];
-        fetch_lines(a, 2);
+        if (k % 8 < rate.steps)
+            for (int r = 0; r < rate.rounds; r++)
+                fetch_lines(f, lines);
         vf v[4];
         UNROLL for (int j = 0; j < width; j++) v[j] = f16_line(kv, tile + 2 * (k % 16 * hd + d0 + 16 * j));
         UNROLL for (int i = 0; i < nq; i++)
@@ -154,20 +160,29 @@ VEC void weigh_values(enum kern_kv kv, int nq, int width, struct kern_attn *a, i
 
 VEC void attend(enum kern_kv kv, int nq, struct kern_attn *a)
 {
-    int n_keys = 0, d = 0;
+    struct fetch f;
+    int n_keys = 0, hd = a->head_dim;
     for (int i = 0; i < nq; i++)
         n_keys = a->n_keys[i] > n_keys ? a->n_keys[i] : n_keys;
-    int tiles = (n_keys + 15) / 16, first = first_tile_of(a, nq, 1, tiles), t = first;
+    int tiles = (n_keys + 15) / 16, begin = first_tile_of(a, nq, 1, tiles), t = begin;
+    fetch_begin(&f, a, begin, tiles, kern_kv_tile_bytes(kv, hd));
+    if (!tiles) /* no group of values will begin the sums */
+        for (int i = 0; i < nq; i++)
+            memset(a->out[i], 0, (size_t)hd * sizeof(float));
     for (; t + QK_TILES <= tiles; t += QK_TILES)
-        score_tiles(kv, nq, QK_TILES, a, t);
+        score_tiles(kv, nq, QK_TILES, a, &f, t);
     for (; t < tiles; t++)
-        score_tiles(kv, nq, 1, a, t);
+        score_tiles(kv, nq, 1, a, &f, t);
     for (int i = 0; i < nq; i++)
-        probabilities(a, i, first, tiles, 1);
-    for (; d + 16 * PV_WIDTH <= a->head_dim; d += 16 * PV_WIDTH)
-        weigh_values(kv, nq, PV_WIDTH, a, d, 16 * first, n_keys);
-    for (; d < a->head_dim; d += 16)
-        weigh_values(kv, nq, 1, a, d, 16 * first, n_keys);
+        probabilities(a, &f, i, begin, tiles, 1);
+    for (t = begin; t < tiles; t += VALUE_TILES) {
+        struct value_group g = value_group(begin, tiles, t);
+        int d = 0;
+        for (; d + 16 * PV_WIDTH <= hd; d += 16 * PV_WIDTH)
+            weigh_values(kv, nq, PV_WIDTH, a, &f, g, d, n_keys);
+        for (; d < hd; d += 16)
+            weigh_values(kv, nq, 1, a, &f, g, d, n_keys);
+    }
 }
 
 #if defined(__AVX2__) ||                                                                                     \

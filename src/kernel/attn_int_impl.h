@@ -14,35 +14,27 @@
 enum {
     I16_CODE = 16383,  /* largest stored code of I16 */
     CODE_SUM = 130500, /* of the other side, before rounding to at most half a step each */
-    CODE_MAX = 32767,  /* of the other side */
-    WEIGHT_TILES = 8,  /* of a group of probabilities */
-    WEIGHT_GROUPS = KERN_SEGMENT / KERN_KV_TILE / WEIGHT_TILES
+    CODE_MAX = 32767   /* of the other side */
 };
 #define CODE_TINY 0x1p-100f /* the finest step */
 #define CODE_HUGE 0x1p100f  /* larger ones, and those that are none, as this */
 
 #if defined(__AVX512F__)
-enum { INT_PV_WIDTH = 4, INT_QK_TILES = 4, INT_QUERIES = KERN_QUERIES, FETCH_I16 = 4, FETCH_Q8_0 = 2 };
+enum { INT_PV_WIDTH = 4, INT_QK_TILES = 4, INT_QUERIES = KERN_QUERIES, KEY_PARTS = 2 };
 #else /* more than four queries do not fit in 16 registers */
-enum { INT_PV_WIDTH = 1, INT_QK_TILES = 1, INT_QUERIES = 4, FETCH_I16 = 1, FETCH_Q8_0 = 1 };
+enum { INT_PV_WIDTH = 1, INT_QK_TILES = 1, INT_QUERIES = 4, KEY_PARTS = 1 };
 #endif
 
-/* Behind the scores: [KERN_QUERIES][KERN_SEGMENT] codes, [KERN_QUERIES][WEIGHT_GROUPS] steps. */
-VEC int16_t *weight_codes(const struct kern_attn *a, int i)
-{
-    return (int16_t *)(a->scores + KERN_QUERIES * KERN_SEGMENT) + i * KERN_SEGMENT;
-}
-
-VEC float *weight_steps(const struct kern_attn *a, int i)
-{
-    return (float *)weight_codes(a, KERN_QUERIES) + i * WEIGHT_GROUPS;
-}
-
-/* While scores are made, the queries' codes are where the probabilities' will be: [head_dim /
- * 2][KERN_QUERIES][2]. */
+/* Behind the scores: the queries' codes while scores are made, [head_dim / 2][KERN_QUERIES][2]; then those of
+ * a group of probabilities, [KERN_QUERIES][16 VALUE_TILES]. */
 VEC int16_t *query_pairs(const struct kern_attn *a)
 {
-    return weight_codes(a, 0);
+    return (int16_t *)(a->scores + KERN_QUERIES * KERN_SEGMENT);
+}
+
+VEC int16_t *weight_codes(const struct kern_attn *a, int i)
+{
+    return query_pairs(a) + i * 16 * VALUE_TILES;
 }
 
 VEC void gather_queries(const struct kern_attn *a, int nq)
@@ -112,8 +104,19 @@ static void code_query(enum kern_kv kv, float *q, int n)
 
 /* --- scores -------------------------------------------------------------------------------- */
 
-/* Scores, without the query's step, of `tiles` neighbouring tiles from tile t on. */
-VEC void int_scores(enum kern_kv kv, int first, int nq, int tiles, struct kern_attn *a, int t)
+/* As many lines as a step over `parts` pairs of dimensions of a tile reads. */
+VEC void fetch_keys(enum kern_kv kv, struct fetch *f, int parts, int p)
+{
+    if (kv == KERN_KV_I16)
+        fetch_lines(f, parts);
+    else if (parts == 2 || p % 2 == 0)
+        fetch_lines(f, 1);
+}
+
+/* Scores, without the query's step, of `tiles` neighbouring tiles from tile t on; the sums of each tile in
+ * `parts` parts, by pairs of dimensions. */
+VEC void int_scores(enum kern_kv kv, int first, int nq, int tiles, int parts, struct kern_attn *a,
+                    struct fetch *f, int t)
 {
     int hd = a->head_dim, pairs = kv == KERN_KV_I16 ? hd / 2 : 16;
     const int16_t *q = query_pairs(a);
@@ -122,15 +125,18 @@ VEC void int_scores(enum kern_kv kv, int first, int nq, int tiles, struct kern_a
     vf s[KERN_QUERIES][INT_QK_TILES];
     for (int b = 0; b < n_blocks(kv, hd); b++) {
         vi acc[KERN_QUERIES][INT_QK_TILES];
-        UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < tiles; j++) acc[i][j] = vi_zero();
-        for (int p = b * pairs; p < (b + 1) * pairs; p++) {
+        UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < tiles * parts; j++) acc[i][j] =
+            vi_zero();
+        for (int p = b * pairs; p < (b + 1) * pairs; p += parts) {
             vh k[INT_QK_TILES];
-            fetch_lines(a, kv == KERN_KV_I16 ? FETCH_I16 : FETCH_Q8_0);
-            UNROLL for (int j = 0; j < tiles; j++) k[j] = k_pair(kv, tile[j], p);
-            UNROLL for (int i = 0; i < nq; i++)
+            if (tiles == 1)
+                fetch_keys(kv, f, parts, p);
+            UNROLL for (int j = 0; j < tiles * parts; j++) k[j] = k_pair(kv, tile[j / parts], p + j % parts);
+            UNROLL for (int i = 0; i < nq; i++) UNROLL for (int part = 0; part < parts; part++)
             {
-                vh pair = vh_set1(q + 2 * (p * KERN_QUERIES + first + i));
-                UNROLL for (int j = 0; j < tiles; j++) acc[i][j] = vi_dot(acc[i][j], pair, k[j]);
+                vh pair = vh_set1(q + 2 * ((p + part) * KERN_QUERIES + first + i));
+                UNROLL for (int j = part; j < tiles * parts; j += parts) acc[i][j] =
+                    vi_dot(acc[i][j], pair, k[j]);
             }
         }
         UNROLL for (int j = 0; j < tiles; j++)
@@ -138,7 +144,9 @@ VEC void int_scores(enum kern_kv kv, int first, int nq, int tiles, struct kern_a
             vf scales = k_scales(kv, tile[j], hd, b);
             UNROLL for (int i = 0; i < nq; i++)
             {
-                vf dot = vf_of_vi(acc[i][j]);
+                vi sum = acc[i][j * parts];
+                UNROLL for (int part = 1; part < parts; part++) sum = vi_add(sum, acc[i][j * parts + part]);
+                vf dot = vf_of_vi(sum);
                 s[i][j] = b ? vf_fma(dot, scales, s[i][j]) : vf_mul(dot, scales);
             }
         }
@@ -147,15 +155,26 @@ VEC void int_scores(enum kern_kv kv, int first, int nq, int tiles, struct kern_a
         vf_store(a->scores + (first + i) * KERN_SEGMENT + 16 * (t + j), s[i][j]);
 }
 
+/* The same for all queries. */
+VEC void all_scores(enum kern_kv kv, int nq, int tiles, int parts, struct kern_attn *a, struct fetch *f,
+                    int t)
+{
+    const int half = nq > INT_QUERIES ? (nq + 1) / 2 : nq; /* queries whose sums are in registers together */
+    int_scores(kv, 0, half, tiles, parts, a, f, t);
+    if (half < nq)
+        int_scores(kv, half, nq - half, tiles, parts, a, f, t);
+}
+
 /* --- values -------------------------------------------------------------------------------- */
 
-/* Probabilities times the values' scales as codes: tiles [t, t + n) of query i, block b. */
-VEC void code_weights(enum kern_kv kv, const struct kern_attn *a, int i, int t, int n, int b)
+/* Probabilities times the values' scales of block b as codes, for n tiles.  Returns their step. */
+VEC float code_weights(enum kern_kv kv, const struct kern_attn *a, struct fetch *f, int i, int t, int n,
+                       int b)
 {
     const float *p = a->scores + i * KERN_SEGMENT + 16 * t;
-    int16_t *codes = weight_codes(a, i) + 16 * t;
-    vf w[WEIGHT_TILES], max = vf_zero(), sum = vf_zero();
-    UNROLL for (int j = 0; j < WEIGHT_TILES; j++) /* n may be known only when it runs */
+    int16_t *codes = weight_codes(a, i);
+    vf w[VALUE_TILES], max = vf_zero(), sum = vf_zero();
+    UNROLL for (int j = 0; j < VALUE_TILES; j++) /* n may be known only when it runs */
     {
         if (j >= n)
             break;
@@ -163,99 +182,107 @@ VEC void code_weights(enum kern_kv kv, const struct kern_attn *a, int i, int t, 
         max = vf_max(w[j], max);
         sum = vf_add(sum, w[j]);
     }
+    fetch_lines(f, VALUE_TILES);
     float step = code_step(vf_hmax(max), vf_sum(sum));
     vf inverse = vf_set1(1 / step);
-    UNROLL for (int j = 0; j < WEIGHT_TILES; j++)
+    UNROLL for (int j = 0; j < VALUE_TILES; j++)
     {
         if (j >= n)
             break;
         vf_to_i16(codes + 16 * j, vf_mul(w[j], inverse));
     }
-    weight_steps(a, i)[t / WEIGHT_TILES] = step;
+    return step;
 }
 
-/* out[d0 .. d0 + 16 width) of all queries, over tiles [begin, tiles), begin that of a group. */
-VEC void int_values(enum kern_kv kv, int first, int nq, int width, struct kern_attn *a, int d0, int begin,
-                    int tiles)
+/* out[d0 .. d0 + 16 width) of nq queries from `first` on. */
+VEC void int_values(enum kern_kv kv, int first, int nq, int width, struct kern_attn *a, struct fetch *f,
+                    struct value_group g, const float *steps, int d0)
 {
-    int hd = a->head_dim;
-    for (int t0 = begin; t0 < tiles; t0 += WEIGHT_TILES) {
-        int end = t0 + WEIGHT_TILES < tiles ? t0 + WEIGHT_TILES : tiles;
-        vi acc[KERN_QUERIES][4];
-        UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < width; j++) acc[i][j] = vi_zero();
-        for (int t = t0; t < end; t++) {
-            const uint8_t *tile = a->v_tiles[t];
-            const int16_t *codes = weight_codes(a, first) + 16 * t;
-            for (int p = 0; p < 8; p++) {
-                vh v[4];
-                fetch_lines(a, kv == KERN_KV_I16 ? FETCH_I16 : FETCH_Q8_0);
-                UNROLL for (int j = 0; j < width; j++) v[j] = v_pair(kv, tile, hd, p, d0 + 16 * j);
-                UNROLL for (int i = 0; i < nq; i++)
-                {
-                    vh w = vh_set1(codes + i * KERN_SEGMENT + 2 * p);
-                    UNROLL for (int j = 0; j < width; j++) acc[i][j] = vi_dot(acc[i][j], w, v[j]);
-                }
-            }
-        }
-        UNROLL for (int i = 0; i < nq; i++)
-        {
-            vf step = vf_set1(weight_steps(a, first + i)[t0 / WEIGHT_TILES]);
-            UNROLL for (int j = 0; j < width; j++)
+    const int hd = a->head_dim, lines = kv == KERN_KV_I16 ? width : (width + 1) / 2;
+    const bool requests = d0 == 0 && first == 0; /* the first pass is the one that waits for memory */
+    const struct fetch_rate rate = fetch_rate_of(f, requests ? g.n_left : 0, lines);
+    vi acc[KERN_QUERIES][4];
+    UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < width; j++) acc[i][j] = vi_zero();
+    for (int tile = 0; tile < g.n; tile++) {
+        const uint8_t *values = a->v_tiles[g.t + tile];
+        const int16_t *codes = weight_codes(a, first) + 16 * tile;
+        for (int p = 0; p < 8; p++) {
+            vh v[4];
+            if (p < rate.steps)
+                for (int r = 0; r < rate.rounds; r++)
+                    fetch_lines(f, lines);
+            UNROLL for (int j = 0; j < width; j++) v[j] = v_pair(kv, values, hd, p, d0 + 16 * j);
+            UNROLL for (int i = 0; i < nq; i++)
             {
-                float *out = a->out[first + i] + d0 + 16 * j;
-                vf_store(out, vf_fma(vf_of_vi(acc[i][j]), step, t0 > begin ? vf_load(out) : vf_zero()));
+                vh w = vh_set1(codes + i * 16 * VALUE_TILES + 2 * p);
+                UNROLL for (int j = 0; j < width; j++) acc[i][j] = vi_dot(acc[i][j], w, v[j]);
             }
         }
+    }
+    UNROLL for (int i = 0; i < nq; i++)
+    {
+        vf step = vf_set1(steps[first + i]);
+        UNROLL for (int j = 0; j < width; j++)
+        {
+            float *out = a->out[first + i] + d0 + 16 * j;
+            vf_store(out, vf_fma(vf_of_vi(acc[i][j]), step, g.is_first ? vf_zero() : vf_load(out)));
+        }
+    }
+}
+
+/* The same for all queries. */
+VEC void all_values(enum kern_kv kv, int nq, int width, struct kern_attn *a, struct fetch *f,
+                    struct value_group g, const float *steps, int d0)
+{
+    const int half = nq > INT_QUERIES ? (nq + 1) / 2 : nq;
+    int_values(kv, 0, half, width, a, f, g, steps, d0);
+    if (half < nq)
+        int_values(kv, half, nq - half, width, a, f, g, steps, d0);
+}
+
+VEC void weigh_group(enum kern_kv kv, int nq, struct kern_attn *a, struct fetch *f, struct value_group g)
+{
+    enum { WIDE = INT_PV_WIDTH };
+    const int width = kv == KERN_KV_I16 || WIDE < 2 ? WIDE : 2, hd = a->head_dim;
+    for (int b = 0; b < n_blocks(kv, hd); b++) {
+        int d = kv == KERN_KV_I16 ? 0 : 32 * b, end = kv == KERN_KV_I16 ? hd : d + 32;
+        float steps[KERN_QUERIES];
+        for (int i = 0; i < nq; i++)
+            steps[i] = g.n == VALUE_TILES ? code_weights(kv, a, f, i, g.t, VALUE_TILES, b)
+                                          : code_weights(kv, a, f, i, g.t, g.n, b);
+        for (; d + 16 * width <= end; d += 16 * width)
+            all_values(kv, nq, width, a, f, g, steps, d);
+        for (; d < end; d += 16)
+            all_values(kv, nq, 1, a, f, g, steps, d);
     }
 }
 
 VEC void attend_int(enum kern_kv kv, int nq, struct kern_attn *a)
 {
+    struct fetch f;
     int n_keys = 0, hd = a->head_dim;
     for (int i = 0; i < nq; i++)
         n_keys = a->n_keys[i] > n_keys ? a->n_keys[i] : n_keys;
-    int tiles = (n_keys + 15) / 16, begin = first_tile_of(a, nq, WEIGHT_TILES, tiles), t = begin;
-    if (!tiles) /* nothing was written to what is read below */
+    int tiles = (n_keys + 15) / 16, begin = first_tile_of(a, nq, VALUE_TILES, tiles), t = begin;
+    fetch_begin(&f, a, begin, tiles, kern_kv_tile_bytes(kv, hd));
+    if (!tiles) /* no group of values will begin the sums */
         for (int i = 0; i < nq; i++)
             memset(a->out[i], 0, (size_t)hd * sizeof(float));
     gather_queries(a, nq);
-    const int half = nq > INT_QUERIES ? (nq + 1) / 2 : nq; /* queries whose sums are in registers together */
-    for (; t + INT_QK_TILES <= tiles; t += INT_QK_TILES) {
-        int_scores(kv, 0, half, INT_QK_TILES, a, t);
-        if (half < nq)
-            int_scores(kv, half, nq - half, INT_QK_TILES, a, t);
-    }
+    if (!a->is_cold) /* tiles side by side share the loads of queries */
+        for (; t + INT_QK_TILES <= tiles; t += INT_QK_TILES)
+            all_scores(kv, nq, INT_QK_TILES, 1, a, &f, t);
     for (; t < tiles; t++) {
-        int_scores(kv, 0, half, 1, a, t);
-        if (half < nq)
-            int_scores(kv, half, nq - half, 1, a, t);
+        __builtin_prefetch(a->v_tiles[t] + (kv == KERN_KV_I16 ? 32 : 16) * hd); /* scales */
+        all_scores(kv, nq, 1, KEY_PARTS, a, &f, t);
     }
     for (int i = 0; i < nq; i++) {
         float step;
         memcpy(&step, (const int16_t *)a->q[i] + hd, sizeof step);
-        probabilities(a, i, begin, tiles, step);
+        probabilities(a, &f, i, begin, tiles, step);
     }
-    for (int b = 0; b < n_blocks(kv, hd); b++) {
-        int d = kv == KERN_KV_I16 ? 0 : 32 * b, end = kv == KERN_KV_I16 ? hd : d + 32;
-        for (int i = 0; i < nq; i++) {
-            for (t = begin; t + WEIGHT_TILES <= tiles; t += WEIGHT_TILES)
-                code_weights(kv, a, i, t, WEIGHT_TILES, b);
-            if (t < tiles)
-                code_weights(kv, a, i, t, tiles - t, b);
-        }
-        enum { WIDE = INT_PV_WIDTH };
-        int width = kv == KERN_KV_I16 || WIDE < 2 ? WIDE : 2;
-        for (; d + 16 * width <= end; d += 16 * width) {
-            int_values(kv, 0, half, width, a, d, begin, tiles);
-            if (half < nq)
-                int_values(kv, half, nq - half, width, a, d, begin, tiles);
-        }
-        for (; d < end; d += 16) {
-            int_values(kv, 0, half, 1, a, d, begin, tiles);
-            if (half < nq)
-                int_values(kv, half, nq - half, 1, a, d, begin, tiles);
-        }
-    }
+    for (t = begin; t < tiles; t += VALUE_TILES)
+        weigh_group(kv, nq, a, &f, value_group(begin, tiles, t));
 }
 
 ATTEND(attend_q8_0, KERN_KV_Q8_0, attend_int)

@@ -90,7 +90,7 @@ struct question {
     const struct view *views;
     int n;
     float softcap;
-    bool fetch;
+    bool is_cold;
 };
 
 static void attend(const struct kern_ops *ops, const struct segment *s, const struct question *ask,
@@ -101,8 +101,8 @@ static void attend(const struct kern_ops *ops, const struct segment *s, const st
     struct kern_attn a = {.n_queries = n,
                           .head_dim = s->hd,
                           .softcap = ask->softcap,
-                          .n_next = ask->fetch,
-                          .next_bytes = s->tile_bytes,
+                          .is_cold = ask->is_cold,
+                          .n_next = ask->is_cold,
                           .next = {s->tiles}};
     memset(res, 0, sizeof *res);
     a.scores = aligned_alloc(64, KERN_ATTN_SCRATCH);
@@ -157,17 +157,19 @@ static void check_level(const char *name)
                                        .n = 1 + (h + kind) % KERN_QUERIES,
                                        .softcap = kind == OUTLIERS ? 3.0f : 0};
                 attend(ref, &x, &ask, &a);
-                ask.fetch = true;
-                attend(ops, &y, &ask, &b);
                 if (memcmp(x.tiles, y.tiles, 2 * TILES * x.tile_bytes) != 0)
                     test_fail(__FILE__, __LINE__, "%s %s, head of %d, input %d: stored differently", name,
                               kv_names[kv], heads[h], kind);
-                if (memcmp(&a, &b, sizeof a) != 0)
-                    test_fail(__FILE__, __LINE__, "%s %s, head of %d, input %d: %s differs", name,
-                              kv_names[kv], heads[h], kind,
-                              memcmp(a.max, b.max, sizeof a.max)   ? "max"
-                              : memcmp(a.sum, b.sum, sizeof a.sum) ? "sum"
-                                                                   : "out");
+                for (int cold = 0; cold < 2; cold++) {
+                    ask.is_cold = cold;
+                    attend(ops, &y, &ask, &b);
+                    if (memcmp(&a, &b, sizeof a) != 0)
+                        test_fail(__FILE__, __LINE__, "%s %s, head of %d, input %d, cold %d: %s differs",
+                                  name, kv_names[kv], heads[h], kind, cold,
+                                  memcmp(a.max, b.max, sizeof a.max)   ? "max"
+                                  : memcmp(a.sum, b.sum, sizeof a.sum) ? "sum"
+                                                                       : "out");
+                }
                 free_segment(&x);
                 free_segment(&y);
             }
@@ -195,7 +197,7 @@ static void check_neighbours(const struct kern_ops *ops, const struct segment *s
     static float q[KERN_QUERIES * HEAD_MAX];
     struct rng r = rng_seeded(6);
     fill(q, KERN_QUERIES * s->hd, GAUSSIAN, &r);
-    struct question ask = {.q = q, .views = views, .n = KERN_QUERIES, .softcap = softcap, .fetch = true};
+    struct question ask = {.q = q, .views = views, .n = KERN_QUERIES, .softcap = softcap, .is_cold = true};
     attend(ops, s, &ask, &all);
     for (int i = 0; i < KERN_QUERIES; i++) {
         ask = (struct question){.q = q + s->hd * i, .views = views + i, .n = 1, .softcap = softcap};

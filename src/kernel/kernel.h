@@ -92,7 +92,7 @@ enum kern_kv { KERN_KV_F16, KERN_KV_BF16, KERN_KV_Q8_0, KERN_KV_I16, KERN_KV_END
  * Queries are already scaled by log2(e) / sqrt(head_dim), and are in the form that attn_query makes. */
 struct kern_attn {
     int n_queries;
-    int head_dim; /* multiple of 16, at most 1,024; of 32 for KERN_KV_Q8_0 */
+    int head_dim; /* multiple of 16, at most KERN_HEAD_MAX; of 32 for KERN_KV_Q8_0 */
     const float *q[KERN_QUERIES];
     int n_keys[KERN_QUERIES];    /* at most KERN_SEGMENT */
     int first_key[KERN_QUERIES]; /* below n_keys, or both 0 */
@@ -101,19 +101,19 @@ struct kern_attn {
     const uint8_t *v_tiles[KERN_SEGMENT / KERN_KV_TILE];
     float *out[KERN_QUERIES]; /* [head_dim] each */
     float max[KERN_QUERIES], sum[KERN_QUERIES];
-    /* What will be read next, to be fetched meanwhile: n_next (may be 0) pieces of next_bytes.  How far that
-     * went is kept in the last two, zero at first. */
-    int n_next;
-    size_t next_bytes;
+    /* The tiles come from memory, and are requested a little ahead of their use; the first of them were by
+     * the call before this one, to which they were `next`.  Those that follow this segment, as far as they
+     * are known. */
+    bool is_cold;
+    int n_next; /* may be 0 */
     const uint8_t *next[KERN_SEGMENT / KERN_KV_TILE];
-    int next_page;
-    size_t next_at;
     float *scores; /* scratch: KERN_ATTN_SCRATCH bytes, 64-byte aligned */
 };
 
-/* Floats for scores, 16-bit codes, and a step for each 128 keys; in whole lines of the cache. */
-#define KERN_ATTN_SCRATCH                                                                                    \
-    (((size_t)KERN_QUERIES * (6 * KERN_SEGMENT + KERN_SEGMENT / 128 * 4) + 63) / 64 * 64)
+#define KERN_HEAD_MAX 1024 /* dimensions of a head */
+
+/* Floats for scores, then 16-bit codes, in whole lines of the cache. */
+#define KERN_ATTN_SCRATCH ((size_t)KERN_QUERIES * (4 * KERN_SEGMENT + 2 * KERN_HEAD_MAX))
 
 /* A running result of attention over segments in ascending order. */
 struct kern_attn_state {

@@ -19,6 +19,7 @@ VEC vf vf_of_f16_one(const uint8_t *p)
 #endif
 }
 
+#include "kernel/attn_fetch.h"
 #include "kernel/attn_impl.h"
 #include "kernel/attn_int_impl.h"
 

@@ -5,6 +5,7 @@
  *
  *   vh_load    64 bytes                     vh_of_i8   32 bytes with sign
  *   vh_set1    the pair at p, in all lanes  vi_dot     sum + a0 b0 + a1 b1 of each pair
+ *   vi_add     sums of both
  *   vf_to_i16  nearest integers, halves to even, as 16 bits; |a| <= 32767 */
 #ifndef KERNEL_VEC_PAIRS_H
 #define KERNEL_VEC_PAIRS_H
@@ -41,6 +42,10 @@ VEC vi vi_dot(vi sum, vh a, vh b)
 {
     __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b)); /* gcc copies the sums of the intrinsic */
     return sum;
+}
+VEC vi vi_add(vi a, vi b)
+{
+    return _mm512_add_epi32(a, b);
 }
 VEC vf vf_of_vi(vi a)
 {
@@ -87,6 +92,10 @@ VEC vi vi_dot(vi sum, vh a, vh b)
 {
     return vi_both(_mm256_add_epi32(sum.a, _mm256_madd_epi16(a.a, b.a)),
                    _mm256_add_epi32(sum.b, _mm256_madd_epi16(a.b, b.b)));
+}
+VEC vi vi_add(vi a, vi b)
+{
+    return vi_both(_mm256_add_epi32(a.a, b.a), _mm256_add_epi32(a.b, b.b));
 }
 VEC vf vf_of_vi(vi a)
 {
@@ -148,6 +157,11 @@ VEC vi vi_dot(vi sum, vh a, vh b)
     vi r = {dot4(sum.a, a.a, b.a), dot4(sum.b, a.b, b.b), dot4(sum.c, a.c, b.c), dot4(sum.d, a.d, b.d)};
     return r;
 }
+VEC vi vi_add(vi a, vi b)
+{
+    vi r = {vaddq_s32(a.a, b.a), vaddq_s32(a.b, b.b), vaddq_s32(a.c, b.c), vaddq_s32(a.d, b.d)};
+    return r;
+}
 VEC vf vf_of_vi(vi x)
 {
     vf r = {vcvtq_f32_s32(x.a), vcvtq_f32_s32(x.b), vcvtq_f32_s32(x.c), vcvtq_f32_s32(x.d)};
@@ -197,6 +211,12 @@ VEC vi vi_dot(vi sum, vh a, vh b)
     for (int i = 0; i < 32; i++)
         sum.x[i / 2] += (uint32_t)(a.x[i] * b.x[i]);
     return sum;
+}
+VEC vi vi_add(vi a, vi b)
+{
+    for (int i = 0; i < 16; i++)
+        a.x[i] += b.x[i];
+    return a;
 }
 VEC vf vf_of_vi(vi a)
 {

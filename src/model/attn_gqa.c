@@ -66,11 +66,10 @@ static void store_kv(struct backend *b, uint32_t layer, int row, const struct cp
     const uint32_t *pages = run->pages;
     int hd = (int)b->plan->head_dim, n_kv = (int)b->plan->n_kv_heads,
         in_page = (int)(pos % (uint32_t)b->page_tokens);
-    int tile = in_page / KERN_KV_TILE, slot = in_page % KERN_KV_TILE, tiles = b->page_tokens / KERN_KV_TILE;
+    int tile = in_page / KERN_KV_TILE, slot = in_page % KERN_KV_TILE;
     for (int h = 0; h < n_kv; h++) {
-        uint8_t *head = cpu_kv_at(b, layer, (uint32_t)h, pages[pos / (uint32_t)b->page_tokens]);
-        uint8_t *k = head + (size_t)tile * b->kv_tile_bytes,
-                *v = head + (size_t)(tiles + tile) * b->kv_tile_bytes;
+        struct cpu_kv page = cpu_kv_at(b, layer, (uint32_t)h, pages[pos / (uint32_t)b->page_tokens]);
+        uint8_t *k = page.k + (size_t)tile * b->kv_tile_bytes, *v = page.v + (size_t)tile * b->kv_tile_bytes;
         if (row == run->row + run->n_rows - 1 && run->n_rows > slot)
             kern_kv_clear(b->kv_type, k, v, slot + 1, hd);
         size_t at = ((size_t)row * (size_t)n_kv + (size_t)h) * (size_t)hd;
@@ -201,37 +200,22 @@ static size_t query_at(const struct backend *b, const struct attn_block *blk, in
            b->plan->head_dim;
 }
 
-static const uint8_t *page_at(const struct attn_job *j, const struct attn_block *blk, uint32_t pos)
+/* Pointers to the tiles of a segment, as far as the last key in use.  Returns how many.  v may be NULL. */
+static int find_tiles(const struct attn_job *j, const struct attn_block *blk, int segment, const uint8_t **k,
+                      const uint8_t **v)
 {
     const struct backend *b = j->b;
-    return cpu_kv_at(b, j->layer, (uint32_t)blk->head, blk->run->pages[pos / (uint32_t)b->page_tokens]);
-}
-
-/* Pointers to the tiles of a segment, as far as the last key in use. */
-static void find_tiles(const struct attn_job *j, const struct attn_block *blk, struct kern_attn *a,
-                       int segment)
-{
-    const struct backend *b = j->b;
-    uint32_t first = (uint32_t)segment * KERN_SEGMENT, last = blk->pos + (uint32_t)blk->n_rows - 1;
-    int tiles = b->page_tokens / KERN_KV_TILE;
-    for (int t = 0; t < KERN_SEGMENT / KERN_KV_TILE && first + (uint32_t)t * KERN_KV_TILE <= last; t++) {
-        uint32_t pos = first + (uint32_t)t * KERN_KV_TILE;
-        const uint8_t *head = page_at(j, blk, pos);
-        int tile = (int)(pos % (uint32_t)b->page_tokens) / KERN_KV_TILE;
-        a->k_tiles[t] = head + (size_t)tile * b->kv_tile_bytes;
-        a->v_tiles[t] = head + (size_t)(tiles + tile) * b->kv_tile_bytes;
+    uint32_t pos = (uint32_t)segment * KERN_SEGMENT, last = blk->pos + (uint32_t)blk->n_rows - 1;
+    int n = 0;
+    for (; n < KERN_SEGMENT / KERN_KV_TILE && pos <= last; n++, pos += KERN_KV_TILE) {
+        struct cpu_kv page =
+            cpu_kv_at(b, j->layer, (uint32_t)blk->head, blk->run->pages[pos / (uint32_t)b->page_tokens]);
+        size_t at = (size_t)(pos % (uint32_t)b->page_tokens) / KERN_KV_TILE * b->kv_tile_bytes;
+        k[n] = page.k + at;
+        if (v)
+            v[n] = page.v + at;
     }
-}
-
-/* What is to be fetched meanwhile: the pages of another segment. */
-static void find_next(const struct attn_job *j, const struct attn_block *blk, struct kern_attn *a,
-                      int segment)
-{
-    uint32_t pos = (uint32_t)segment * KERN_SEGMENT, end = pos + KERN_SEGMENT,
-             last = blk->pos + (uint32_t)blk->n_rows - 1;
-    a->next_bytes = j->b->kv_head_bytes;
-    for (; pos < end && pos <= last; pos += (uint32_t)j->b->page_tokens)
-        a->next[a->n_next++] = page_at(j, blk, pos);
+    return n;
 }
 
 /* Position as an offset into a segment, 0 before it and KERN_SEGMENT behind it. */
@@ -255,11 +239,11 @@ static void attend_queries(const struct attn_job *j, const struct attn_block *bl
         a->n_keys[i] = begin < end ? end : 0;
     }
     b->ops->attn[b->kv_type](a);
-    a->n_next = 0;
+    a->is_cold = false;
 }
 
-/* One segment for all queries of a block, some at a time; what to do with each result is `then`.  Meanwhile
- * the keys of the next one are fetched: the block's own next one, another block's first (`next`), or none. */
+/* One segment for all queries of a block, some at a time; what to do with each result is `then`.  What
+ * follows may be requested meanwhile: the block's own next one, another block's first (`next`), or nothing. */
 typedef void attn_then(const struct attn_job *j, const struct attn_block *blk, const struct kern_attn *a,
                        int first, int n, void *arg);
 
@@ -268,15 +252,16 @@ static void attend_segment(const struct attn_job *j, const struct attn_block *bl
 {
     const struct backend *b = j->b;
     struct kern_attn a = {.head_dim = (int)b->plan->head_dim,
+                          .is_cold = true,
                           .softcap = 1.44269504f * b->plan->attn_softcap,
                           .scores = (float *)scratch};
     float *part = (float *)(scratch + KERN_ATTN_SCRATCH);
     int n = blk->n_rows * blk->group;
     for (int i = 0; i < KERN_QUERIES; i++)
         a.out[i] = part + i * a.head_dim;
-    find_tiles(j, blk, &a, segment);
+    find_tiles(j, blk, segment, a.k_tiles, a.v_tiles);
     if (next)
-        find_next(j, next, &a, next == blk ? segment + 1 : first_segment(j, next));
+        a.n_next = find_tiles(j, next, next == blk ? segment + 1 : first_segment(j, next), a.next, NULL);
     for (int left = (n + KERN_QUERIES - 1) / KERN_QUERIES, first = 0; left > 0; left--) {
         int now = (n - first + left - 1) / left;
         attend_queries(j, blk, &a, first, now, segment);

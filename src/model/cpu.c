@@ -194,9 +194,10 @@ static int reserve_kv(struct backend *b, const struct model_options *o, struct e
     b->page_tokens = (int)o->page_tokens;
     b->n_pages = o->n_pages;
     b->kv_tile_bytes = kern_kv_tile_bytes(b->kv_type, (int)b->plan->head_dim);
-    b->kv_head_bytes = 2 * b->kv_tile_bytes * (size_t)(b->page_tokens / KERN_KV_TILE);
+    b->kv_page_bytes = b->kv_tile_bytes * (size_t)(b->page_tokens / KERN_KV_TILE);
     size_t heads = (size_t)b->plan->n_kv_heads * b->plan->n_layers;
-    if (__builtin_mul_overflow(b->kv_head_bytes * heads, round_up(o->n_pages, CPU_KV_GROUP), &b->kv_bytes))
+    if (__builtin_mul_overflow(2 * b->kv_page_bytes * heads, round_up(o->n_pages, CPU_KV_GROUP),
+                               &b->kv_bytes))
         return fail(err, ERR_LIMIT, "a KV pool of %u pages is larger than memory can be addressed",
                     o->n_pages);
     b->kv = sys_alloc_pages(b->kv_bytes);
@@ -386,27 +387,32 @@ static void cpu_kv_copy(struct backend *b, uint32_t dst, uint32_t src, uint32_t 
     assert(dst < b->n_pages && src < b->n_pages);
     for (uint32_t l = 0; l < b->plan->n_layers; l++)
         for (uint32_t h = 0; h < b->plan->n_kv_heads; h++) {
-            uint8_t *to = cpu_kv_at(b, l, h, dst);
-            memmove(to, cpu_kv_at(b, l, h, src), b->kv_head_bytes);
+            struct cpu_kv to = cpu_kv_at(b, l, h, dst), from = cpu_kv_at(b, l, h, src);
+            memmove(to.k, from.k, b->kv_page_bytes);
+            memmove(to.v, from.v, b->kv_page_bytes);
             for (int t = 0; t < tiles; t++) {
-                uint8_t *k = to + (size_t)t * b->kv_tile_bytes;
-                cut_tiles(b, k, k + (size_t)tiles * b->kv_tile_bytes, (int)n_tokens - t * KERN_KV_TILE);
+                size_t at = (size_t)t * b->kv_tile_bytes;
+                cut_tiles(b, to.k + at, to.v + at, (int)n_tokens - t * KERN_KV_TILE);
             }
         }
 }
 
 static uint64_t cpu_kv_page_bytes(const struct backend *b)
 {
-    return (uint64_t)b->kv_head_bytes * b->plan->n_kv_heads * b->plan->n_layers;
+    return (uint64_t)2 * b->kv_page_bytes * b->plan->n_kv_heads * b->plan->n_layers;
 }
 
+/* Outside the pool: [layer][kv head][keys, values]. */
 static void cpu_kv_export(const struct backend *b, uint32_t page, void *bytes)
 {
     uint8_t *to = bytes;
     assert(page < b->n_pages);
     for (uint32_t l = 0; l < b->plan->n_layers; l++)
-        for (uint32_t h = 0; h < b->plan->n_kv_heads; h++, to += b->kv_head_bytes)
-            memcpy(to, cpu_kv_at(b, l, h, page), b->kv_head_bytes);
+        for (uint32_t h = 0; h < b->plan->n_kv_heads; h++, to += 2 * b->kv_page_bytes) {
+            struct cpu_kv from = cpu_kv_at(b, l, h, page);
+            memcpy(to, from.k, b->kv_page_bytes);
+            memcpy(to + b->kv_page_bytes, from.v, b->kv_page_bytes);
+        }
 }
 
 static void cpu_kv_import(struct backend *b, uint32_t page, const void *bytes)
@@ -414,8 +420,11 @@ static void cpu_kv_import(struct backend *b, uint32_t page, const void *bytes)
     const uint8_t *from = bytes;
     assert(page < b->n_pages);
     for (uint32_t l = 0; l < b->plan->n_layers; l++)
-        for (uint32_t h = 0; h < b->plan->n_kv_heads; h++, from += b->kv_head_bytes)
-            memcpy(cpu_kv_at(b, l, h, page), from, b->kv_head_bytes);
+        for (uint32_t h = 0; h < b->plan->n_kv_heads; h++, from += 2 * b->kv_page_bytes) {
+            struct cpu_kv to = cpu_kv_at(b, l, h, page);
+            memcpy(to.k, from, b->kv_page_bytes);
+            memcpy(to.v, from + b->kv_page_bytes, b->kv_page_bytes);
+        }
 }
 
 /* Does this process have as many huge pages as would hold half of what we reserved? */

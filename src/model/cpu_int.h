@@ -56,7 +56,7 @@ struct cpu_prefault {
     atomic_uint steps; /* computed so far: whoever computes counts them here */
 };
 
-#define CPU_KV_GROUP 32 /* pages */
+#define CPU_KV_GROUP 16 /* pages: a segment of attention, with pages of the usual size */
 
 struct backend {
     const struct kern_ops *ops;
@@ -73,12 +73,13 @@ struct backend {
     float *floats; /* norms and biases */
     size_t floats_bytes;
 
-    /* KV pool: [group of CPU_KV_GROUP pages][layer][kv head][page of the group] of kv_head_bytes: the K
-     * tiles, then the V tiles.  Pages of a head lie side by side: with the heads of a page side by side, all
-     * pages of a head would fall into the same few sets of the caches.  In groups, so that a short
-     * conversation touches a small part of the pool. */
+    /* KV pool: [group of CPU_KV_GROUP pages][layer][kv head][keys, values][page of the group] of
+     * kv_page_bytes. Pages of a head lie side by side: with the heads of a page side by side, all pages of a
+     * head would fall into the same few sets of the caches.  So do all their keys, and all their values, as a
+     * segment of attention reads first the ones and then the others, and memory is fastest in ascending
+     * order.  In groups, so that a short conversation touches a small part of the pool. */
     uint8_t *kv;
-    size_t kv_bytes, kv_tile_bytes, kv_head_bytes;
+    size_t kv_bytes, kv_tile_bytes, kv_page_bytes;
     struct cpu_prefault prefault;
     enum kern_kv kv_type;
     int page_tokens;
@@ -177,12 +178,17 @@ static inline const void *cpu_act_row(const struct cpu_acts *acts, enum quant_ac
     return acts->rows[act] + (size_t)row * acts->stride[act];
 }
 
-/* A KV head's part of a page. */
-static inline uint8_t *cpu_kv_at(const struct backend *b, uint32_t layer, uint32_t head, uint32_t page)
+/* A KV head's part of a page: tiles of keys, and of values. */
+struct cpu_kv {
+    uint8_t *k, *v;
+};
+
+static inline struct cpu_kv cpu_kv_at(const struct backend *b, uint32_t layer, uint32_t head, uint32_t page)
 {
     size_t group = page / CPU_KV_GROUP, line = (size_t)layer * b->plan->n_kv_heads + head;
     size_t lines = (size_t)b->plan->n_layers * b->plan->n_kv_heads;
-    return b->kv + ((group * lines + line) * CPU_KV_GROUP + page % CPU_KV_GROUP) * b->kv_head_bytes;
+    uint8_t *k = b->kv + (2 * (group * lines + line) * CPU_KV_GROUP + page % CPU_KV_GROUP) * b->kv_page_bytes;
+    return (struct cpu_kv){k, k + CPU_KV_GROUP * b->kv_page_bytes};
 }
 
 /* Where cosines and sines of a row begin. */
