@@ -12,8 +12,6 @@
 
 #include "kernel/quant.h"
 
-enum { FF_MAX = 1 << 22 };
-
 /* --- keys ------------------------------------------------------------------------------------ */
 
 int plan_key_u32(const struct gguf *g, const char *suffix, uint32_t *v, uint32_t lo, uint32_t hi,
@@ -42,9 +40,8 @@ int plan_key_f32(const struct gguf *g, const char *suffix, float *v, float lo, f
     return OK;
 }
 
-/* A number that must be the same in all layers (a file may give it as an array). */
-static int key_same_per_layer(const struct gguf *g, const char *suffix, uint32_t n_layers, uint32_t *v,
-                              uint32_t hi, struct err *err)
+int plan_key_same_per_layer(const struct gguf *g, const char *suffix, uint32_t n_layers, uint32_t *v,
+                            uint32_t hi, struct err *err)
 {
     struct gguf_arch_key k;
     const char *key = gguf_arch_key(&k, g, suffix);
@@ -82,10 +79,10 @@ static int read_sizes(struct plan *p, const struct gguf *g, struct err *err)
     if ((rc = plan_key_u32(g, "block_count", &p->n_layers, 1, PLAN_LAYERS_MAX, true, err)) != OK ||
         (rc = plan_key_u32(g, "embedding_length", &p->n_embd, 16, PLAN_EMBD_MAX, true, err)) != OK ||
         (rc = plan_key_u32(g, "context_length", &p->n_ctx_train, 1, 1u << 30, true, err)) != OK ||
-        (rc = key_same_per_layer(g, "attention.head_count", p->n_layers, &p->n_heads, 4096, err)) != OK)
+        (rc = plan_key_same_per_layer(g, "attention.head_count", p->n_layers, &p->n_heads, 4096, err)) != OK)
         return rc;
     p->n_kv_heads = p->n_heads;
-    rc = key_same_per_layer(g, "attention.head_count_kv", p->n_layers, &p->n_kv_heads, 4096, err);
+    rc = plan_key_same_per_layer(g, "attention.head_count_kv", p->n_layers, &p->n_kv_heads, 4096, err);
     if (rc != OK && rc != ERR_NOT_FOUND)
         return rc;
     if (p->n_heads % p->n_kv_heads != 0)
@@ -112,50 +109,6 @@ static int read_sizes(struct plan *p, const struct gguf *g, struct err *err)
     return plan_key_f32(g, "attention.layer_norm_rms_epsilon", &p->rms_eps, 0, 1, true, err);
 }
 
-/* The width of the shared expert: its own key, else that of a dense layer. */
-static int read_shared(struct plan *p, const struct gguf *g, struct err *err)
-{
-    if (p->arch->shared == ARCH_SHARED_NONE)
-        return plan_key_refuse(g, "expert_shared_count", "shared experts", err);
-    int rc = plan_key_u32(g, "expert_shared_feed_forward_length", &p->n_ff_shared, 0, FF_MAX, false, err);
-    if (rc == OK && p->n_ff_shared == 0)
-        rc = key_same_per_layer(g, "feed_forward_length", p->n_layers, &p->n_ff_shared, FF_MAX, err);
-    return rc;
-}
-
-static int read_experts(struct plan *p, const struct gguf *g, struct err *err)
-{
-    int rc;
-    bool required = p->arch->ffn == ARCH_FFN_MOE;
-    if ((rc = plan_key_u32(g, "expert_count", &p->n_experts, required ? 1 : 0, PLAN_EXPERTS_MAX, required,
-                           err)) != OK)
-        return rc;
-    if (p->n_experts > 0 && p->arch->ffn == ARCH_FFN_DENSE)
-        return fail(err, ERR_UNSUPPORTED, "architecture '%s' has no experts here, but the file has %u",
-                    p->arch->name, p->n_experts);
-    p->expert_scale = 1;
-    if (p->n_experts == 0)
-        return key_same_per_layer(g, "feed_forward_length", p->n_layers, &p->n_ff, FF_MAX, err);
-    uint32_t most = p->n_experts < PLAN_EXPERTS_USED_MAX ? p->n_experts : PLAN_EXPERTS_USED_MAX;
-    if ((rc = plan_key_u32(g, "expert_used_count", &p->n_experts_used, 1, most, true, err)) != OK)
-        return rc;
-    rc = key_same_per_layer(g, "expert_feed_forward_length", p->n_layers, &p->n_ff_exp, FF_MAX, err);
-    if (rc == ERR_NOT_FOUND) /* Mixtral */
-        rc = key_same_per_layer(g, "feed_forward_length", p->n_layers, &p->n_ff_exp, FF_MAX, err);
-    if (rc != OK || (rc = read_shared(p, g, err)) != OK ||
-        (rc = plan_key_refuse(g, "expert_group_count", "groups of experts", err)) != OK)
-        return rc;
-    struct gguf_arch_key k;
-    p->experts_sum_to_1 = p->arch->experts_sum_to_1;
-    if ((rc = gguf_opt_bool(g, gguf_arch_key(&k, g, "expert_weights_norm"), &p->experts_sum_to_1, err)) != OK)
-        return rc;
-    float s = 1;
-    if ((rc = plan_key_f32(g, "expert_weights_scale", &s, 0, 1e6f, false, err)) != OK)
-        return rc;
-    p->expert_scale = s == 0 ? 1 : s;
-    return OK;
-}
-
 /* --- tensors --------------------------------------------------------------------------------- */
 
 static int check_shape(const struct gguf_tensor *t, uint64_t n0, uint64_t n1, uint64_t n2, struct err *err)
@@ -173,16 +126,10 @@ static int check_shape(const struct gguf_tensor *t, uint64_t n0, uint64_t n1, ui
     return OK;
 }
 
-struct want {
-    const struct gguf_tensor **slot;
-    uint64_t n0, n1, n2;
-    bool required;
-};
-
-static int find_tensor(const struct gguf *g, const struct want *w, struct err *err, const char *fmt, ...)
+static int find_tensor(const struct gguf *g, const struct plan_want *w, struct err *err, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
-static int find_tensor(const struct gguf *g, const struct want *w, struct err *err, const char *fmt, ...)
+static int find_tensor(const struct gguf *g, const struct plan_want *w, struct err *err, const char *fmt, ...)
 {
     char name[GGUF_NAME_MAX + 1];
     va_list args;
@@ -199,13 +146,10 @@ static int find_tensor(const struct gguf *g, const struct want *w, struct err *e
 
 /* --- fused tensors ---------------------------------------------------------------------------- */
 
-enum { PARTS_OF_LAYER = 5 };
-
-/* Rows [first, first + n) of a tensor, as a tensor: rows are contiguous, so nothing is copied. */
-static const struct gguf_tensor *take_rows(struct plan *p, const struct gguf_tensor *t, uint64_t first,
-                                           uint64_t n)
+const struct gguf_tensor *plan_take_rows(struct plan *p, const struct gguf_tensor *t, uint64_t first,
+                                         uint64_t n)
 {
-    assert(p->n_parts < PARTS_OF_LAYER * p->n_layers && first + n <= t->ne[1] && t->ne[2] == 1);
+    assert(p->n_parts < PLAN_PARTS_OF_LAYER * p->n_layers && first + n <= t->ne[1] && t->ne[2] == 1);
     struct gguf_tensor *part = &p->parts[p->n_parts++];
     *part = *t;
     part->ne[1] = n;
@@ -215,13 +159,8 @@ static const struct gguf_tensor *take_rows(struct plan *p, const struct gguf_ten
     return part;
 }
 
-/* A tensor of a layer. */
-struct part {
-    const char *name;
-    struct want want;
-};
-
-static int find_parts(const struct gguf *g, uint32_t il, const struct part *list, size_t n, struct err *err)
+int plan_find_parts(const struct gguf *g, uint32_t il, const struct plan_part *list, size_t n,
+                    struct err *err)
 {
     int rc = OK;
     for (size_t i = 0; rc == OK && i < n; i++)
@@ -229,7 +168,7 @@ static int find_parts(const struct gguf *g, uint32_t il, const struct part *list
     return rc;
 }
 
-static bool has_tensor(const struct gguf *g, uint32_t il, const char *name)
+bool plan_has_tensor(const struct gguf *g, uint32_t il, const char *name)
 {
     return gguf_tensor_findf(g, "blk.%u.%s", il, name) != NULL;
 }
@@ -240,35 +179,16 @@ static int split_qkv(struct plan *p, const struct gguf *g, uint32_t il, struct e
     struct plan_layer *l = &p->layers[il];
     uint64_t q = (uint64_t)p->n_heads * p->head_dim, kv = (uint64_t)p->n_kv_heads * p->head_dim;
     const struct gguf_tensor *t = NULL;
-    struct want want = {&t, p->n_embd, q + 2 * kv, 1, false};
+    struct plan_want want = {&t, p->n_embd, q + 2 * kv, 1, false};
     int rc = find_tensor(g, &want, err, "blk.%u.attn_qkv.weight", il);
     if (rc != OK || !t)
         return rc;
-    if (has_tensor(g, il, "attn_q.weight") || has_tensor(g, il, "attn_k.weight") ||
-        has_tensor(g, il, "attn_v.weight"))
+    if (plan_has_tensor(g, il, "attn_q.weight") || plan_has_tensor(g, il, "attn_k.weight") ||
+        plan_has_tensor(g, il, "attn_v.weight"))
         return fail(err, ERR_FORMAT, "layer %u has attn_qkv beside attn_q, attn_k or attn_v", il);
-    l->q = take_rows(p, t, 0, q);
-    l->k = take_rows(p, t, q, kv);
-    l->v = take_rows(p, t, q + kv, kv);
-    return OK;
-}
-
-/* gate and up from one tensor, where the architecture has them so. */
-static int split_gate_up(struct plan *p, const struct gguf *g, uint32_t il, struct err *err)
-{
-    struct plan_layer *l = &p->layers[il];
-    const struct gguf_tensor *t = NULL;
-    struct want want = {&t, p->n_embd, 2 * (uint64_t)p->n_ff, 1, true};
-    if (has_tensor(g, il, "ffn_gate.weight"))
-        return fail(
-            err, ERR_UNSUPPORTED,
-            "tensor 'blk.%u.ffn_gate.weight' is not part of architecture '%s', where ffn_up holds both", il,
-            p->arch->name);
-    int rc = find_tensor(g, &want, err, "blk.%u.ffn_up.weight", il);
-    if (rc != OK)
-        return rc;
-    l->gate = take_rows(p, t, 0, p->n_ff);
-    l->up = take_rows(p, t, p->n_ff, p->n_ff);
+    l->q = plan_take_rows(p, t, 0, q);
+    l->k = plan_take_rows(p, t, q, kv);
+    l->v = plan_take_rows(p, t, q + kv, kv);
     return OK;
 }
 
@@ -284,7 +204,7 @@ static int find_attention(struct plan *p, const struct gguf *g, uint32_t il, str
     if (rc != OK)
         return rc;
     bool apart = l->q == NULL;
-    const struct part list[] = {
+    const struct plan_part list[] = {
         {"attn_norm.weight", {&l->attn_norm, embd, 1, 1, true}},
         {"attn_q.weight", {&l->q, embd, q, 1, apart}},
         {"attn_k.weight", {&l->k, embd, kv, 1, apart}},
@@ -301,46 +221,12 @@ static int find_attention(struct plan *p, const struct gguf *g, uint32_t il, str
         {"post_ffw_norm.weight", {&l->ffn_post_norm, embd, 1, 1, true}},
     };
     size_t n = sizeof list / sizeof *list - (p->arch->post_norms ? 0 : 2);
-    if ((rc = find_parts(g, il, list, n, err)) != OK)
+    if ((rc = plan_find_parts(g, il, list, n, err)) != OK)
         return rc;
     if (!norm && (l->q_norm || l->k_norm))
         return fail(err, ERR_UNSUPPORTED, "layer %u normalises q and k, which architecture '%s' does not do",
                     il, p->arch->name);
     return OK;
-}
-
-static int find_dense(struct plan *p, const struct gguf *g, uint32_t il, struct err *err)
-{
-    struct plan_layer *l = &p->layers[il];
-    uint64_t embd = p->n_embd, ff = p->n_ff;
-    const struct part apart[] = {
-        {"ffn_gate.weight", {&l->gate, embd, ff, 1, true}},
-        {"ffn_up.weight", {&l->up, embd, ff, 1, true}},
-    };
-    const struct part down = {"ffn_down.weight", {&l->down, ff, embd, 1, true}};
-    int rc = p->arch->gate_in_up ? split_gate_up(p, g, il, err) : find_parts(g, il, apart, 2, err);
-    return rc == OK ? find_parts(g, il, &down, 1, err) : rc;
-}
-
-static int find_experts(struct plan *p, const struct gguf *g, uint32_t il, struct err *err)
-{
-    struct plan_layer *l = &p->layers[il];
-    uint64_t embd = p->n_embd, ff = p->n_ff_exp, n = p->n_experts, shared = p->n_ff_shared;
-    const struct part chosen[] = {
-        {"ffn_gate_inp.weight", {&l->router, embd, n, 1, true}},
-        {"ffn_gate_exps.weight", {&l->gate_exps, embd, ff, n, true}},
-        {"ffn_up_exps.weight", {&l->up_exps, embd, ff, n, true}},
-        {"ffn_down_exps.weight", {&l->down_exps, ff, embd, n, true}},
-    };
-    const struct part beside[] = {
-        {"ffn_gate_shexp.weight", {&l->gate_shared, embd, shared, 1, true}},
-        {"ffn_up_shexp.weight", {&l->up_shared, embd, shared, 1, true}},
-        {"ffn_down_shexp.weight", {&l->down_shared, shared, embd, 1, true}},
-        {"ffn_gate_inp_shexp.weight", {&l->shared_router, embd, 1, 1, true}}, /* last: not all have it */
-    };
-    int n_beside = !shared ? 0 : p->arch->shared == ARCH_SHARED_GATED ? 4 : 3;
-    int rc = find_parts(g, il, chosen, 4, err);
-    return rc == OK ? find_parts(g, il, beside, n_beside, err) : rc;
 }
 
 /* Tensors of a layer that are there but that nothing above asked for would silently change the
@@ -367,7 +253,7 @@ static int refuse_unused(const struct plan *p, const struct gguf *g, struct err 
     };
     for (uint32_t il = 0; il < p->n_layers; il++)
         for (size_t i = 0; i < sizeof list / sizeof *list; i++)
-            if (!list[i].is_known && has_tensor(g, il, list[i].name))
+            if (!list[i].is_known && plan_has_tensor(g, il, list[i].name))
                 return fail(err, ERR_UNSUPPORTED,
                             "tensor 'blk.%u.%s' is not part of architecture '%s' as known here", il,
                             list[i].name, p->arch->name);
@@ -376,7 +262,7 @@ static int refuse_unused(const struct plan *p, const struct gguf *g, struct err 
 
 static int find_tensors(struct plan *p, const struct gguf *g, struct err *err)
 {
-    struct want embd = {&p->token_embd, p->n_embd, 0, 1, true};
+    struct plan_want embd = {&p->token_embd, p->n_embd, 0, 1, true};
     const struct gguf_tensor *t = gguf_tensor_find(g, S("token_embd.weight"));
     if (!t)
         return fail(err, ERR_FORMAT, "tensor 'token_embd.weight' is missing");
@@ -388,19 +274,18 @@ static int find_tensors(struct plan *p, const struct gguf *g, struct err *err)
     int rc = find_tensor(g, &embd, err, "token_embd.weight");
     if (rc != OK)
         return rc;
-    struct want norm = {&p->output_norm, p->n_embd, 1, 1, true},
-                head = {&p->output, p->n_embd, p->n_vocab, 1, false};
+    struct plan_want norm = {&p->output_norm, p->n_embd, 1, 1, true},
+                     head = {&p->output, p->n_embd, p->n_vocab, 1, false};
     p->output = p->token_embd;
     if ((rc = find_tensor(g, &norm, err, "output_norm.weight")) != OK ||
         (rc = find_tensor(g, &head, err, "output.weight")) != OK)
         return rc;
     p->layers = calloc(p->n_layers, sizeof *p->layers);
-    p->parts = calloc(PARTS_OF_LAYER * (size_t)p->n_layers, sizeof *p->parts);
+    p->parts = calloc(PLAN_PARTS_OF_LAYER * (size_t)p->n_layers, sizeof *p->parts);
     if (!p->layers || !p->parts)
         return fail(err, ERR_NOMEM, "no memory for %u layers", p->n_layers);
     for (uint32_t il = 0; il < p->n_layers; il++)
-        if ((rc = find_attention(p, g, il, err)) != OK ||
-            (rc = p->n_experts ? find_experts(p, g, il, err) : find_dense(p, g, il, err)) != OK)
+        if ((rc = find_attention(p, g, il, err)) != OK || (rc = plan_ffn_find(p, g, il, err)) != OK)
             return rc;
     return refuse_unused(p, g, err);
 }
@@ -425,7 +310,7 @@ int plan_init(struct plan *p, const struct gguf *g, uint32_t n_ctx, struct err *
     int rc;
     memset(p, 0, sizeof *p);
     if ((rc = find_arch(p, g, err)) != OK || (rc = read_sizes(p, g, err)) != OK ||
-        (rc = read_experts(p, g, err)) != OK || (rc = find_tensors(p, g, err)) != OK ||
+        (rc = plan_ffn_init(p, g, err)) != OK || (rc = find_tensors(p, g, err)) != OK ||
         (rc = plan_attn_init(p, g, err)) != OK || (rc = plan_rope_init(p, g, n_ctx, err)) != OK ||
         (rc = plan_key_refuse(g, "logit_scale", "scaled logits", err)) != OK ||
         (rc = plan_key_refuse(g, "residual_scale", "scaled residuals", err)) != OK ||
