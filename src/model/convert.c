@@ -18,6 +18,10 @@
 enum { LAYERS_MAX = 4096, EXPERTS_MAX = 4096, PIECE_ELEMS = 1 << 18 };
 
 static const struct family families[] = {
+    {"gemma", "gemma", .is_gemma = true},
+    {"gemma2", "gemma2", .is_gemma = true, .post_norms = true},
+    {"gemma3", "gemma3", .is_gemma = true, .post_norms = true}, /* its text_config */
+    {"gemma3_text", "gemma3", .is_gemma = true, .post_norms = true},
     {"llama", "llama", .permutes = true},
     {"mistral", "llama", .permutes = true},
     {"mixtral", "llama", .permutes = true},
@@ -31,8 +35,7 @@ static const struct family families[] = {
 
 /* --- config.json -------------------------------------------------------------------------------- */
 
-/* A number of the config: required, or `fallback` where that is not 0. */
-static int config_u32(struct converter *c, const char *key, uint32_t fallback, uint32_t *v, struct err *err)
+int convert_config_u32(struct converter *c, const char *key, uint32_t fallback, uint32_t *v, struct err *err)
 {
     uint64_t n;
     struct json j = json_get(c->config, key);
@@ -46,7 +49,7 @@ static int config_u32(struct converter *c, const char *key, uint32_t fallback, u
     return OK;
 }
 
-static double number_or(struct json v, const char *key, double fallback)
+double convert_number(struct json v, const char *key, double fallback)
 {
     json_f64(json_get(v, key), &fallback);
     return fallback;
@@ -56,6 +59,8 @@ static double number_or(struct json v, const char *key, double fallback)
 static struct json rope_config(const struct converter *c)
 {
     struct json v = json_get(c->config, "rope_parameters");
+    if (json_exists(json_get(v, "full_attention"))) /* one for each kind of layer */
+        return json_get(v, "full_attention");
     return json_is_none(v) ? json_get(c->config, "rope_scaling") : v;
 }
 
@@ -65,8 +70,11 @@ static int find_family(struct converter *c, struct err *err)
     for (size_t i = 0; i < N_FAMILIES; i++)
         if (type.p && str_eq(type, str_c(families[i].model_type)))
             c->family = &families[i];
-    if (c->family)
+    if (c->family) {
+        if (json_is(json_get(c->config, "text_config"), JSON_OBJECT))
+            c->config = json_get(c->config, "text_config");
         return OK;
+    }
     char known[256] = "";
     size_t n = 0;
     for (size_t i = 0; i < N_FAMILIES; i++)
@@ -75,14 +83,29 @@ static int find_family(struct converter *c, struct err *err)
                 STR(type.p ? type : S("")), known);
 }
 
+/* The activation by its newer name, else by the older one; Gemma's older "gelu" always meant the other one.
+ */
+static int check_activation(struct converter *c, struct err *err)
+{
+    struct str act = json_text(json_get(c->config, "hidden_activation"), &c->arena);
+    bool is_old = !act.p;
+    if (is_old)
+        act = json_text(json_get(c->config, "hidden_act"), &c->arena);
+    const char *want = c->family->is_gemma ? "gelu_pytorch_tanh" : "silu";
+    bool fits =
+        !act.p || str_eq(act, str_c(want)) || (c->family->is_gemma && is_old && str_eq(act, S("gelu")));
+    return fits ? OK
+                : fail(err, ERR_UNSUPPORTED, "config.json: activation '%.*s', only %s is known in this model",
+                       STR(act), want);
+}
+
 /* What would change the answer and cannot be said in the file is refused. */
 static int check_config(struct converter *c, struct err *err)
 {
     uint64_t n;
-    struct str act = json_text(json_get(c->config, "hidden_act"), &c->arena);
-    if (act.p && !str_eq(act, S("silu")))
-        return fail(err, ERR_UNSUPPORTED, "config.json: activation '%.*s', only silu is known here",
-                    STR(act));
+    int rc = check_activation(c, err);
+    if (rc != OK)
+        return rc;
     if (json_u64(json_get(c->config, "decoder_sparse_step"), &n) && n != 1)
         return fail(err, ERR_UNSUPPORTED, "config.json: decoder_sparse_step %llu, only 1 is known here",
                     (unsigned long long)n);
@@ -93,26 +116,38 @@ static int check_config(struct converter *c, struct err *err)
     return OK;
 }
 
+static uint32_t head_dim_default(const struct converter *c, uint32_t dim)
+{
+    if (c->family->is_gemma)
+        return 256;
+    return dim / c->n_heads ? dim / c->n_heads : 1;
+}
+
 static int read_config(struct converter *c, struct err *err)
 {
-    uint32_t dim = 0, experts_default = UINT32_MAX;
+    uint32_t dim = 0, experts_default = UINT32_MAX, heads = 0, kv_heads = 0;
     int rc = find_family(c, err);
     if (rc == OK)
         rc = check_config(c, err);
+    if (rc == OK && strcmp(c->family->arch, "gemma3") == 0) { /* its configs leave out what is usual */
+        heads = 8;
+        kv_heads = 4;
+    }
     if (rc == OK)
-        rc = config_u32(c, "num_hidden_layers", 0, &c->n_layers, err);
+        rc = convert_config_u32(c, "num_hidden_layers", 0, &c->n_layers, err);
     if (rc == OK)
-        rc = config_u32(c, "hidden_size", 0, &dim, err);
+        rc = convert_config_u32(c, "hidden_size", 0, &dim, err);
     if (rc == OK)
-        rc = config_u32(c, "num_attention_heads", 0, &c->n_heads, err);
+        rc = convert_config_u32(c, "num_attention_heads", heads, &c->n_heads, err);
     if (rc == OK)
-        rc = config_u32(c, "num_key_value_heads", c->n_heads, &c->n_kv_heads, err);
+        rc = convert_config_u32(c, "num_key_value_heads", kv_heads ? kv_heads : c->n_heads, &c->n_kv_heads,
+                                err);
     if (rc == OK)
-        rc = config_u32(c, "head_dim", dim / c->n_heads ? dim / c->n_heads : 1, &c->head_dim, err);
+        rc = convert_config_u32(c, "head_dim", head_dim_default(c, dim), &c->head_dim, err);
     if (rc == OK)
-        rc = config_u32(c, "num_local_experts", experts_default, &c->n_experts, err);
+        rc = convert_config_u32(c, "num_local_experts", experts_default, &c->n_experts, err);
     if (rc == OK && c->n_experts == experts_default)
-        rc = config_u32(c, "num_experts", experts_default, &c->n_experts, err);
+        rc = convert_config_u32(c, "num_experts", experts_default, &c->n_experts, err);
     if (rc != OK)
         return rc;
     if (c->n_experts == experts_default)
@@ -122,9 +157,11 @@ static int read_config(struct converter *c, struct err *err)
         return fail(err, ERR_FORMAT,
                     "config.json: %u layers, %u experts, %u heads on %u, head size %u are not possible",
                     c->n_layers, c->n_experts, c->n_heads, c->n_kv_heads, c->head_dim);
+    c->is_tied = c->family->is_gemma;
+    json_bool(json_get(c->whole_config, "tie_word_embeddings"), &c->is_tied);
     json_bool(json_get(c->config, "tie_word_embeddings"), &c->is_tied);
-    double part =
-        number_or(c->config, "partial_rotary_factor", number_or(rope_config(c), "partial_rotary_factor", 1));
+    double part = convert_number(c->config, "partial_rotary_factor",
+                                 convert_number(rope_config(c), "partial_rotary_factor", 1));
     c->n_rot = part > 0 && part <= 1 ? (uint32_t)(part * c->head_dim) / 2 * 2 : 0;
     if (c->n_rot == 0)
         return fail(err, ERR_FORMAT, "config.json: a partial_rotary_factor of %g is not possible", part);
@@ -135,7 +172,7 @@ static int read_config(struct converter *c, struct err *err)
 
 static double rope_base(const struct converter *c)
 {
-    double base = 10000;
+    double base = strcmp(c->family->arch, "gemma3") == 0 ? 1e6 : 10000;
     if (!json_f64(json_get(c->config, "rope_theta"), &base))
         json_f64(json_get(rope_config(c), "rope_theta"), &base);
     return base;
@@ -155,9 +192,9 @@ static float *take_factors(struct converter *c, const char *name, struct err *er
 /* Llama 3.1: long waves are slowed by `factor`, short ones kept, those between blended. */
 static int make_rope_freqs(struct converter *c, struct json v, struct err *err)
 {
-    double factor = number_or(v, "factor", 8), low = number_or(v, "low_freq_factor", 1);
-    double high = number_or(v, "high_freq_factor", 4);
-    double original = number_or(v, "original_max_position_embeddings", 8192);
+    double factor = convert_number(v, "factor", 8), low = convert_number(v, "low_freq_factor", 1);
+    double high = convert_number(v, "high_freq_factor", 4);
+    double original = convert_number(v, "original_max_position_embeddings", 8192);
     uint32_t n = c->n_rot / 2;
     float *f = take_factors(c, "rope_freqs.weight", err);
     if (!f)
@@ -176,14 +213,14 @@ static void key_of(char *out, size_t n, const struct converter *c, const char *s
     snprintf(out, n, "%s.%s", c->family->arch, suffix);
 }
 
-static void put_u32(struct converter *c, const char *suffix, uint32_t v)
+void convert_put_u32(struct converter *c, const char *suffix, uint32_t v)
 {
     char key[96];
     key_of(key, sizeof key, c, suffix);
     gguf_write_u32(c->w, key, v);
 }
 
-static void put_f32(struct converter *c, const char *suffix, double v)
+void convert_put_f32(struct converter *c, const char *suffix, double v)
 {
     char key[96];
     key_of(key, sizeof key, c, suffix);
@@ -216,14 +253,14 @@ static int put_long_rope(struct converter *c, struct json v, struct json kind, s
     if (!json_text_is(kind, "longrope") && !json_text_is(kind, "su"))
         return fail(err, ERR_UNSUPPORTED, "config.json: rope scaling of type %.*s is not known here",
                     STR(json_span(kind)));
-    double context = number_or(c->config, "max_position_embeddings", 0);
-    double original = number_or(c->config, "original_max_position_embeddings",
-                                number_or(v, "original_max_position_embeddings", context));
+    double context = convert_number(c->config, "max_position_embeddings", 0);
+    double original = convert_number(c->config, "original_max_position_embeddings",
+                                     convert_number(v, "original_max_position_embeddings", context));
     if (!(original > 1 && original <= INT32_MAX))
         return fail(err, ERR_FORMAT, "config.json: long rope without an original context");
     double magnitude = context > original ? sqrt(1 + log(context / original) / log(original)) : 1;
-    put_u32(c, "rope.scaling.original_context_length", (uint32_t)original);
-    put_f32(c, "rope.scaling.attn_factor", number_or(v, "attention_factor", magnitude));
+    convert_put_u32(c, "rope.scaling.original_context_length", (uint32_t)original);
+    convert_put_f32(c, "rope.scaling.attn_factor", convert_number(v, "attention_factor", magnitude));
     int rc = copy_factors(c, v, "long_factor", "rope_factors_long.weight", err);
     return rc == OK ? copy_factors(c, v, "short_factor", "rope_factors_short.weight", err) : rc;
 }
@@ -233,8 +270,8 @@ static int put_rope(struct converter *c, struct err *err)
     char key[96];
     struct json v = rope_config(c);
     struct json kind = json_exists(json_get(v, "rope_type")) ? json_get(v, "rope_type") : json_get(v, "type");
-    put_f32(c, "rope.freq_base", rope_base(c));
-    put_u32(c, "rope.dimension_count", c->n_rot);
+    convert_put_f32(c, "rope.freq_base", rope_base(c));
+    convert_put_u32(c, "rope.dimension_count", c->n_rot);
     if (json_is_none(kind) || json_text_is(kind, "default"))
         return OK;
     if (c->family->fuses)
@@ -247,19 +284,19 @@ static int put_rope(struct converter *c, struct err *err)
                     STR(json_span(kind)));
     key_of(key, sizeof key, c, "rope.scaling.type");
     gguf_write_str(c->w, key, yarn ? S("yarn") : S("linear"));
-    put_f32(c, "rope.scaling.factor", number_or(v, "factor", 1));
+    convert_put_f32(c, "rope.scaling.factor", convert_number(v, "factor", 1));
     if (!yarn)
         return OK;
-    double original =
-        number_or(v, "original_max_position_embeddings", number_or(c->config, "max_position_embeddings", 0));
+    double original = convert_number(v, "original_max_position_embeddings",
+                                     convert_number(c->config, "max_position_embeddings", 0));
     if (!(original >= 1 && original <= INT32_MAX))
         return fail(err, ERR_FORMAT, "config.json: yarn without an original context");
-    put_u32(c, "rope.scaling.original_context_length", (uint32_t)original);
-    put_f32(c, "rope.scaling.yarn_beta_fast", number_or(v, "beta_fast", 32));
-    put_f32(c, "rope.scaling.yarn_beta_slow", number_or(v, "beta_slow", 1));
-    double factor = number_or(v, "factor", 1), attention = number_or(v, "attention_factor", 0);
+    convert_put_u32(c, "rope.scaling.original_context_length", (uint32_t)original);
+    convert_put_f32(c, "rope.scaling.yarn_beta_fast", convert_number(v, "beta_fast", 32));
+    convert_put_f32(c, "rope.scaling.yarn_beta_slow", convert_number(v, "beta_slow", 1));
+    double factor = convert_number(v, "factor", 1), attention = convert_number(v, "attention_factor", 0);
     if (attention > 0) /* readers multiply by 1 + 0.1 ln(factor) */
-        put_f32(c, "rope.scaling.attn_factor", attention / (1 + 0.1 * log(factor)));
+        convert_put_f32(c, "rope.scaling.attn_factor", attention / (1 + 0.1 * log(factor)));
     return OK;
 }
 
@@ -271,13 +308,15 @@ static int put_context(struct converter *c, struct err *err)
 {
     uint32_t context = 0, window = 0;
     bool has_window = !json_is_none(json_get(c->config, "sliding_window"));
-    int rc = config_u32(c, "max_position_embeddings", 0, &context, err);
+    bool is_gemma = c->family->is_gemma; /* the file says which layers have it */
+    int rc = convert_config_u32(c, "max_position_embeddings", is_gemma ? 131072 : 0, &context, err);
     json_bool(json_get(c->config, "use_sliding_window"), &has_window);
+    has_window = has_window && !is_gemma;
     if (rc == OK && has_window)
-        rc = config_u32(c, "sliding_window", context, &window, err);
+        rc = convert_config_u32(c, "sliding_window", context, &window, err);
     if (rc != OK)
         return rc;
-    put_u32(c, "context_length", has_window && window < context ? window : context);
+    convert_put_u32(c, "context_length", has_window && window < context ? window : context);
     return OK;
 }
 
@@ -295,19 +334,20 @@ static int put_numbers(struct converter *c, struct err *err)
         uint32_t v = 0;
         if (numbers[i].for_experts && !c->n_experts)
             continue;
-        int rc = config_u32(c, numbers[i].from, 0, &v, err);
+        int rc = convert_config_u32(c, numbers[i].from, 0, &v, err);
         if (rc != OK)
             return rc;
-        put_u32(c, numbers[i].to, v);
+        convert_put_u32(c, numbers[i].to, v);
     }
     int rc = put_context(c, err);
     if (rc != OK)
         return rc;
-    put_u32(c, "attention.head_count_kv", c->n_kv_heads);
-    put_u32(c, "attention.key_length", c->head_dim);
-    put_u32(c, "attention.value_length", c->head_dim);
-    put_f32(c, "attention.layer_norm_rms_epsilon", number_or(c->config, "rms_norm_eps", 1e-6));
-    return put_rope(c, err);
+    convert_put_u32(c, "attention.head_count_kv", c->n_kv_heads);
+    convert_put_u32(c, "attention.key_length", c->head_dim);
+    convert_put_u32(c, "attention.value_length", c->head_dim);
+    convert_put_f32(c, "attention.layer_norm_rms_epsilon", convert_number(c->config, "rms_norm_eps", 1e-6));
+    rc = put_rope(c, err);
+    return rc == OK && c->family->is_gemma ? convert_put_gemma(c, err) : rc;
 }
 
 static int put_experts(struct converter *c, struct err *err)
@@ -317,21 +357,29 @@ static int put_experts(struct converter *c, struct err *err)
     bool norm = !c->family->shares; /* what the families' own code takes for granted */
     if (!c->n_experts)
         return OK;
-    put_u32(c, "expert_count", c->n_experts);
+    convert_put_u32(c, "expert_count", c->n_experts);
     if (strcmp(c->family->arch, "llama") == 0)
         return OK;
-    int rc = config_u32(c, "moe_intermediate_size", 0, &ff, err);
+    int rc = convert_config_u32(c, "moe_intermediate_size", 0, &ff, err);
     if (rc != OK)
         return rc;
-    put_u32(c, "expert_feed_forward_length", ff);
-    if (c->family->shares && (rc = config_u32(c, "shared_expert_intermediate_size", 0, &ff, err)) != OK)
+    convert_put_u32(c, "expert_feed_forward_length", ff);
+    if (c->family->shares &&
+        (rc = convert_config_u32(c, "shared_expert_intermediate_size", 0, &ff, err)) != OK)
         return rc;
     if (c->family->shares)
-        put_u32(c, "expert_shared_feed_forward_length", ff);
+        convert_put_u32(c, "expert_shared_feed_forward_length", ff);
     json_bool(json_get(c->config, "norm_topk_prob"), &norm);
     key_of(key, sizeof key, c, "expert_weights_norm");
     gguf_write_bool(c->w, key, norm);
     return OK;
+}
+
+static const struct safetensors_tensor *find_embd(const struct converter *c)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%sembed_tokens.weight", c->prefix);
+    return safetensors_find(c->st, str_c(name));
 }
 
 /* The last part of the folder's name. */
@@ -346,7 +394,7 @@ static struct str folder_name(const char *folder)
 
 static int put_keys(struct converter *c, const char *folder, struct err *err)
 {
-    const struct safetensors_tensor *embd = safetensors_find(c->st, S("model.embed_tokens.weight"));
+    const struct safetensors_tensor *embd = find_embd(c);
     if (!embd || embd->n_dims != 2 || embd->shape[0] > INT32_MAX)
         return fail(err, ERR_FORMAT, "%s: there is no matrix model.embed_tokens.weight", folder);
     gguf_write_str(c->w, "general.architecture", str_c(c->family->arch));
@@ -356,12 +404,12 @@ static int put_keys(struct converter *c, const char *folder, struct err *err)
                    c->matrix_type == QUANT_F32   ? 0
                    : c->matrix_type == QUANT_F16 ? 1
                                                  : 32);
-    put_u32(c, "vocab_size", (uint32_t)embd->shape[0]);
+    convert_put_u32(c, "vocab_size", (uint32_t)embd->shape[0]);
     int rc = put_numbers(c, err);
     if (rc == OK)
         rc = put_experts(c, err);
     if (rc == OK)
-        rc = hf_tokenizer_write(c->w, folder, c->config, (uint32_t)embd->shape[0], err);
+        rc = hf_tokenizer_write(c->w, folder, c->whole_config, (uint32_t)embd->shape[0], err);
     return rc;
 }
 
@@ -411,6 +459,8 @@ static int write_part(struct converter *c, const struct planned *p, uint32_t idx
                                       pipe->x + i * row, err);
         if (rc != OK)
             return rc;
+        for (size_t i = 0; p->add_one && i < elems; i++)
+            pipe->x[i] += 1;
         info->quantize(pipe->out, pipe->x, elems, NULL);
         rc = gguf_write_data(c->w, idx, (first + r * row) * info->block_bytes, pipe->out,
                              elems * info->block_bytes, err);
@@ -464,9 +514,20 @@ static int write_all(struct converter *c, const struct convert_options *o, struc
 
 /* --- the whole ---------------------------------------------------------------------------------- */
 
+/* A model that also sees has its language model under another name. */
+static void find_prefix(struct converter *c)
+{
+    static const char *const prefixes[] = {"language_model.model.", "model.language_model.", "model."};
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+        c->prefix = prefixes[i];
+        if (find_embd(c))
+            return;
+    }
+}
+
 static int choose_type(struct converter *c, const char *type, struct err *err)
 {
-    const struct safetensors_tensor *t = safetensors_find(c->st, S("model.embed_tokens.weight"));
+    const struct safetensors_tensor *t = find_embd(c);
     c->matrix_type = t && t->dtype == ST_BF16 ? QUANT_BF16 : QUANT_F16;
     if (!type)
         return OK;
@@ -485,10 +546,12 @@ static int convert_with(struct converter *c, const char *folder, const char *out
     int rc = hf_read_json(&doc, &c->arena, folder, "config.json", err);
     if (rc != OK)
         return rc;
-    c->config = json_root(&doc);
+    c->config = c->whole_config = json_root(&doc);
     rc = read_config(c, err);
     if (rc == OK)
         rc = safetensors_open(&c->st, folder, err);
+    if (rc == OK)
+        find_prefix(c);
     if (rc == OK)
         rc = choose_type(c, o->type, err);
     if (rc == OK)

@@ -59,6 +59,7 @@ static int plan_one(struct converter *c, const char *from, const char *to, uint3
     snprintf(p->name, sizeof p->name, "%s", to);
     p->parts[0] = t;
     p->permute_heads = permute_heads;
+    p->add_one = c->family->is_gemma && str_ends(str_c(to), S("norm.weight"));
     bool is_router = str_find(str_c(to), S("ffn_gate_inp"), 0) != STR_NONE; /* of the shared expert, too */
     p->type = t->n_dims == 1 || is_router ? QUANT_F32 : c->matrix_type;
     return OK;
@@ -108,12 +109,18 @@ static const struct {
     {"self_attn.o_proj.bias", "attn_output.bias", NO_HEADS, false, ALWAYS},
     {"self_attn.q_norm.weight", "attn_q_norm.weight", NO_HEADS, false, ALWAYS},
     {"self_attn.k_norm.weight", "attn_k_norm.weight", NO_HEADS, false, ALWAYS},
-    {"post_attention_layernorm.weight", "ffn_norm.weight", NO_HEADS, true, ALWAYS},
 };
 
 struct pair {
     const char *from, *to;
 };
+
+/* Norms of layers without and with norms behind the blocks. */
+static const struct pair norm_map[] = {{"post_attention_layernorm.weight", "ffn_norm.weight"}};
+
+static const struct pair post_norm_map[] = {{"post_attention_layernorm.weight", "post_attention_norm.weight"},
+                                            {"pre_feedforward_layernorm.weight", "ffn_norm.weight"},
+                                            {"post_feedforward_layernorm.weight", "post_ffw_norm.weight"}};
 
 static const struct pair dense_map[] = {{"mlp.gate_proj.weight", "ffn_gate.weight"},
                                         {"mlp.up_proj.weight", "ffn_up.weight"},
@@ -143,7 +150,7 @@ static int plan_layer_tensor(struct converter *c, uint32_t layer, const char *fr
                              uint32_t permute_heads, bool required, struct err *err)
 {
     char source[160], target[GGUF_NAME_MAX + 1];
-    snprintf(source, sizeof source, "model.layers.%u.%s", layer, from);
+    snprintf(source, sizeof source, "%slayers.%u.%s", c->prefix, layer, from);
     snprintf(target, sizeof target, "blk.%u.%s", layer, to);
     return plan_one(c, source, target, permute_heads, required, err);
 }
@@ -185,7 +192,21 @@ static int plan_layer(struct converter *c, uint32_t layer, struct err *err)
         rc = plan_layer_tensor(c, layer, layer_map[i].from, layer_map[i].to, c->family->permutes ? heads : 0,
                                layer_map[i].required, err);
     }
+    bool post = c->family->post_norms;
+    if (rc == OK)
+        rc = plan_pairs(c, layer, post ? post_norm_map : norm_map, post ? 3 : 1, err);
     return rc == OK ? plan_ffn(c, layer, err) : rc;
+}
+
+/* Of a model that also sees: what is no part of its language model. */
+static bool is_vision(struct str name)
+{
+    static const char *const parts[] = {"vision_tower.", "multi_modal_projector.", "model.vision_tower.",
+                                        "model.multi_modal_projector."};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        if (str_starts(name, str_c(parts[i])))
+            return true;
+    return false;
 }
 
 /* Every source must have a place, except those that say nothing of their own. */
@@ -193,8 +214,9 @@ static int check_all_used(struct converter *c, struct err *err)
 {
     for (uint32_t i = 0; i < safetensors_n(c->st); i++) {
         struct str name = safetensors_at(c->st, i)->name;
-        bool says_nothing =
-            str_ends(name, S("rotary_emb.inv_freq")) || (c->is_tied && str_eq(name, S("lm_head.weight")));
+        bool says_nothing = str_ends(name, S("rotary_emb.inv_freq")) ||
+                            (c->is_tied && str_ends(name, S("lm_head.weight"))) ||
+                            (strcmp(c->family->model_type, "gemma3") == 0 && is_vision(name));
         if (!c->used[i] && !says_nothing)
             return fail(err, ERR_UNSUPPORTED, "tensor '%.*s' has no place in a model of type %s", STR(name),
                         c->family->model_type);
@@ -207,11 +229,14 @@ int convert_make_plan(struct converter *c, struct err *err)
     c->used = arena_new_array(&c->arena, bool, safetensors_n(c->st));
     if (!c->used)
         return fail(err, ERR_NOMEM, "no memory for the list of tensors");
-    int rc = plan_one(c, "model.embed_tokens.weight", "token_embd.weight", 0, true, err);
+    char embd[128], norm[128];
+    snprintf(embd, sizeof embd, "%sembed_tokens.weight", c->prefix);
+    snprintf(norm, sizeof norm, "%snorm.weight", c->prefix);
+    int rc = plan_one(c, embd, "token_embd.weight", 0, true, err);
     for (uint32_t i = 0; rc == OK && i < c->n_layers; i++)
         rc = plan_layer(c, i, err);
     if (rc == OK)
-        rc = plan_one(c, "model.norm.weight", "output_norm.weight", 0, true, err);
+        rc = plan_one(c, norm, "output_norm.weight", 0, true, err);
     if (rc == OK && !c->is_tied)
         rc = plan_one(c, "lm_head.weight", "output.weight", 0, true, err);
     return rc == OK ? check_all_used(c, err) : rc;

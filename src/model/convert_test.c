@@ -251,7 +251,7 @@ TEST(what_would_be_lost_or_is_broken_is_refused)
 {
     refused("config.json", NULL, NULL, "config.json");
     refused("config.json", "\"llama\"", "\"mamba\"",
-            "model_type 'mamba' cannot be converted; these can: llama");
+            "model_type 'mamba' cannot be converted; these can: gemma");
     refused("config.json", "\"silu\"", "\"gelu\"", "only silu");
     refused("config.json", "\"llama3\"", "\"dynamic\"", "rope scaling of type \"dynamic\"");
     refused("config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1", "tensor 'model.layers.1.");
