@@ -24,6 +24,7 @@ LAYER = {"attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k":
          "attn_k_norm": "self_attn.k_norm", "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj",
          "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
 FUSED = {"attn_qkv": "self_attn.qkv_proj", "ffn_up": "mlp.gate_up_proj"}
+POST = {"post_attention_norm": "post_attention_layernorm", "ffn_norm": "pre_feedforward_layernorm", "post_ffw_norm": "post_feedforward_layernorm"}
 SHARED = {"ffn_gate_inp_shexp": "mlp.shared_expert_gate", "ffn_gate_shexp": "mlp.shared_expert.gate_proj",
           "ffn_up_shexp": "mlp.shared_expert.up_proj", "ffn_down_shexp": "mlp.shared_expert.down_proj"}
 GLOBAL = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
@@ -42,6 +43,9 @@ def hf_tensors(f, arch, heads, kv_heads):
             continue
         _, layer, part = stem.split(".")
         prefix = "model.layers.%s." % layer
+        if part in POST and arch in ("gemma2", "gemma3"):
+            yield prefix + POST[part] + "." + end, x
+            continue
         if part in ("attn_q", "attn_k") and arch == "llama":      # neighbours back to halves
             h = heads if part == "attn_q" else kv_heads
             x = x.reshape(h, x.shape[0] // h // 2, 2, -1).swapaxes(1, 2).reshape(x.shape)
@@ -99,17 +103,37 @@ def byte_level(m):
                       "merges": [s.split(" ") for s in m["tokenizer.ggml.merges"]]}}
 
 
-def spm(n):
+def gemma_hf(m, get, config, tensors, sees):
+    """The config and tensors as Gemma has them; `sees`: as a part of a model that also sees."""
+    config.pop("hidden_act")
+    config.update({"hidden_activation": "gelu_pytorch_tanh", "rms_norm_eps": 1e-6, "query_pre_attn_scalar": get("attention.key_length")})
+    window, pattern = get("attention.sliding_window"), get("attention.sliding_window_pattern")
+    if window: config["sliding_window"] = window
+    if pattern is not None: config["layer_types"] = ["sliding_attention" if x else "full_attention" for x in pattern]
+    for k in ("attn", "final"): config[k + "_logit_softcapping"] = get(k + "_logit_softcapping", 0) or None
+    if m["general.architecture"] == "gemma3": config["rope_local_base_freq"] = 10000.0
+    tensors = [(n, x - np.float32(1) if n.endswith("norm.weight") else x) for n, x in tensors]
+    if sees:
+        config["model_type"] = "gemma3_text"
+        config = {"model_type": "gemma3", "text_config": config, "vision_config": {"model_type": "siglip_vision_model"}, "eos_token_id": [1, 106]}
+        tensors = [("language_model." + n, x) for n, x in tensors] + [("vision_tower.head.weight", np.ones((2, 2), np.float32))]
+    return config, tensors
+
+
+def spm(n, is_gemma):
     tokens = ["<unk>", "<s>", "</s>"] + ["<0x%02X>" % b for b in range(256)]
     merges = [["t", "h"], ["th", "e"], ["\u2581", "the"], ["\u2581", "a"], ["i", "n"]]
     tokens += [a + b for a, b in merges] + ["\u2581", "t", "h", "e", "a", "i", "n", "o", "s", "r"]
     added = [{"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
              for i, t in enumerate(tokens[:3])]
+    if is_gemma:        # no space before the text
+        tokens += ["<start_of_turn>", "<end_of_turn>"]
+        added += [dict(added[0], id=len(tokens) - 2 + i, content=t) for i, t in enumerate(tokens[-2:])]
     assert len(tokens) <= n
+    replace = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
     return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": added,
-            "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "\u2581"},
-                                                               {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}]},
-            "pre_tokenizer": None,
+            "normalizer": replace if is_gemma else {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "\u2581"}, replace]},
+            "pre_tokenizer": {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False} if is_gemma else None,
             "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
                                "pair": [], "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}},
             "decoder": {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}, {"type": "ByteFallback"},
@@ -126,6 +150,7 @@ def main():
     a.add_argument("--shards", type=int, default=1)
     a.add_argument("--spm", action="store_true")
     a.add_argument("--bf16", action="store_true")
+    a.add_argument("--sees", action="store_true", help="the text part of a model that also sees (Gemma 3)")
     o = a.parse_args()
     f = Gguf(o.gguf)
     m, arch = f.meta, f.meta["general.architecture"]
@@ -157,15 +182,16 @@ def main():
         config["rope_scaling"].update({w + "_factor": [float(x) for x in f.tensor("rope_factors_%s.weight" % w)] for w in ("long", "short")})
     if "rope_freqs.weight" in f:
         config["rope_scaling"] = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
+    all_tensors = list(hf_tensors(f, arch, heads, kv_heads))
+    if arch.startswith("gemma"): config, all_tensors = gemma_hf(m, get, config, all_tensors, o.sees)
     put("config.json", config)
-    put("tokenizer.json", spm(get("vocab_size")) if o.spm else byte_level(m))
-    tokens = m["tokenizer.ggml.tokens"]
+    put("tokenizer.json", spm(get("vocab_size"), arch.startswith("gemma")) if o.spm else byte_level(m))
+    tokens = m.get("tokenizer.ggml.tokens")
     put("tokenizer_config.json", {"bos_token": "<s>", "eos_token": {"content": "</s>"}} if o.spm else
         {"bos_token": tokens[m["tokenizer.ggml.bos_token_id"]], "eos_token": tokens[m["tokenizer.ggml.eos_token_id"]],
          "chat_template": m["tokenizer.chat_template"]})
-    if o.spm:
+    if o.spm and "tokenizer.chat_template" in m:
         open(os.path.join(o.out, "chat_template.jinja"), "w").write(m["tokenizer.chat_template"])
-    all_tensors = list(hf_tensors(f, arch, heads, kv_heads))
     if o.shards == 1:
         return save(os.path.join(o.out, "model.safetensors"), all_tensors, o.bf16)
     names = ["model-%05d-of-%05d.safetensors" % (i + 1, o.shards) for i in range(o.shards)]

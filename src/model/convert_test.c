@@ -247,6 +247,64 @@ static void refused(const char *file, const char *from, const char *to, const ch
     refused_in("llama", file, from, to, words);
 }
 
+static float float_of(const struct gguf *g, const char *key)
+{
+    float x = NAN;
+    gguf_get_f32(g, key, &x, NULL);
+    return x;
+}
+
+TEST(a_gemma2_folder_becomes_the_model_it_was)
+{
+    struct gguf *want = open_ok("tests/golden/models/gemma2.gguf");
+    struct gguf *got = convert_ok("tests/golden/hf/gemma2", NULL);
+    static const char *const caps[] = {"gemma2.attn_logit_softcapping", "gemma2.final_logit_softcapping"};
+    CHECK(difference(got, want) < 1e-6); /* norms lack 1 in the folder */
+    CHECK_INT(number(got, "attention.sliding_window"), 12);
+    CHECK_INT(number(got, "attention.sliding_window_pattern"), UINT32_MAX); /* the usual one */
+    CHECK_INT(number(got, "context_length"), number(want, "context_length"));
+    for (int i = 0; i < 2; i++)
+        CHECK(float_of(got, caps[i]) == float_of(want, caps[i]));
+    CHECK(float_of(got, "gemma2.attention.scale") != float_of(got, "gemma2.attention.scale"));
+    gguf_close(got);
+    gguf_close(want);
+}
+
+/* The part of a model that sees which is a language model, with a list of layers that is no period. */
+TEST(the_text_of_a_gemma3_folder_becomes_the_model_it_was)
+{
+    struct gguf *want = open_ok("tests/golden/models/gemma3-q8_0.gguf");
+    struct gguf *got = convert_ok("tests/golden/hf/gemma3", NULL);
+    uint32_t layers[2] = {7, 7}, eos = 0;
+    bool space = true;
+    struct str model;
+    CHECK(difference(got, want) < 0x1p-10); /* rounded to f16 on the way */
+    CHECK_INT(number(got, "attention.sliding_window"), 9);
+    CHECK(gguf_get_u32_per_layer(got, "gemma3.attention.sliding_window_pattern", layers, 2, NULL) == OK);
+    CHECK(layers[0] == 0 && layers[1] == 1);
+    CHECK(float_of(got, "gemma3.rope.freq_base") == 1e6f &&
+          float_of(got, "gemma3.rope.freq_base_swa") == 1e4f);
+    CHECK(float_of(got, "gemma3.final_logit_softcapping") == 20);
+    REQUIRE(gguf_get_str(got, "tokenizer.ggml.model", &model, NULL) == OK);
+    CHECK_STR(model, S("llama"));
+    CHECK(gguf_get_bool(got, "tokenizer.ggml.add_space_prefix", &space, NULL) == OK && !space);
+    CHECK(gguf_get_u32(got, "tokenizer.ggml.eos_token_id", &eos, NULL) == OK && eos == 2);
+    gguf_close(got);
+    gguf_close(want);
+}
+
+TEST(what_gemma_cannot_be_is_refused)
+{
+    refused_in("gemma2", "config.json", "\"gelu_pytorch_tanh\"", "\"gelu\"", "only gelu_pytorch_tanh");
+    refused_in("gemma2", "config.json", "\"sliding_window\": 12", "\"sliding_window\": 0",
+               "'sliding_window' is no positive number");
+    refused_in("gemma3", "config.json", "full_attention", "linear_attention",
+               "\"linear_attention\" are not known");
+    refused_in("gemma3", "config.json", "sliding_attention\"", "full_attention\", \"full_attention\"",
+               "layer_types has 3 entries for 2 layers");
+    refused_in("gemma3", "model.safetensors", "vision_tower", "audio_towers",
+               "'audio_towers.head.weight' has no place");
+}
 TEST(what_would_be_lost_or_is_broken_is_refused)
 {
     refused("config.json", NULL, NULL, "config.json");

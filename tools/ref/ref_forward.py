@@ -80,7 +80,7 @@ class Model:
         caps = {"gemma2": (50, 30)}.get(self.arch, (0, 0))
         self.attn_cap, self.logit_cap = (float(key(k + "_logit_softcapping", c)) for k, c in zip(("attn", "final"), caps))
         wide = {"gemma2": 46, "gemma3": 62}.get(self.arch) == self.n_layers
-        self.score_scale = 1 / math.sqrt(self.dim // self.heads[0] if wide else self.head_dim)
+        self.score_scale = float(key("attention.scale", 0)) or 1 / math.sqrt(self.dim // self.heads[0] if wide else self.head_dim)
         self.windows = self.read_windows(key)
         self.theta = self.angles((n_ctx or key("context_length")) > key("rope.scaling.original_context_length", key("context_length")))
 
