@@ -127,8 +127,10 @@ def spm(n, is_gemma):
     added = [{"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
              for i, t in enumerate(tokens[:3])]
     if is_gemma:        # no space before the text
-        tokens += ["<start_of_turn>", "<end_of_turn>"]
-        added += [dict(added[0], id=len(tokens) - 2 + i, content=t) for i, t in enumerate(tokens[-2:])]
+        more = ["<start_of_turn>", "<end_of_turn>", "\u2581\u2581"]
+        added += [dict(added[0], id=len(tokens) + i, content=t, special=t[0] == "<") for i, t in enumerate(more)]
+        tokens += more
+        merges.insert(0, ["\u2581", "\u2581"])
     assert len(tokens) <= n
     replace = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
     return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": added,

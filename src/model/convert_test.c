@@ -276,6 +276,8 @@ TEST(the_text_of_a_gemma3_folder_becomes_the_model_it_was)
     struct gguf *want = open_ok("tests/golden/models/gemma3-q8_0.gguf");
     struct gguf *got = convert_ok("tests/golden/hf/gemma3", NULL);
     uint32_t layers[2] = {7, 7}, eos = 0;
+    const struct str *tokens;
+    uint64_t n;
     bool space = true;
     struct str model;
     CHECK(difference(got, want) < 0x1p-10); /* rounded to f16 on the way */
@@ -288,6 +290,9 @@ TEST(the_text_of_a_gemma3_folder_becomes_the_model_it_was)
     REQUIRE(gguf_get_str(got, "tokenizer.ggml.model", &model, NULL) == OK);
     CHECK_STR(model, S("llama"));
     CHECK(gguf_get_bool(got, "tokenizer.ggml.add_space_prefix", &space, NULL) == OK && !space);
+    REQUIRE(gguf_get_strs(got, "tokenizer.ggml.tokens", &tokens, &n, NULL) == OK && n == 288);
+    CHECK_STR(tokens[261], S("\xe2\x96\x81the"));
+    CHECK_STR(tokens[276], S("  "));
     CHECK(gguf_get_u32(got, "tokenizer.ggml.eos_token_id", &eos, NULL) == OK && eos == 2);
     gguf_close(got);
     gguf_close(want);

@@ -209,6 +209,32 @@ static int score_merges(struct vocab *v, struct json merges, struct err *err)
     return OK;
 }
 
+/* Added tokens are looked for in the text as it comes, where a space is still a space: Gemma's for runs of
+ * spaces, which in the folder merges would make. */
+static int write_out_spaces(struct vocab *v, struct err *err)
+{
+    struct str mark = S("\xe2\x96\x81");
+    for (uint32_t i = 0; i < v->n; i++) {
+        struct str s = v->tokens[i];
+        struct buf text;
+        if (v->types[i] != USER_DEFINED || str_find(s, mark, 0) == STR_NONE)
+            continue;
+        buf_init(&text, s.n);
+        for (size_t at = 0, next; at < s.n; at = next + mark.n) {
+            next = str_find(s, mark, at);
+            buf_add(&text, s.p + at, (next == STR_NONE ? s.n : next) - at);
+            if (next == STR_NONE)
+                break;
+            buf_putc(&text, ' ');
+        }
+        v->tokens[i] = buf_ok(&text) ? arena_str(v->arena, buf_str(&text)) : (struct str){NULL, 0};
+        buf_deinit(&text);
+        if (!v->tokens[i].p)
+            return fail(err, ERR_NOMEM, "no memory for a token");
+    }
+    return OK;
+}
+
 /* --- the pre-tokenizer -------------------------------------------------------------------------- */
 
 /* The steps of a pre-tokenizer as lines: "S expression", "D" (single digits), "B" (the byte-level
@@ -487,6 +513,8 @@ static int write_model(struct gguf_writer *w, struct vocab *v, struct json token
         rc = find_pre(&pre, v->arena, tokenizer, err);
     if (rc == OK && v->is_spm)
         rc = score_merges(v, merges, err);
+    if (rc == OK && v->is_spm)
+        rc = write_out_spaces(v, err);
     if (rc == OK)
         rc = pad_vocab(v, err);
     if (rc != OK)
