@@ -88,7 +88,7 @@ int main(int argc, char **argv)
     const struct kern_ops *ops;
     struct model_options o = {.rows_max = COMPUTED};
     size_t n_weights;
-    if (argc < 7) {
+    if (argc < 7 || strtol(argv[2], NULL, 10) < 1 || strtol(argv[4], NULL, 10) < 1) {
         fprintf(stderr, "depth FILE THREADS REPETITIONS N_TOKENS KV_TYPE DEPTH...\n");
         return 2;
     }

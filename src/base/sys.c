@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -266,6 +267,16 @@ uint64_t sys_raise_nofile(void)
 static size_t whole_pages(size_t n)
 {
     return (n + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+}
+
+int sys_start_thread(pthread_t *thread, void *(*run)(void *), void *arg)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int rc = pthread_create(thread, NULL, run, arg);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return rc;
 }
 
 void *sys_alloc_pages(size_t n)

@@ -2,6 +2,7 @@
 #ifndef BASE_SYS_H
 #define BASE_SYS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,6 +29,9 @@ int sys_read_file(const char *path, struct buf *b, struct err *err);
 int sys_write_file(const char *path, struct str bytes, unsigned mode, struct err *err);
 /* Make a folder and its parents, mode 0700 for those that are new. */
 int sys_make_folders(const char *path, struct err *err);
+
+/* A thread to which no signal is delivered: the host's signals are the host's.  0, or an errno value. */
+int sys_start_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 
 /* Large zeroed memory, on huge pages where the system gives them, optionally touched now by the
  * calling thread.  NULL without memory.  Free with sys_free_pages and the same size. */

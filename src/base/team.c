@@ -15,7 +15,6 @@
 #include <assert.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -327,17 +326,13 @@ int team_size(const struct team *t)
 
 static int start_workers(struct team *t, struct err *err)
 {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
     int rc = 0;
     for (int i = 1; i < t->n_threads && rc == 0; i++) {
         t->workers[i] = (struct worker){.team = t, .idx = i};
-        rc = pthread_create(&t->workers[i].thread, NULL, worker_main, &t->workers[i]);
+        rc = sys_start_thread(&t->workers[i].thread, worker_main, &t->workers[i]);
         if (rc == 0)
             t->n_started++;
     }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (rc != 0)
         return fail_errno(err, rc, "cannot start %d worker threads", t->n_threads - 1);
     return OK;

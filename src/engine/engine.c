@@ -4,12 +4,12 @@
 #include "engine/engine.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/alloc_guard.h"
+#include "base/sys.h"
 #include "engine/engine_int.h"
 #include "engine/ensure.h"
 
@@ -154,11 +154,7 @@ static void *engine_main(void *arg)
 
 static int start_thread(struct engine *e, struct err *err)
 {
-    sigset_t all, old;
-    sigfillset(&all); /* the host's signals are the host's */
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&e->thread, NULL, engine_main, e);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    int rc = sys_start_thread(&e->thread, engine_main, e);
     if (rc != 0)
         return fail_errno(err, rc, "the engine thread cannot be started");
     e->has_thread = true;

@@ -89,6 +89,7 @@ static int useful_threads(int asked)
     return asked > 0 && asked < n_cpus ? asked : n_cpus;
 }
 
+/* The weights, without what the words have to do with them. */
 static int load_weights(struct sluice_model *m, const struct sluice_model_options *o, struct err *err)
 {
     struct sizes sizes = {0};
@@ -115,13 +116,9 @@ static int load_weights(struct sluice_model *m, const struct sluice_model_option
         .outputs_max = (uint32_t)(m->max_batch > OUTPUTS_MIN ? m->max_batch : OUTPUTS_MIN),
     };
     rc = model_open(&m->model, m->gguf, &mo, err);
-    if (rc != OK)
-        return rc;
-    m->facts = *model_facts(m->model);
-    if (m->facts.n_vocab < (uint32_t)tokenizer_n_vocab(m->tokenizer))
-        return fail(err, ERR_FORMAT, "the tokenizer has %d tokens, the model's weights only %u",
-                    tokenizer_n_vocab(m->tokenizer), m->facts.n_vocab);
-    return OK;
+    if (rc == OK)
+        m->facts = *model_facts(m->model);
+    return rc;
 }
 
 static bool has_token(void *ctx, struct str text)
@@ -156,19 +153,53 @@ static void load_name(struct sluice_model *m)
     m->name = str_dup_z(name.n > 0 ? name : arch);
 }
 
+static int load_words(struct sluice_model *m, struct err *err)
+{
+    int rc = face_vocab_read(&m->tokenizer, m->gguf, err);
+    return rc == OK ? load_template(m, err) : rc;
+}
+
 /* ---- open and close ---- */
+
+/* The words of a large vocabulary take a tenth of a second of one core, which the weights' reading leaves. */
+struct words_job {
+    struct sluice_model *m;
+    struct err err;
+    int rc;
+};
+
+static void *words_main(void *arg)
+{
+    struct words_job *job = arg;
+    job->rc = load_words(job->m, &job->err);
+    return NULL;
+}
 
 static int open_parts(struct sluice_model *m, const struct sluice_model_options *o, struct err *err)
 {
-    int rc;
     load_name(m);
     if (!m->name || !m->architecture)
         return FACE_OUT_OF_MEMORY(err);
-    if ((rc = face_vocab_read(&m->tokenizer, m->gguf, err)) != OK || (rc = load_template(m, err)) != OK)
-        return rc;
     if (o->vocab_only)
-        return OK;
-    return load_weights(m, o, err);
+        return load_words(m, err);
+    struct words_job job = {.m = m};
+    pthread_t thread;
+    bool has_thread = sys_start_thread(&thread, words_main, &job) == 0;
+    if (!has_thread)
+        words_main(&job);
+    struct err weights_err = {0};
+    int rc = has_thread || job.rc == OK ? load_weights(m, o, &weights_err) : OK;
+    if (has_thread)
+        pthread_join(thread, NULL);
+    if (job.rc != OK || rc != OK) {
+        if (err)
+            *err = job.rc != OK ? job.err : weights_err;
+        return job.rc != OK ? job.rc : rc;
+    }
+    if (m->facts.n_vocab < (uint32_t)tokenizer_n_vocab(m->tokenizer))
+        return fail(err, ERR_FORMAT, "the tokenizer has %d tokens, the model's weights only %u",
+                    tokenizer_n_vocab(m->tokenizer), m->facts.n_vocab);
+    return OK;
 }
 
 static int open_model(const char *path, const void *gguf, size_t gguf_bytes,

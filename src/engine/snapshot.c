@@ -4,7 +4,6 @@
 #include "engine/snapshot.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/sys.h"
 #include "engine/ensure.h"
 
 #define FORMAT    "sluice kv 1"
@@ -232,12 +232,8 @@ static int take_memory(struct snapshot *s, const struct compute *c, struct err *
 static int start_threads(struct snapshot *s, struct err *err)
 {
     struct snapshot_threads *t = s->threads;
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    t->has_loader = pthread_create(&t->loader, NULL, load_main, s) == 0;
-    t->has_saver = pthread_create(&t->saver, NULL, save_main, s) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    t->has_loader = sys_start_thread(&t->loader, load_main, s) == 0;
+    t->has_saver = sys_start_thread(&t->saver, save_main, s) == 0;
     return t->has_loader && t->has_saver
                ? OK
                : fail(err, ERR_IO, "the threads of the KV cache on disk cannot be started");

@@ -10,11 +10,11 @@
  * computed, only a piece now and then is populated.  The priority is the usual one: populating holds the lock
  * of the address space, and as long as an idle thread that has it is kept off the cores by steps, every other
  * thread waits that asks the system for memory (streams stood still for a second). */
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 
+#include "base/sys.h"
 #include "model/cpu_int.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -47,15 +47,11 @@ static void *populate(void *arg)
 
 void cpu_prefault_start(struct cpu_prefault *f, void *p, size_t n)
 {
-    sigset_t all, old;
     f->p = p;
     f->n = n;
     if (n == 0)
         return;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    f->is_running = pthread_create(&f->thread, NULL, populate, f) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    f->is_running = sys_start_thread(&f->thread, populate, f) == 0;
 }
 
 void cpu_prefault_finish(struct cpu_prefault *f)

@@ -64,7 +64,7 @@ static int build_slots(struct bpe *b, const struct vocab *v)
         uint32_t at = (uint32_t)hash & b->slots_mask;
         while (b->slots[at].id >= 0)
             at = (at + 1) & b->slots_mask;
-        b->slots[at] = (struct bpe_slot){(uint32_t)(hash >> 32), id};
+        b->slots[at] = (struct vocab_slot){(uint32_t)(hash >> 32), id};
         if (n > b->key_bytes_max)
             b->key_bytes_max = n;
     }

@@ -26,15 +26,10 @@ struct bpe_pair {
 };
 #define BPE_NO_PAIR UINT64_MAX
 
-struct bpe_slot {
-    uint32_t tag; /* high bits of the hash */
-    int32_t id;   /* TOKEN_NONE where empty */
-};
-
 struct bpe {
     struct bpe_pair *pairs;
     uint64_t pairs_mask;
-    struct bpe_slot *slots; /* pieces that are tokens, by their bytes */
+    struct vocab_slot *slots; /* pieces that are tokens, by their bytes */
     uint32_t slots_mask;
     const char *keys; /* the bytes of token i are keys[key_at[i], key_at[i + 1]); the vocabulary's */
     const uint32_t *key_at;

@@ -78,6 +78,16 @@ uint64_t vocab_hash(const void *bytes, size_t n)
     return mix(h);
 }
 
+/* Where the text is, or the empty slot where it would be.  Texts are looked at only where the tag is the
+ * same. */
+static struct vocab_slot *find_slot(const struct vocab *v, struct str text, uint64_t hash)
+{
+    uint32_t at = (uint32_t)hash & v->slots_mask, tag = (uint32_t)(hash >> 32);
+    while (v->slots[at].id >= 0 && (v->slots[at].tag != tag || !str_eq(vocab_text(v, v->slots[at].id), text)))
+        at = (at + 1) & v->slots_mask;
+    return &v->slots[at];
+}
+
 static int build_index(struct vocab *v)
 {
     size_t cap = 16;
@@ -86,25 +96,22 @@ static int build_index(struct vocab *v)
     v->slots = malloc(cap * sizeof *v->slots);
     if (!v->slots)
         return ERR_NOMEM;
-    memset(v->slots, 0xff, cap * sizeof *v->slots);
+    for (size_t i = 0; i < cap; i++)
+        v->slots[i] = (struct vocab_slot){0, TOKEN_NONE};
     v->slots_mask = (uint32_t)(cap - 1);
     for (int32_t id = 0; id < v->n; id++) {
         struct str text = vocab_text(v, id);
-        uint32_t at = (uint32_t)vocab_hash(text.p, text.n) & v->slots_mask;
-        while (v->slots[at] >= 0 && !str_eq(vocab_text(v, v->slots[at]), text))
-            at = (at + 1) & v->slots_mask;
-        if (v->slots[at] < 0) /* of equal texts the lowest id counts */
-            v->slots[at] = id;
+        uint64_t hash = vocab_hash(text.p, text.n);
+        struct vocab_slot *slot = find_slot(v, text, hash);
+        if (slot->id < 0) /* of equal texts the lowest id counts */
+            *slot = (struct vocab_slot){(uint32_t)(hash >> 32), id};
     }
     return OK;
 }
 
 int32_t vocab_find(const struct vocab *v, struct str text)
 {
-    uint32_t at = (uint32_t)vocab_hash(text.p, text.n) & v->slots_mask;
-    while (v->slots[at] >= 0 && !str_eq(vocab_text(v, v->slots[at]), text))
-        at = (at + 1) & v->slots_mask;
-    return v->slots[at];
+    return find_slot(v, text, vocab_hash(text.p, text.n))->id;
 }
 
 int32_t vocab_find_plain(const struct vocab *v, struct str text)

@@ -16,15 +16,21 @@
 
 enum token_flag { TOKEN_IS_EOG = 1, TOKEN_LSTRIP = 2, TOKEN_RSTRIP = 4 };
 
+/* Of a hash table of texts: a text is compared only where the tag is the same. */
+struct vocab_slot {
+    uint32_t tag; /* high bits of the hash */
+    int32_t id;   /* TOKEN_NONE where empty */
+};
+
 struct vocab {
     int32_t n;
     char *texts; /* all texts behind each other; text i is [text_at[i], text_at[i + 1]) */
     uint32_t *text_at;
     char *bytes; /* what the tokens stand for, likewise */
     uint32_t *bytes_at;
-    uint8_t *kind;  /* enum token_kind */
-    uint8_t *flags; /* enum token_flag */
-    int32_t *slots; /* hash table: text to id, TOKEN_NONE where empty */
+    uint8_t *kind;            /* enum token_kind */
+    uint8_t *flags;           /* enum token_flag */
+    struct vocab_slot *slots; /* hash table: text to id */
     uint32_t slots_mask;
     int32_t role[N_TOKEN_ROLES];
     int32_t *eog;
