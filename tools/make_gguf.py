@@ -8,6 +8,9 @@
   make_gguf.py --arch llama ... --rope llama3          (rope_freqs tensor; also linear:4, yarn:4:4096)
   make_gguf.py --arch gemma2 ... --window 32 --softcaps 50:30 --no-tokenizer   (gemma, gemma2, gemma3)
   make_gguf.py --arch phi3 ... --rope longrope:64 --n-rot 12     (factors for contexts up to 64 and beyond)
+  make_gguf.py --arch deepseek2 --layers 3 --dim 256 --heads 4 --q-lora 96 --kv-lora 128 --n-rot 32 --nope 32 --value 32 \\
+               --ff 512 --dense-layers 1 --experts 8 --experts-used 3 --expert-ff 64 --shared-experts 2 --groups 4:2 \\
+               --router sigmoid --rope yarn:4:64:0.7 ...   (V3; --old-kv-b: attn_kv_b instead of attn_k_b and attn_v_b)
 
 --arch llama with --experts is Mixtral.  Types: f32 f16 bf16, every block type of gguf_np.py, and the
 mixes q4_k_m and q5_k_m (q6_k for the output and for some of the v and ffn_down tensors).  Weights of
@@ -216,6 +219,8 @@ def rope_keys(arch, spec, ctx):
         magnitude = math.sqrt(1 + math.log(ctx / n_orig) / math.log(n_orig)) if ctx > n_orig else 1.0
         return [kv(arch + ".rope.scaling.original_context_length", "u32", n_orig),
                 kv(arch + ".rope.scaling.attn_factor", "f32", magnitude)]
+    if kind == "yarn" and len(numbers) > 2:
+        keys.append(kv(arch + ".rope.scaling.yarn_log_multiplier", "f32", 0.1 * float(numbers[2])))
     if kind == "yarn":
         keys.append(kv(arch + ".rope.scaling.original_context_length", "u32", int(numbers[1]) if len(numbers) > 1 else ctx))
     return keys
@@ -226,15 +231,20 @@ def main():
     a.add_argument("out")
     a.add_argument("--preset", choices=PRESETS)
     a.add_argument("--type", default="f16", choices=FILE_TYPE)
-    a.add_argument("--arch", default="llama", choices=("gemma", "gemma2", "gemma3", "llama", "phi3", "qwen2", "qwen2moe", "qwen3", "qwen3moe"))
-    for o in "layers dim heads kv-heads head-dim n-rot ff vocab ctx experts experts-used expert-ff shared-ff".split():
+    a.add_argument("--arch", default="llama", choices=("deepseek2", "gemma", "gemma2", "gemma3", "llama", "phi3", "qwen2", "qwen2moe", "qwen3", "qwen3moe"))
+    for o in ("layers dim heads kv-heads head-dim n-rot ff vocab ctx experts experts-used expert-ff shared-ff "
+              "q-lora kv-lora nope value dense-layers shared-experts").split():
         a.add_argument("--" + o, type=int, default=0)
     a.add_argument("--untied", action="store_true")
-    a.add_argument("--rope", default="none", help="none, linear:FACTOR, yarn:FACTOR[:ORIGINAL_CONTEXT], longrope:ORIGINAL_CONTEXT, llama3")
+    a.add_argument("--rope", default="none", help="none, linear:FACTOR, yarn:FACTOR[:ORIGINAL_CONTEXT[:MSCALE]], longrope:ORIGINAL_CONTEXT, llama3")
     a.add_argument("--rope-base", type=float, default=0)
     a.add_argument("--window", type=int, default=0, help="attention.sliding_window")
     a.add_argument("--pattern", default="", help="the layers with a window: a period, or 1,0,... for each")
     a.add_argument("--softcaps", default="", help="ATTENTION:LOGITS, 0 for none")
+    a.add_argument("--groups", default="", help="of experts: NUMBER:USED")
+    a.add_argument("--router", default="", choices=("", "softmax", "sigmoid"), help="sigmoid: with a bias, weights divided by their sum")
+    a.add_argument("--expert-scale", type=float, default=0)
+    a.add_argument("--old-kv-b", action="store_true")
     a.add_argument("--std", type=float, default=0, help="spread of the weights (0.02; 0.07 with --wild)")
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--wild", action="store_true", help="peaked distributions, random norms, biases and block scales, all tensors fresh")
@@ -249,6 +259,10 @@ def main():
         HD = o.head_dim or D // H
     base = o.rope_base or base
     E, EFF, ROT, SFF = o.experts, o.expert_ff or FF, o.n_rot or HD, o.shared_ff or FF
+    if arch == "deepseek2":
+        HK, HD, HV = (H, o.nope + ROT, o.value) if o.old_kv_b else (1, o.kv_lora + ROT, o.kv_lora)
+    else:
+        HV = HD
     chatml = arch != "llama"
     special = (["<|endoftext|>", "<|im_start|>", "<|im_end|>"] if chatml else
                ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"])
@@ -259,13 +273,22 @@ def main():
                        ("feed_forward_length", "u32", FF or EFF), ("attention.head_count", "u32", H),
                        ("attention.head_count_kv", "u32", HK),
                        ("attention.layer_norm_rms_epsilon", "f32", 1e-6 if chatml else 1e-5),
-                       ("attention.key_length", "u32", HD), ("attention.value_length", "u32", HD),
+                       ("attention.key_length", "u32", HD), ("attention.value_length", "u32", HV),
                        ("rope.dimension_count", "u32", ROT), ("rope.freq_base", "f32", base), ("vocab_size", "u32", V)):
         keys.append(kv(arch + "." + k, kind, v))
+    if E and arch != "llama" or arch == "deepseek2": keys.append(kv(arch + ".expert_feed_forward_length", "u32", EFF))
     if E:
         keys += [kv(arch + ".expert_count", "u32", E), kv(arch + ".expert_used_count", "u32", o.experts_used or 2)]
-        if arch != "llama": keys.append(kv(arch + ".expert_feed_forward_length", "u32", EFF))
         if arch == "qwen2moe": keys.append(kv(arch + ".expert_shared_feed_forward_length", "u32", SFF))
+    if arch == "deepseek2":
+        numbers = [("attention.kv_lora_rank", o.kv_lora), ("leading_dense_block_count", o.dense_layers), ("expert_shared_count", o.shared_experts)]
+        if o.q_lora: numbers.append(("attention.q_lora_rank", o.q_lora))
+        if not o.old_kv_b: numbers += [("attention.key_length_mla", o.nope + ROT), ("attention.value_length_mla", o.value)]
+        if o.groups: numbers += zip(("expert_group_count", "expert_group_used_count"), map(int, o.groups.split(":")))
+        if o.router: numbers.append(("expert_gating_func", 2 if o.router == "sigmoid" else 1))
+        keys += [kv(arch + "." + k, "u32", v) for k, v in numbers]
+        if o.router == "sigmoid": keys.append(kv(arch + ".expert_weights_norm", "bool", True))
+        if o.expert_scale: keys.append(kv(arch + ".expert_weights_scale", "f32", o.expert_scale))
     keys += rope_keys(arch, o.rope, ctx)
     if o.window: keys.append(kv(arch + ".attention.sliding_window", "u32", o.window))
     if o.pattern:
@@ -299,19 +322,31 @@ def main():
         T.append(norm(n + "attn_norm.weight", D))
         if arch == "phi3":
             T.append(mat(n + "attn_qkv.weight", v, D, (H + 2 * HK) * HD))
+        elif arch == "deepseek2":
+            q = (H * (o.nope + ROT),)
+            T += ([mat(n + "attn_q_a.weight", flat, D, o.q_lora), norm(n + "attn_q_a_norm.weight", o.q_lora),
+                   mat(n + "attn_q_b.weight", flat, o.q_lora, *q)] if o.q_lora else [mat(n + "attn_q.weight", flat, D, *q)])
+            T += [mat(n + "attn_kv_a_mqa.weight", flat, D, o.kv_lora + ROT), norm(n + "attn_kv_a_norm.weight", o.kv_lora)]
+            T += ([mat(n + "attn_kv_b.weight", flat, o.kv_lora, H * (o.nope + o.value))] if o.old_kv_b else
+                  [mat(n + "attn_k_b.weight", flat, o.nope, o.kv_lora, H), mat(n + "attn_v_b.weight", v, o.kv_lora, o.value, H)])
         else:
             T += [mat(n + "attn_q.weight", flat, D, H * HD), mat(n + "attn_k.weight", flat, D, HK * HD), mat(n + "attn_v.weight", v, D, HK * HD)]
-        T.append(mat(n + "attn_output.weight", flat, H * HD, D))
+        T.append(mat(n + "attn_output.weight", flat, H * (o.value if arch == "deepseek2" else HD), D))
         if arch.startswith("qwen2"): T += [norm(n + "attn_%s.bias" % c, w) for c, w in (("q", H * HD), ("k", HK * HD), ("v", HK * HD))]
         if arch.startswith("qwen3") or arch == "gemma3": T += [norm(n + "attn_%s_norm.weight" % c, HD) for c in "qk"]
         T.append(norm(n + "ffn_norm.weight", D))
         if arch in ("gemma2", "gemma3"): T += [norm(n + "post_attention_norm.weight", D), norm(n + "post_ffw_norm.weight", D)]
-        if E:
+        if E and i >= o.dense_layers:
             T += [(n + "ffn_gate_inp.weight", (D, E), ID["F32"]), mat(n + "ffn_gate_exps.weight", flat, D, EFF, E),
                   mat(n + "ffn_up_exps.weight", flat, D, EFF, E), mat(n + "ffn_down_exps.weight", v, EFF, D, E)]
             if arch == "qwen2moe":
                 T += [(n + "ffn_gate_inp_shexp.weight", (D,), ID["F32"]), mat(n + "ffn_gate_shexp.weight", flat, D, SFF),
                       mat(n + "ffn_up_shexp.weight", flat, D, SFF), mat(n + "ffn_down_shexp.weight", v, SFF, D)]
+            if arch == "deepseek2" and o.shared_experts:
+                wide = EFF * o.shared_experts
+                T += [mat(n + "ffn_gate_shexp.weight", flat, D, wide), mat(n + "ffn_up_shexp.weight", flat, D, wide),
+                      mat(n + "ffn_down_shexp.weight", v, wide, D)]
+            if o.router == "sigmoid": T.append((n + "exp_probs_b.bias", (E,), ID["F32"]))
         elif arch == "phi3":
             T += [mat(n + "ffn_up.weight", flat, D, 2 * FF), mat(n + "ffn_down.weight", v, FF, D)]
         else:

@@ -17,6 +17,11 @@ enum arch_rope {
     ARCH_ROPE_NEOX  /* pairs (i, i + n_rot / 2) */
 };
 
+enum arch_attn {
+    ARCH_ATTN_GQA,
+    ARCH_ATTN_MLA /* latent: keys and values from one vector of a token (plan_mla.c) */
+};
+
 enum arch_ffn {
     ARCH_FFN_DENSE,
     ARCH_FFN_MOE,   /* every layer */
@@ -31,6 +36,7 @@ enum arch_gate {
 /* An expert that every token visits, beside the chosen ones. */
 enum arch_shared {
     ARCH_SHARED_NONE,
+    ARCH_SHARED_PLAIN,
     ARCH_SHARED_GATED /* its output times sigmoid(w norm(x)) */
 };
 
@@ -38,10 +44,12 @@ struct arch {
     const char *name;   /* general.architecture */
     const char *models; /* for people */
     enum arch_rope rope;
+    enum arch_attn attn;
     enum arch_ffn ffn;
     enum arch_gate gate;   /* of the feed-forward block */
     bool qk_norm;          /* RMS norm of each head of q and k before rope; its tensors are required */
     bool experts_sum_to_1; /* weights of the chosen experts are divided by their sum, unless the file says */
+    bool expert_groups;    /* experts may be in groups, of which some are chosen first */
     enum arch_shared shared;
     bool gate_in_up; /* ffn_up holds the rows of the gate, then those of up */
     bool long_rope;  /* rope factors for long and short contexts (plan_rope.c) */
@@ -68,7 +76,7 @@ const struct arch *arch_find(struct str name);
 /* "llama, qwen2, ..." */
 void arch_list(char *text, size_t cap);
 
-extern const struct arch arch_gemma, arch_gemma2, arch_gemma3, arch_llama, arch_phi3, arch_qwen2,
-    arch_qwen2moe, arch_qwen3, arch_qwen3moe;
+extern const struct arch arch_deepseek2, arch_gemma, arch_gemma2, arch_gemma3, arch_llama, arch_phi3,
+    arch_qwen2, arch_qwen2moe, arch_qwen3, arch_qwen3moe;
 
 #endif

@@ -24,7 +24,7 @@ struct in_job {
     uint32_t layer;
 };
 
-static void rotate(const struct backend *b, uint32_t layer, float *x, int row)
+void cpu_rotate(const struct backend *b, uint32_t layer, float *x, int row)
 {
     size_t at = cpu_angles_at(b, b->plan->layers[layer].rope, row);
     const float *c = b->cosines + at, *s = b->sines + at;
@@ -45,12 +45,11 @@ static void finish_heads(const struct backend *b, uint32_t layer, float *x, int 
         float *head = x + h * hd;
         if (norm)
             b->ops->rmsnorm(head, head, norm, hd, b->plan->rms_eps);
-        rotate(b, layer, head, row);
+        cpu_rotate(b, layer, head, row);
     }
 }
 
-/* Ready for attention: scaled, in the form that the KV type asks for. */
-static void finish_queries(const struct backend *b, float *q)
+void cpu_finish_queries(const struct backend *b, float *q)
 {
     int hd = (int)b->plan->head_dim, n = (int)b->plan->n_heads * hd;
     b->ops->scale(q, q, b->plan->score_scale, n);
@@ -60,7 +59,7 @@ static void finish_queries(const struct backend *b, float *q)
 
 /* Rows of one tile may be stored by several workers at once: each touches its own slot, and the
  * last row of a run that began the tile also clears the slots behind it. */
-static void store_kv(struct backend *b, uint32_t layer, int row, const struct cpu_run *run)
+void cpu_store_kv(struct backend *b, uint32_t layer, int row, const struct cpu_run *run)
 {
     uint32_t pos = run->pos + (uint32_t)(row - run->row);
     const uint32_t *pages = run->pages;
@@ -91,11 +90,11 @@ static void finish_rows(void *arg, int begin, int end, int worker)
         int to = end < run->row + run->n_rows ? end : run->row + run->n_rows;
         for (int row = from; row < to; row++) {
             finish_heads(b, j->layer, b->q + (size_t)row * q, (int)p->n_heads, l->q_bias, l->q_norm, row);
-            finish_queries(b, b->q + (size_t)row * q);
+            cpu_finish_queries(b, b->q + (size_t)row * q);
             finish_heads(b, j->layer, b->k + (size_t)row * kv, (int)p->n_kv_heads, l->k_bias, l->k_norm, row);
             if (l->v_bias)
                 b->ops->add(b->v + (size_t)row * kv, l->v_bias, (int)kv);
-            store_kv(b, j->layer, row, run);
+            cpu_store_kv(b, j->layer, row, run);
         }
     }
 }
@@ -105,7 +104,7 @@ void cpu_attn_in(struct backend *b, uint32_t layer)
     const struct cpu_layer *l = &b->layers[layer];
     size_t q = (size_t)b->plan->n_heads * b->plan->head_dim,
            kv = (size_t)b->plan->n_kv_heads * b->plan->head_dim;
-    cpu_norm_quantize(b, &b->in, b->x, l->attn_norm, b->n_rows);
+    cpu_norm_quantize(b, &b->in, b->x, l->attn_norm, (int)b->plan->n_embd, b->n_rows);
     struct cpu_product list[] = {{&l->q, b->q, q, false}, {&l->k, b->k, kv, false}, {&l->v, b->v, kv, false}};
     cpu_expect(b, &l->o, l->o.n_strips);
     cpu_products(b, list, 3, &b->in, b->n_rows);
@@ -243,7 +242,8 @@ static void attend_queries(const struct attn_job *j, const struct attn_block *bl
 }
 
 /* One segment for all queries of a block, some at a time; what to do with each result is `then`.  What
- * follows may be requested meanwhile: the block's own next one, another block's first (`next`), or nothing. */
+ * follows may be requested meanwhile: the block's own next one, another block's first (`next`), or nothing.
+ */
 typedef void attn_then(const struct attn_job *j, const struct attn_block *blk, const struct kern_attn *a,
                        int first, int n, void *arg);
 

@@ -27,8 +27,10 @@ struct backend_ops {
     void (*attn_in)(struct backend *b, uint32_t layer);  /* q, k, v of norm(x), rope, k and v into the pool */
     void (*attn)(struct backend *b, uint32_t layer);     /* a = softmax(q K^T) V over the pages */
     void (*attn_out)(struct backend *b, uint32_t layer); /* x += Wo a */
-    void (*ffn_in)(struct backend *b, uint32_t layer);   /* h = silu(Wg norm(x)) Wu norm(x) */
-    void (*ffn_out)(struct backend *b, uint32_t layer);  /* x += Wd h */
+    void (*mla_in)(struct backend *b, uint32_t layer);  /* the same of latent attention: queries absorb k_b */
+    void (*mla_out)(struct backend *b, uint32_t layer); /* x += Wo v_b a */
+    void (*ffn_in)(struct backend *b, uint32_t layer);  /* h = silu(Wg norm(x)) Wu norm(x) */
+    void (*ffn_out)(struct backend *b, uint32_t layer); /* x += Wd h */
     void (*moe)(struct backend *b,
                 uint32_t layer);     /* x += sum of the chosen experts' and the shared one's ffn of norm(x) */
     void (*head)(struct backend *b); /* norm, and logits of the rows that want them */

@@ -58,6 +58,26 @@ static void take_acts(struct backend *b, struct layout *a, struct cpu_acts *acts
     }
 }
 
+static void take_mla(struct backend *b, struct layout *a, size_t rows)
+{
+    const struct plan *p = b->plan;
+    const struct plan_mla *m = &p->mla;
+    size_t heads = rows * p->n_heads;
+    unsigned q = 0, k_b = 0, v_b = 0;
+    for (uint32_t i = 0; i < p->n_layers; i++) {
+        q |= m->q_lora ? acts_of(&b->layers[i].q) : 0;
+        k_b |= acts_of(&b->layers[i].k_b);
+        v_b |= acts_of(&b->layers[i].v_b);
+    }
+    b->mla.q_a = take(a, rows * m->q_lora + KERN_STRIP, sizeof(float));
+    b->mla.q = take(a, heads * (m->nope + p->n_rot) + KERN_STRIP, sizeof(float));
+    b->mla.kv_a = take(a, rows * p->head_dim + KERN_STRIP, sizeof(float));
+    b->mla.o = take(a, heads * m->value + KERN_STRIP, sizeof(float));
+    take_acts(b, a, &b->mla.q_lora, q, rows, (int)m->q_lora);
+    take_acts(b, a, &b->mla.nope, k_b, heads, (int)m->nope);
+    take_acts(b, a, &b->mla.kv_lora, v_b, heads, (int)m->kv_lora);
+}
+
 static void take_experts(struct backend *b, struct layout *a, unsigned down_forms, size_t rows)
 {
     const struct plan *p = b->plan;
@@ -86,9 +106,9 @@ static void lay_out_work(struct backend *b, struct layout *a)
     unsigned in = acts_of(&b->head), mid = 0, down_exps = 0;
     for (uint32_t i = 0; i < p->n_layers; i++) {
         const struct cpu_layer *l = &b->layers[i];
-        in |= acts_of(&l->q) | acts_of(&l->k) | acts_of(&l->v) | acts_of(&l->gate) | acts_of(&l->up) |
-              acts_of(&l->router) | acts_of(&l->shared_router) | acts_of(&l->gate_shared) |
-              acts_of(&l->up_shared);
+        in |= acts_of(&l->kv_a) | acts_of(l->q_a.tensor ? &l->q_a : &l->q) | acts_of(&l->k) | acts_of(&l->v) |
+              acts_of(&l->gate) | acts_of(&l->up) | acts_of(&l->router) | acts_of(&l->shared_router) |
+              acts_of(&l->gate_shared) | acts_of(&l->up_shared);
         mid |= acts_of(&l->o) | acts_of(&l->down_shared);
         *(l->router.tensor ? &down_exps : &mid) |= acts_of(&l->down);
     }
@@ -104,8 +124,10 @@ static void lay_out_work(struct backend *b, struct layout *a)
         b->branch = take(a, rows * embd + KERN_STRIP, sizeof(float));
     take_acts(b, a, &b->in, in, rows, (int)embd);
     size_t wide = p->n_ff > p->n_ff_shared ? p->n_ff : p->n_ff_shared;
-    if (wide < (size_t)p->n_heads * p->head_dim)
-        wide = (size_t)p->n_heads * p->head_dim;
+    bool is_mla = p->arch->attn == ARCH_ATTN_MLA;
+    size_t out = (size_t)p->n_heads * (is_mla ? p->mla.value : p->head_dim);
+    if (wide < out)
+        wide = out;
     take_acts(b, a, &b->mid, mid, rows, (int)round_up(wide, 256));
     b->logits_stride = round_up(p->n_vocab, KERN_STRIP);
     b->logits = take(a, outputs * b->logits_stride, sizeof(float));
@@ -115,6 +137,11 @@ static void lay_out_work(struct backend *b, struct layout *a)
         take_experts(b, a, down_exps, rows);
         if (pairs < rows * (p->n_experts_used + 1))
             pairs = rows * (p->n_experts_used + 1);
+    }
+    if (is_mla) {
+        take_mla(b, a, rows);
+        if (pairs < rows * p->n_heads)
+            pairs = rows * p->n_heads;
     }
     b->pairs = take(a, pairs, sizeof *b->pairs);
     b->runs = take(a, rows, sizeof *b->runs);
@@ -153,7 +180,9 @@ static void touch_all(struct backend *b, void *p, size_t n)
 
 static size_t scratch_bytes(const struct backend *b)
 {
-    size_t most = round_up(b->plan->n_embd * sizeof(float), 64);
+    const struct plan *p = b->plan;
+    size_t row = p->n_embd > p->mla.q_lora ? p->n_embd : p->mla.q_lora; /* that is normalised */
+    size_t most = round_up(row * sizeof(float), 64);
     size_t ffn = cpu_ffn_scratch_bytes(b), attn = cpu_attn_scratch_bytes(b);
     most = ffn > most ? ffn : most;
     return attn > most ? attn : most;
@@ -287,7 +316,7 @@ static void embed_rows(void *arg, int begin, int end, int worker)
         if (b->ops->packed)
             pack_row_f32(m->type, strip, r, m->n_in, x);
         else
-            quant_info(m->type)->dequantize(x, strip + (size_t)r * m->tensor->row_bytes, (size_t)m->n_in);
+            quant_info(m->type)->dequantize(x, strip + (size_t)r * m->row_bytes, (size_t)m->n_in);
         if (b->plan->embd_scale != 1)
             b->ops->scale(x, x, b->plan->embd_scale, m->n_in);
     }
@@ -332,7 +361,7 @@ static void cpu_head(struct backend *b)
     }
     if (logits == 0)
         return;
-    cpu_norm_quantize(b, &b->in, rows, b->output_norm, logits);
+    cpu_norm_quantize(b, &b->in, rows, b->output_norm, (int)n, logits);
     struct cpu_product p = {&b->head, b->logits, b->logits_stride, false};
     cpu_expect_layer(b, 0);
     cpu_products(b, &p, 1, &b->in, logits);
@@ -476,6 +505,8 @@ const struct backend_ops backend_cpu = {
     .attn_in = cpu_attn_in,
     .attn = cpu_attn,
     .attn_out = cpu_attn_out,
+    .mla_in = cpu_mla_in,
+    .mla_out = cpu_mla_out,
     .ffn_in = cpu_ffn_in,
     .ffn_out = cpu_ffn_out,
     .moe = cpu_moe,

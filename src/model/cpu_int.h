@@ -18,18 +18,26 @@ struct cpu_matrix {
     enum quant_act act;
     int n_in, n_out, n_blocks, n_strips; /* of one expert */
     int n_experts;
+    size_t row_bytes; /* as in the file, or as they are transposed */
     size_t strip_bytes;
     uint8_t *data;
     kern_strip *strip;
+    /* Where its rows are in the tensor: row r of expert e is first_row + e * expert_rows + r; or, if it is
+     * transposed, the column r of the n_in rows from there on. */
+    int first_row, expert_rows;
+    bool is_transposed;
 };
 
 struct cpu_layer {
     struct cpu_matrix q, k, v, o;
-    struct cpu_matrix gate, up, down; /* dense, or all experts */
-    struct cpu_matrix router;         /* none: a dense layer */
+    struct cpu_matrix q_a, kv_a, k_b, v_b; /* latent attention; k_b and v_b have the heads as experts */
+    struct cpu_matrix gate, up, down;      /* dense, or all experts */
+    struct cpu_matrix router;              /* none: a dense layer */
     struct cpu_matrix shared_router, gate_shared, up_shared, down_shared;
     float *attn_norm, *ffn_norm;
-    float *attn_post_norm, *ffn_post_norm;                      /* NULL: none */
+    float *attn_post_norm, *ffn_post_norm; /* NULL: none */
+    float *q_a_norm, *kv_a_norm;
+    float *expert_bias;                                         /* NULL: none */
     float *q_bias, *k_bias, *v_bias, *o_bias, *q_norm, *k_norm; /* NULL: none */
 };
 
@@ -37,6 +45,17 @@ struct cpu_layer {
 struct cpu_acts {
     uint8_t *rows[QUANT_ACT_Q8_256 + 1]; /* by enum quant_act; NULL where nobody asks */
     size_t stride[QUANT_ACT_Q8_256 + 1];
+};
+
+/* Work memory of latent attention. */
+struct cpu_mla {
+    float *q_a;              /* [rows][q_lora] */
+    float *q;                /* [rows][heads][nope + n_rot] */
+    float *kv_a;             /* [rows][kv_lora + n_rot] */
+    float *o;                /* [rows][heads][value] */
+    struct cpu_acts q_lora;  /* [rows] */
+    struct cpu_acts nope;    /* [rows * heads] */
+    struct cpu_acts kv_lora; /* [rows * heads] */
 };
 
 /* Rows of one sequence in the batch. */
@@ -105,6 +124,8 @@ struct backend {
     uint8_t **scratch; /* [workers] of scratch_bytes */
     size_t scratch_bytes;
 
+    struct cpu_mla mla;
+
     /* Mixture of experts, for rows_max * n_experts_used slots. */
     float *router_logits;   /* [rows][experts rounded up] */
     int *slot_expert;       /* [slots] */
@@ -143,8 +164,11 @@ uint64_t cpu_weights_sum(struct backend *b);
 /* acts = x rows quantised in each form that acts->rows has.  Rows in parallel if there are many. */
 void cpu_quantize(struct backend *b, struct cpu_acts *acts, const float *x, size_t x_stride, int n,
                   int n_rows);
-/* acts = quantised w x / rms(x) */
-void cpu_norm_quantize(struct backend *b, struct cpu_acts *acts, const float *x, const float *w, int n_rows);
+/* One row of n, by one worker. */
+void cpu_quantize_row(const struct backend *b, struct cpu_acts *acts, const float *x, int n, int row);
+/* acts = quantised w x / rms(x), rows of n one behind the other */
+void cpu_norm_quantize(struct backend *b, struct cpu_acts *acts, const float *x, const float *w, int n,
+                       int n_rows);
 
 struct cpu_product {
     const struct cpu_matrix *m;
@@ -205,6 +229,8 @@ static inline int cpu_act_block(enum quant_act act)
 
 /* Few rows are not worth a parallel loop of their own. */
 #define CPU_FEW_ROWS 3
+/* Run `work` over rows: in parallel if there are many. */
+void cpu_run_rows(struct backend *b, team_work *work, void *job, int n_rows);
 
 /* --- blocks ---------------------------------------------------------------------------------- */
 
@@ -213,7 +239,14 @@ void cpu_attn(struct backend *b, uint32_t layer);
 void cpu_attn_out(struct backend *b, uint32_t layer);
 size_t cpu_attn_scratch_bytes(const struct backend *b);
 size_t cpu_attn_parts(const struct backend *b, uint32_t n_ctx); /* worth keeping room for */
-void cpu_ffn_in(struct backend *b, uint32_t layer);             /* ffn_dense.c */
+void cpu_rotate(const struct backend *b, uint32_t layer, float *x, int row);
+/* Queries of a row ready for attention: scaled, in the form that the KV type asks for. */
+void cpu_finish_queries(const struct backend *b, float *q);
+/* k and v of a row, as they are in b->k and b->v, into the pool. */
+void cpu_store_kv(struct backend *b, uint32_t layer, int row, const struct cpu_run *run);
+void cpu_mla_in(struct backend *b, uint32_t layer); /* attn_mla.c */
+void cpu_mla_out(struct backend *b, uint32_t layer);
+void cpu_ffn_in(struct backend *b, uint32_t layer); /* ffn_dense.c */
 void cpu_ffn_out(struct backend *b, uint32_t layer);
 size_t cpu_ffn_scratch_bytes(const struct backend *b);
 void cpu_moe(struct backend *b, uint32_t layer); /* ffn_moe.c */

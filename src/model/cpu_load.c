@@ -15,7 +15,7 @@
 #include "kernel/pack.h"
 #include "model/cpu_int.h"
 
-enum { ALIGN = 64, LAYER_MATRICES = 12 };
+enum { ALIGN = 64, LAYER_MATRICES = 16 };
 
 struct load {
     struct backend *b;
@@ -32,24 +32,50 @@ struct load {
 
 /* --- matrices -------------------------------------------------------------------------------- */
 
-static int describe(struct backend *b, struct cpu_matrix *m, const struct gguf_tensor *t, struct err *err)
+/* A matrix that is to be `type` in memory, from anywhere in tensor t. */
+static int describe_as(struct backend *b, struct cpu_matrix *m, const struct gguf_tensor *t,
+                       enum quant_type type, const uint64_t ne[3], struct err *err)
 {
+    uint64_t row_bytes = 0;
     *m = (struct cpu_matrix){.tensor = t,
-                             .type = (enum quant_type)t->type,
-                             .act = quant_info(t->type)->act,
-                             .n_in = (int)t->ne[0],
-                             .n_out = (int)t->ne[1],
-                             .n_experts = (int)t->ne[2]};
-    if (m->act == QUANT_ACT_Q8_32 && m->n_in % 32 != 0)
+                             .type = type,
+                             .act = quant_info(type)->act,
+                             .n_in = (int)ne[0],
+                             .n_out = (int)ne[1],
+                             .n_experts = (int)ne[2],
+                             .expert_rows = (int)ne[1]};
+    if ((m->act == QUANT_ACT_Q8_32 && m->n_in % 32 != 0) || !quant_row_bytes(type, ne[0], &row_bytes))
         return fail(err, ERR_FORMAT, "tensor '%.*s' has rows of %d", STR(t->name), m->n_in);
-    m->strip = b->ops->strip[m->type];
+    m->row_bytes = (size_t)row_bytes;
+    m->strip = b->ops->strip[type];
     m->n_strips = (m->n_out + KERN_STRIP - 1) / KERN_STRIP;
-    m->n_blocks = pack_n_blocks(m->type, m->n_in);
-    m->strip_bytes = b->ops->packed ? pack_strip_bytes(m->type, t->ne[0]) : KERN_STRIP * (size_t)t->row_bytes;
+    m->n_blocks = pack_n_blocks(type, m->n_in);
+    m->strip_bytes = b->ops->packed ? pack_strip_bytes(type, ne[0]) : KERN_STRIP * m->row_bytes;
     if (!m->strip || m->strip_bytes == 0)
         return fail(err, ERR_UNSUPPORTED, "tensor '%.*s' has type %s, which level %s cannot compute with",
-                    STR(t->name), quant_name(t->type), b->ops->name);
+                    STR(t->name), quant_name(type), b->ops->name);
     return OK;
+}
+
+static int describe(struct backend *b, struct cpu_matrix *m, const struct gguf_tensor *t, struct err *err)
+{
+    return describe_as(b, m, t, (enum quant_type)t->type, t->ne, err);
+}
+
+/* k_b and v_b of older files: of each head first the rows that make keys, then those that make values.  k_b
+ * is wanted transposed, so its blocks would run across; F16 keeps what a quantised type says to 11 bits. */
+static int describe_kv_b(struct backend *b, struct cpu_layer *l, const struct gguf_tensor *t, struct err *err)
+{
+    const struct plan_mla *m = &b->plan->mla;
+    bool is_exact = t->type == QUANT_F32 || t->type == QUANT_BF16; /* what F16 may not hold */
+    const uint64_t k[3] = {m->nope, m->kv_lora, b->plan->n_heads}, v[3] = {m->kv_lora, m->value, k[2]};
+    int rc = describe_as(b, &l->k_b, t, is_exact ? QUANT_F32 : QUANT_F16, k, err);
+    if (rc == OK)
+        rc = describe_as(b, &l->v_b, t, (enum quant_type)t->type, v, err);
+    l->k_b.is_transposed = true;
+    l->v_b.first_row = (int)m->nope;
+    l->k_b.expert_rows = l->v_b.expert_rows = (int)(m->nope + m->value);
+    return rc;
 }
 
 static int describe_layer(struct backend *b, uint32_t il, struct err *err)
@@ -70,13 +96,24 @@ static int describe_layer(struct backend *b, uint32_t il, struct err *err)
                {&l->shared_router, p->shared_router},
                {&l->gate_shared, p->gate_shared},
                {&l->up_shared, p->up_shared},
-               {&l->down_shared, p->down_shared}};
+               {&l->down_shared, p->down_shared},
+               {&l->q_a, p->q_a},
+               {&l->kv_a, p->kv_a},
+               {&l->k_b, p->k_b},
+               {&l->v_b, p->v_b}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         int rc = all[i].t ? describe(b, all[i].m, all[i].t, err) : OK;
         if (rc != OK)
             return rc;
     }
-    return OK;
+    return p->kv_b ? describe_kv_b(b, l, p->kv_b, err) : OK;
+}
+
+/* The rows of a head, a strip of them as floats, and that as rows of the wanted type. */
+static size_t transpose_bytes(const struct cpu_matrix *m)
+{
+    return (size_t)m->n_in * (m->tensor->row_bytes + KERN_STRIP * sizeof(float)) + KERN_STRIP * m->row_bytes +
+           3 * ALIGN;
 }
 
 static void add_matrix(struct load *ld, struct cpu_matrix *m)
@@ -86,7 +123,7 @@ static void add_matrix(struct load *ld, struct cpu_matrix *m)
     ld->list[ld->n] = m;
     ld->first_strip[ld->n + 1] = ld->first_strip[ld->n] + (int64_t)m->n_strips * m->n_experts;
     ld->n++;
-    size_t bytes = KERN_STRIP * (size_t)m->tensor->row_bytes;
+    size_t bytes = m->is_transposed ? transpose_bytes(m) : KERN_STRIP * m->row_bytes;
     if (bytes > ld->buffer_bytes)
         ld->buffer_bytes = bytes;
 }
@@ -98,8 +135,9 @@ static void list_matrices(struct load *ld)
     for (uint32_t i = 0; i < b->plan->n_layers; i++) {
         struct cpu_layer *l = &b->layers[i];
         struct cpu_matrix *all[LAYER_MATRICES] = {
-            &l->q,    &l->k,  &l->v,    &l->o,           &l->router,    &l->shared_router,
-            &l->gate, &l->up, &l->down, &l->gate_shared, &l->up_shared, &l->down_shared};
+            &l->kv_a, &l->q_a,         &l->q,         &l->k_b,           &l->k,    &l->v,
+            &l->v_b,  &l->o,           &l->router,    &l->shared_router, &l->gate, &l->up,
+            &l->down, &l->gate_shared, &l->up_shared, &l->down_shared};
         for (int k = 0; k < LAYER_MATRICES; k++)
             add_matrix(ld, all[k]);
     }
@@ -134,25 +172,62 @@ static int place_matrices(struct load *ld, struct err *err)
 
 /* --- reading --------------------------------------------------------------------------------- */
 
+static void *align(uint8_t *p)
+{
+    return p + (ALIGN - (uintptr_t)p % ALIGN) % ALIGN;
+}
+
+/* Columns [first, first + n) of the n_in rows of a head, as rows. */
+static int read_columns(struct load *ld, const struct cpu_matrix *m, int64_t row, int first, int n,
+                        uint8_t *buffer, const uint8_t **rows, struct err *err)
+{
+    enum { COLUMNS_MAX = KERN_STRIP + 2 * 256 }; /* with what else is in the blocks of the first and last */
+    const struct gguf_tensor *t = m->tensor;
+    const struct quant_info *from = quant_info(t->type), *to = quant_info(m->type);
+    float *x = align(buffer + (size_t)m->n_in * t->row_bytes), part[COLUMNS_MAX];
+    uint8_t *out = align((uint8_t *)(x + (size_t)m->n_in * KERN_STRIP));
+    int block = (int)from->block_elems, begin = first / block * block,
+        end = (first + n + block - 1) / block * block;
+    int rc = gguf_read(ld->g, t->part, t->offset + (uint64_t)row * t->row_bytes, buffer,
+                       (size_t)m->n_in * t->row_bytes, err);
+    if (rc != OK)
+        return rc;
+    for (int i = 0; i < m->n_in; i++) {
+        const uint8_t *at = buffer + (size_t)i * t->row_bytes + (size_t)(begin / block) * from->block_bytes;
+        from->dequantize(part, at, (size_t)(end - begin));
+        for (int c = 0; c < n; c++)
+            x[(size_t)c * (size_t)m->n_in + (size_t)i] = part[first - begin + c];
+    }
+    for (int c = 0; c < n; c++)
+        to->quantize(out + (size_t)c * m->row_bytes, x + (size_t)c * (size_t)m->n_in, (size_t)m->n_in, NULL);
+    *rows = out;
+    return OK;
+}
+
 static int load_strip(struct load *ld, const struct cpu_matrix *m, int64_t strip, uint8_t *buffer,
                       struct err *err)
 {
     const struct gguf_tensor *t = m->tensor;
     int64_t expert = strip / m->n_strips;
     int first = (int)(strip % m->n_strips) * KERN_STRIP;
-    int rows = m->n_out - first < KERN_STRIP ? m->n_out - first : KERN_STRIP;
-    uint64_t row = (uint64_t)expert * (uint64_t)m->n_out + (uint64_t)first;
+    int n = m->n_out - first < KERN_STRIP ? m->n_out - first : KERN_STRIP;
+    int64_t row = expert * m->expert_rows + m->first_row;
+    bool is_packed = ld->b->ops->packed;
     uint8_t *to = m->data + (size_t)strip * m->strip_bytes;
-    if (!ld->b->ops->packed) { /* rows stay as they are; what is missing to 32 is zero */
-        memset(to + (size_t)rows * t->row_bytes, 0, (size_t)(KERN_STRIP - rows) * t->row_bytes);
-        return gguf_read(ld->g, t->part, t->offset + row * t->row_bytes, to, (size_t)rows * t->row_bytes,
-                         err);
+    const uint8_t *rows = is_packed ? buffer : to; /* not packed: straight to their place */
+    int rc = m->is_transposed ? read_columns(ld, m, row, first, n, buffer, &rows, err)
+                              : gguf_read(ld->g, t->part, t->offset + (uint64_t)(row + first) * t->row_bytes,
+                                          is_packed ? buffer : to, (size_t)n * t->row_bytes, err);
+    if (rc != OK)
+        return rc;
+    if (is_packed) {
+        pack_strip(m->type, to, rows, m->row_bytes, n, m->n_in);
+        return OK;
     }
-    int rc =
-        gguf_read(ld->g, t->part, t->offset + row * t->row_bytes, buffer, (size_t)rows * t->row_bytes, err);
-    if (rc == OK)
-        pack_strip(m->type, to, buffer, t->row_bytes, rows, m->n_in);
-    return rc;
+    if (rows != to)
+        memcpy(to, rows, (size_t)n * m->row_bytes);
+    memset(to + (size_t)n * m->row_bytes, 0, (size_t)(KERN_STRIP - n) * m->row_bytes);
+    return OK;
 }
 
 /* The matrix that strip `at` of all belongs to. */
@@ -219,7 +294,7 @@ struct vector {
     const struct gguf_tensor *t;
 };
 
-enum { LAYER_VECTORS = 10 };
+enum { LAYER_VECTORS = 13 };
 
 static void layer_vectors(struct backend *b, uint32_t il, struct vector v[LAYER_VECTORS])
 {
@@ -234,7 +309,10 @@ static void layer_vectors(struct backend *b, uint32_t il, struct vector v[LAYER_
                                         {&l->q_norm, p->q_norm},
                                         {&l->k_norm, p->k_norm},
                                         {&l->attn_post_norm, p->attn_post_norm},
-                                        {&l->ffn_post_norm, p->ffn_post_norm}};
+                                        {&l->ffn_post_norm, p->ffn_post_norm},
+                                        {&l->q_a_norm, p->q_a_norm},
+                                        {&l->kv_a_norm, p->kv_a_norm},
+                                        {&l->expert_bias, p->expert_bias}};
     memcpy(v, all, sizeof all);
 }
 

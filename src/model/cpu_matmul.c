@@ -19,13 +19,11 @@ struct quantize_job {
     int n;
 };
 
-static void quantize_row(const struct quantize_job *j, const float *x, int row)
+void cpu_quantize_row(const struct backend *b, struct cpu_acts *acts, const float *x, int n, int row)
 {
-    const struct kern_ops *ops = j->b->ops;
     for (int act = QUANT_ACT_F32; act <= QUANT_ACT_Q8_256; act++)
-        if (j->acts->rows[act])
-            ops->quantize((enum quant_act)act, j->acts->rows[act] + (size_t)row * j->acts->stride[act], x,
-                          j->n);
+        if (acts->rows[act])
+            b->ops->quantize((enum quant_act)act, acts->rows[act] + (size_t)row * acts->stride[act], x, n);
 }
 
 static void quantize_rows(void *arg, int begin, int end, int worker)
@@ -38,11 +36,11 @@ static void quantize_rows(void *arg, int begin, int end, int worker)
             j->b->ops->rmsnorm(y, x, j->w, j->n, j->b->plan->rms_eps);
             x = y;
         }
-        quantize_row(j, x, row);
+        cpu_quantize_row(j->b, j->acts, x, j->n, row);
     }
 }
 
-static void run_rows(struct backend *b, team_work *work, void *job, int n_rows)
+void cpu_run_rows(struct backend *b, team_work *work, void *job, int n_rows)
 {
     if (n_rows <= CPU_FEW_ROWS)
         work(job, 0, n_rows, 0);
@@ -54,14 +52,14 @@ void cpu_quantize(struct backend *b, struct cpu_acts *acts, const float *x, size
                   int n_rows)
 {
     struct quantize_job j = {.b = b, .acts = acts, .x = x, .x_stride = x_stride, .n = n};
-    run_rows(b, quantize_rows, &j, n_rows);
+    cpu_run_rows(b, quantize_rows, &j, n_rows);
 }
 
-void cpu_norm_quantize(struct backend *b, struct cpu_acts *acts, const float *x, const float *w, int n_rows)
+void cpu_norm_quantize(struct backend *b, struct cpu_acts *acts, const float *x, const float *w, int n,
+                       int n_rows)
 {
-    int n = (int)b->plan->n_embd;
     struct quantize_job j = {.b = b, .acts = acts, .x = x, .w = w, .x_stride = (size_t)n, .n = n};
-    run_rows(b, quantize_rows, &j, n_rows);
+    cpu_run_rows(b, quantize_rows, &j, n_rows);
 }
 
 /* --- products -------------------------------------------------------------------------------- */
@@ -166,7 +164,7 @@ void cpu_add_branch(struct backend *b, const struct cpu_matrix *m, const struct 
     struct branch_job j = {b, bias, norm};
     cpu_products(b, &p, 1, acts, b->n_rows);
     if (bias || norm)
-        run_rows(b, finish_branch, &j, b->n_rows);
+        cpu_run_rows(b, finish_branch, &j, b->n_rows);
 }
 
 void cpu_expect(struct backend *b, const struct cpu_matrix *m, int n_strips)
@@ -185,5 +183,10 @@ void cpu_expect_layer(struct backend *b, uint32_t layer)
         return;
     }
     const struct cpu_layer *l = &b->layers[layer];
+    if (l->kv_a.tensor) {
+        const struct cpu_matrix *q = l->q_a.tensor ? &l->q_a : &l->q; /* behind kv_a */
+        cpu_expect(b, &l->kv_a, l->kv_a.n_strips + q->n_strips);
+        return;
+    }
     cpu_expect(b, &l->q, l->q.n_strips + l->k.n_strips + l->v.n_strips);
 }

@@ -105,7 +105,7 @@ static void ffn_units(void *arg, int begin, int end, int worker)
 void cpu_ffn_in(struct backend *b, uint32_t layer)
 {
     const struct cpu_layer *l = &b->layers[layer];
-    cpu_norm_quantize(b, &b->in, b->x, l->ffn_norm, b->n_rows);
+    cpu_norm_quantize(b, &b->in, b->x, l->ffn_norm, (int)b->plan->n_embd, b->n_rows);
     struct ffn_job j = {b,
                         {.gate = &l->gate,
                          .up = &l->up,

@@ -1,38 +1,78 @@
 /* ffn_moe.c - Mixture of experts: x += sum over the chosen experts of weight * ffn(norm(x)).
  *
- *   p = softmax(router norm(x)); the k largest, ties to the lower id; weights p (divided by their
- *   sum where the architecture says so) times expert_scale
+ *   p = softmax or sigmoid(router norm(x)); the k largest of p + bias, of all experts or of those in the
+ *   best groups, ties to the lower id; weights p (divided by their sum where the model does so) times
+ *   expert_scale
  *
  * A slot is one (row, choice) pair.  Slots are sorted by expert, so that an expert's weights are
  * read once for all its rows; each slot has its own output, and a row's outputs are added in the
  * order of its choices, whoever computed them when.  The shared expert, where there is one, is computed
  * for all rows in the same loops, behind the chosen ones, and added last. */
+#include <math.h>
 #include <string.h>
 
 #include "model/cpu_int.h"
 
 /* --- choosing -------------------------------------------------------------------------------- */
 
-static void choose(struct backend *b, int row)
+/* The largest of x, the first of equals; only what is above -infinity, else `fallback`. */
+static int largest(const float *x, int n, int fallback)
+{
+    int best = -1;
+    for (int i = 0; i < n; i++)
+        if (x[i] > -INFINITY && (best < 0 || x[i] > x[best]))
+            best = i;
+    return best < 0 ? fallback : best;
+}
+
+/* DeepSeek V2 values a group by its best expert, V3 by the sum of its best two. */
+static float group_value(const float *score, int n, bool two)
+{
+    int first = largest(score, n, 0);
+    float second = -INFINITY;
+    for (int i = 0; i < n; i++)
+        if (i != first && score[i] > second)
+            second = score[i];
+    return two && n > 1 ? score[first] + second : score[first];
+}
+
+/* Scores of experts outside the chosen groups become -infinity.  `value`: room for all groups. */
+static void keep_groups(const struct plan *p, float *score, float *value)
+{
+    int n = (int)(p->n_experts / p->n_groups), groups = (int)p->n_groups;
+    for (int i = 0; i < groups; i++)
+        value[i] = group_value(score + i * n, n, p->router_is_sigmoid);
+    for (uint32_t k = 0; k < p->n_groups_used; k++) {
+        int best = largest(value, groups, (int)k);
+        value[best] = -INFINITY; /* chosen: marked by what no value is */
+    }
+    for (int i = 0; i < groups; i++)
+        for (int e = 0; value[i] > -INFINITY && e < n; e++)
+            score[i * n + e] = -INFINITY;
+}
+
+/* Experts and weights of a row from its logits; a bias counts for choosing only. */
+static void choose(struct backend *b, const struct cpu_layer *l, int row)
 {
     const struct plan *p = b->plan;
-    int n = (int)p->n_experts, k = (int)p->n_experts_used;
+    int n = (int)p->n_experts, k = (int)p->n_experts_used, *expert = b->slot_expert + row * k;
     size_t stride = (size_t)(n + KERN_STRIP - 1) / KERN_STRIP * KERN_STRIP;
-    float *prob = b->router_logits + (size_t)row * stride, total = b->ops->softmax_exp(prob, prob, n),
-          sum = 0;
-    int *expert = b->slot_expert + row * k;
-    float *weight = b->slot_weight + row * k;
-    for (int i = 0; i < k; i++) {
-        int best = -1;
-        for (int e = 0; e < n; e++)
-            if (prob[e] >= 0 && (best < 0 || prob[e] > prob[best]))
-                best = e;
-        if (best < 0) /* only where the logits are not numbers: any choice, always the same */
-            best = i;
+    float *prob = b->router_logits + (size_t)row * stride, *weight = b->slot_weight + row * k;
+    float *score = (float *)b->scratch[0], total = 1, sum = 0;
+    if (p->router_is_sigmoid)
+        b->ops->sigmoid(prob, prob, n);
+    else
+        total = b->ops->softmax_exp(prob, prob, n);
+    for (int e = 0; e < n; e++)
+        score[e] = l->expert_bias ? prob[e] / total + l->expert_bias[e] : prob[e];
+    if (p->n_groups > 1)
+        keep_groups(p, score, score + n);
+    for (int i = 0; i < k; i++) { /* logits that are not numbers: any choice, always the same */
+        int best = largest(score, n, i);
         expert[i] = best;
         weight[i] = prob[best] / total;
         sum += weight[i];
-        prob[best] = -1;
+        score[best] = -INFINITY;
     }
     for (int i = 0; i < k; i++) {
         if (p->experts_sum_to_1)
@@ -188,10 +228,10 @@ void cpu_moe(struct backend *b, uint32_t layer)
 {
     const struct cpu_layer *l = &b->layers[layer];
     int n_experts = (int)b->plan->n_experts, k = (int)b->plan->n_experts_used, slots = b->n_rows * k;
-    cpu_norm_quantize(b, &b->in, b->x, l->ffn_norm, b->n_rows);
+    cpu_norm_quantize(b, &b->in, b->x, l->ffn_norm, (int)b->plan->n_embd, b->n_rows);
     route(b, l);
     for (int row = 0; row < b->n_rows; row++)
-        choose(b, row);
+        choose(b, l, row);
     sort_slots(b);
 
     struct moe_job j = {.b = b, .l = l, .in_rows = b->expert_slots + slots};

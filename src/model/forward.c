@@ -14,9 +14,15 @@ int forward_step(const struct backend_ops *ops, struct backend *b, const struct 
     ops->step_begin(b, batch);
     ops->embed(b);
     for (uint32_t layer = 0; layer < plan->n_layers; layer++) {
-        ops->attn_in(b, layer);
-        ops->attn(b, layer);
-        ops->attn_out(b, layer);
+        if (plan->arch->attn == ARCH_ATTN_MLA) {
+            ops->mla_in(b, layer);
+            ops->attn(b, layer);
+            ops->mla_out(b, layer);
+        } else {
+            ops->attn_in(b, layer);
+            ops->attn(b, layer);
+            ops->attn_out(b, layer);
+        }
         if (plan->layers[layer].router) {
             ops->moe(b, layer);
         } else {

@@ -80,7 +80,14 @@ static void count_work(struct model_facts *f, const struct plan *p)
                                            l->shared_router,
                                            l->gate_shared,
                                            l->up_shared,
-                                           l->down_shared};
+                                           l->down_shared,
+                                           l->q_a,
+                                           l->q_a_norm,
+                                           l->kv_a,
+                                           l->kv_a_norm,
+                                           l->k_b,
+                                           l->v_b,
+                                           l->kv_b};
         const struct gguf_tensor *some[] = {l->gate_exps, l->up_exps, l->down_exps};
         for (size_t t = 0; t < sizeof all / sizeof *all; t++)
             count_matrix(f, all[t], 1, 1);
@@ -169,8 +176,10 @@ static uint64_t fingerprint(const struct model *m, const struct gguf *g)
 {
     const struct plan *p = &m->plan;
     uint64_t h = str_hash_seeded(str_c(m->ops->isa(m->backend)), NUMERICS_VERSION);
-    uint32_t layout[] = {(uint32_t)m->kv_type, m->page_tokens, p->n_heads,   p->n_kv_heads,
-                         p->head_dim,          p->n_rot,       p->n_experts, p->n_experts_used};
+    uint32_t layout[] = {(uint32_t)m->kv_type, m->page_tokens,   p->n_heads,           p->n_kv_heads,
+                         p->head_dim,          p->n_rot,         p->n_experts,         p->n_experts_used,
+                         p->n_groups,          p->n_groups_used, p->router_is_sigmoid, p->experts_sum_to_1,
+                         p->mla.nope,          p->mla.value};
     float scales[] = {p->rms_eps,     p->expert_scale, p->embd_scale,
                       p->score_scale, p->attn_softcap, p->logit_softcap};
     h = str_hash_seeded(str_c(p->arch->name), h);

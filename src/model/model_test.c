@@ -30,7 +30,16 @@ struct recipe {
     bool untied;
     int head_dim; /* 0: HEAD_DIM */
     int window;   /* of every other layer; 0: none */
+    bool is_old;  /* deepseek2: queries made directly, attn_kv_b in one */
 };
+
+/* Latent attention. */
+enum { Q_LORA = 96, KV_LORA = 64, N_ROT = 32, NOPE = 32, VALUE = 64, DENSE_LAYERS = 1 };
+
+static bool is_deepseek(const struct recipe *r)
+{
+    return strcmp(r->arch, "deepseek2") == 0;
+}
 
 static int head_dim_of(const struct recipe *r)
 {
@@ -47,7 +56,7 @@ struct tensor {
 };
 
 struct maker {
-    struct tensor list[64];
+    struct tensor list[96];
     int n;
 };
 
@@ -64,15 +73,32 @@ static void add(struct maker *m, const char *name, enum quant_type type, int n0,
     t->spread = spread;
 }
 
-static void add_layer(struct maker *m, const struct recipe *r, int il)
+#define NAME(suffix) (snprintf(n, sizeof n, "blk.%d.%s", il, suffix), n)
+
+static void add_latent_attention(struct maker *m, const struct recipe *r, int il)
+{
+    char n[64];
+    int q = HEADS * (NOPE + N_ROT);
+    if (r->is_old) {
+        add(m, NAME("attn_q.weight"), r->type, EMBD, q, 1, 0, .1f);
+        add(m, NAME("attn_kv_b.weight"), r->type, KV_LORA, HEADS * (NOPE + VALUE), 1, 0, .1f);
+    } else {
+        add(m, NAME("attn_q_a.weight"), r->type, EMBD, Q_LORA, 1, 0, .1f);
+        add(m, NAME("attn_q_a_norm.weight"), QUANT_F32, Q_LORA, 1, 1, 1, .3f);
+        add(m, NAME("attn_q_b.weight"), r->type, Q_LORA, q, 1, 0, .1f);
+        add(m, NAME("attn_k_b.weight"), r->type, NOPE, KV_LORA, HEADS, 0, .1f);
+        add(m, NAME("attn_v_b.weight"), r->head, KV_LORA, VALUE, HEADS, 0, .1f);
+    }
+    add(m, NAME("attn_kv_a_mqa.weight"), r->head, EMBD, KV_LORA + N_ROT, 1, 0, .1f);
+    add(m, NAME("attn_kv_a_norm.weight"), QUANT_F32, KV_LORA, 1, 1, 1, .3f);
+    add(m, NAME("attn_output.weight"), r->type, HEADS * VALUE, EMBD, 1, 0, .1f);
+}
+
+static void add_attention(struct maker *m, const struct recipe *r, int il)
 {
     char n[64];
     int hd = head_dim_of(r), q = HEADS * hd, kv = KV_HEADS * hd;
-#define NAME(suffix) (snprintf(n, sizeof n, "blk.%d.%s", il, suffix), n)
-    add(m, NAME("attn_norm.weight"), QUANT_F32, EMBD, 1, 1, 1, .3f);
-    add(m, NAME("ffn_norm.weight"), QUANT_F32, EMBD, 1, 1, 1, .3f);
-    bool is_phi = strcmp(r->arch, "phi3") == 0;
-    if (is_phi) {
+    if (strcmp(r->arch, "phi3") == 0) {
         add(m, NAME("attn_qkv.weight"), r->type, EMBD, q + 2 * kv, 1, 0, .1f);
     } else {
         add(m, NAME("attn_q.weight"), r->type, EMBD, q, 1, 0, .1f);
@@ -93,13 +119,22 @@ static void add_layer(struct maker *m, const struct recipe *r, int il)
         add(m, NAME("post_attention_norm.weight"), QUANT_F32, EMBD, 1, 1, 1, .3f);
         add(m, NAME("post_ffw_norm.weight"), QUANT_F32, EMBD, 1, 1, 1, .3f);
     }
-    if (r->n_experts) {
+}
+
+static void add_ffn(struct maker *m, const struct recipe *r, int il)
+{
+    char n[64];
+    bool is_phi = strcmp(r->arch, "phi3") == 0;
+    if (r->n_experts && !(is_deepseek(r) && il < DENSE_LAYERS)) {
         add(m, NAME("ffn_gate_inp.weight"), QUANT_F32, EMBD, r->n_experts, 1, 0, .1f);
         add(m, NAME("ffn_gate_exps.weight"), r->type, EMBD, FF, r->n_experts, 0, .1f);
         add(m, NAME("ffn_up_exps.weight"), r->type, EMBD, FF, r->n_experts, 0, .1f);
         add(m, NAME("ffn_down_exps.weight"), r->head, FF, EMBD, r->n_experts, 0, .1f);
-        if (strcmp(r->arch, "qwen2moe") == 0) {
+        if (strcmp(r->arch, "qwen2moe") == 0)
             add(m, NAME("ffn_gate_inp_shexp.weight"), QUANT_F32, EMBD, 1, 1, 0, .1f);
+        if (is_deepseek(r))
+            add(m, NAME("exp_probs_b.bias"), QUANT_F32, r->n_experts, 1, 1, 0, .1f);
+        if (strcmp(r->arch, "qwen2moe") == 0 || is_deepseek(r)) {
             add(m, NAME("ffn_gate_shexp.weight"), r->type, EMBD, FF, 1, 0, .1f);
             add(m, NAME("ffn_up_shexp.weight"), r->type, EMBD, FF, 1, 0, .1f);
             add(m, NAME("ffn_down_shexp.weight"), r->head, FF, EMBD, 1, 0, .1f);
@@ -110,12 +145,50 @@ static void add_layer(struct maker *m, const struct recipe *r, int il)
         add(m, NAME("ffn_up.weight"), r->type, EMBD, is_phi ? 2 * FF : FF, 1, 0, .1f);
         add(m, NAME("ffn_down.weight"), r->head, FF, EMBD, 1, 0, .1f);
     }
+}
+
+static void add_layer(struct maker *m, const struct recipe *r, int il)
+{
+    char n[64];
+    add(m, NAME("attn_norm.weight"), QUANT_F32, EMBD, 1, 1, 1, .3f);
+    add(m, NAME("ffn_norm.weight"), QUANT_F32, EMBD, 1, 1, 1, .3f);
+    is_deepseek(r) ? add_latent_attention(m, r, il) : add_attention(m, r, il);
+    add_ffn(m, r, il);
+}
 #undef NAME
+
+/* Sizes of a head, groups of experts and a bias for choosing among them. */
+static void add_deepseek_keys(struct gguf_writer *w, const struct recipe *r)
+{
+    const struct {
+        const char *key;
+        uint32_t v;
+        bool is_new;
+    } list[] = {{"attention.kv_lora_rank", KV_LORA, false},
+                {"rope.dimension_count", N_ROT, false},
+                {"attention.key_length_mla", NOPE + N_ROT, true},
+                {"attention.value_length_mla", VALUE, true},
+                {"leading_dense_block_count", DENSE_LAYERS, false},
+                {"expert_shared_count", 1, false},
+                {"expert_gating_func", 2, false},
+                {"expert_group_count", 4, false},
+                {"expert_group_used_count", 2, false}};
+    char k[96];
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        snprintf(k, sizeof k, "deepseek2.%s", list[i].key);
+        if (!list[i].is_new || !r->is_old)
+            gguf_write_u32(w, k, list[i].v);
+    }
 }
 
 static void add_keys(struct gguf_writer *w, const struct recipe *r)
 {
     char k[96];
+    bool is_latent = is_deepseek(r);
+    int key = is_latent ? (r->is_old ? NOPE : KV_LORA) + N_ROT : head_dim_of(r),
+        value = is_latent ? (r->is_old ? VALUE : KV_LORA) : head_dim_of(r);
+    if (is_latent)
+        add_deepseek_keys(w, r);
 #define KEY(suffix) (snprintf(k, sizeof k, "%s.%s", r->arch, suffix), k)
     gguf_write_str(w, "general.architecture", str_c(r->arch));
     gguf_write_u32(w, KEY("block_count"), LAYERS);
@@ -124,8 +197,8 @@ static void add_keys(struct gguf_writer *w, const struct recipe *r)
     gguf_write_u32(w, KEY("feed_forward_length"), FF);
     gguf_write_u32(w, KEY("attention.head_count"), HEADS);
     gguf_write_u32(w, KEY("attention.head_count_kv"), KV_HEADS);
-    gguf_write_u32(w, KEY("attention.key_length"), (uint32_t)head_dim_of(r));
-    gguf_write_u32(w, KEY("attention.value_length"), (uint32_t)head_dim_of(r));
+    gguf_write_u32(w, KEY("attention.key_length"), (uint32_t)key);
+    gguf_write_u32(w, KEY("attention.value_length"), (uint32_t)value);
     gguf_write_f32(w, KEY("attention.layer_norm_rms_epsilon"), 1e-5f);
     gguf_write_f32(w, KEY("rope.freq_base"), 10000);
     if (r->window) {
@@ -286,20 +359,27 @@ static void run_chunks(struct model *m, const uint32_t *pages, int n_pages, int 
 
 /* The windows: within a segment, so that most are passed over, and longer than one. */
 static const struct recipe recipes[] = {
-    {"llama", QUANT_Q4_0, QUANT_Q6_K, 0, false, 0, 0},
-    {"llama", QUANT_Q4_K, QUANT_Q6_K, 0, true, 0, 0},
-    {"qwen2", QUANT_Q8_0, QUANT_F16, 0, false, 0, 0},
-    {"qwen3", QUANT_Q5_K, QUANT_BF16, 0, true, 0, 0},
-    {"llama", QUANT_Q8_0, QUANT_Q8_0, 4, false, 0, 0},
-    {"qwen3moe", QUANT_Q4_K, QUANT_Q6_K, 8, true, 0, 0},
-    {"phi3", QUANT_Q4_K, QUANT_Q6_K, 0, false, 0, 0},
-    {"qwen2moe", QUANT_Q5_0, QUANT_Q6_K, 6, false, 0, 0},
-    {"gemma", QUANT_Q4_0, QUANT_Q6_K, 0, false, 0, 0},
-    {"gemma2", QUANT_Q4_K, QUANT_Q6_K, 0, false, 0, 12},
-    {"gemma3", QUANT_Q8_0, QUANT_Q8_0, 0, false, 256, 530},
+    {"llama", QUANT_Q4_0, QUANT_Q6_K, 0, false, 0, 0, false},
+    {"llama", QUANT_Q4_K, QUANT_Q6_K, 0, true, 0, 0, false},
+    {"qwen2", QUANT_Q8_0, QUANT_F16, 0, false, 0, 0, false},
+    {"qwen3", QUANT_Q5_K, QUANT_BF16, 0, true, 0, 0, false},
+    {"llama", QUANT_Q8_0, QUANT_Q8_0, 4, false, 0, 0, false},
+    {"qwen3moe", QUANT_Q4_K, QUANT_Q6_K, 8, true, 0, 0, false},
+    {"phi3", QUANT_Q4_K, QUANT_Q6_K, 0, false, 0, 0, false},
+    {"qwen2moe", QUANT_Q5_0, QUANT_Q6_K, 6, false, 0, 0, false},
+    {"gemma", QUANT_Q4_0, QUANT_Q6_K, 0, false, 0, 0, false},
+    {"gemma2", QUANT_Q4_K, QUANT_Q6_K, 0, false, 0, 12, false},
+    {"gemma3", QUANT_Q8_0, QUANT_Q8_0, 0, false, 256, 530, false},
+    {"deepseek2", QUANT_Q4_0, QUANT_Q8_0, 8, false, 0, 0, true},
+    {"deepseek2", QUANT_Q5_1, QUANT_F16, 8, true, 0, 0, false},
 };
 
-enum { N_RECIPES = sizeof recipes / sizeof *recipes, SHOWN = 40 };
+enum {
+    N_RECIPES = sizeof recipes / sizeof *recipes,
+    LATENT = N_RECIPES - 1,
+    WINDOWS = N_RECIPES - 3,
+    SHOWN = 40
+};
 
 static void check_chunks(const struct recipe *r, const char *isa, enum kv_type kv)
 {
@@ -380,8 +460,10 @@ TEST(chunks_threads_and_pages_do_not_change_a_bit)
     check_chunks(&recipes[2], "auto", KV_F16);
     check_chunks(&recipes[0], "auto", KV_BF16);
     check_chunks(&recipes[1], "auto", KV_Q8_0);
-    for (int kv = KV_F16; kv < KV_TYPES_END; kv++)
-        check_chunks(&recipes[N_RECIPES - 1], "auto", (enum kv_type)kv);
+    for (int kv = KV_F16; kv < KV_TYPES_END; kv++) {
+        check_chunks(&recipes[WINDOWS], "auto", (enum kv_type)kv);
+        check_chunks(&recipes[LATENT], "auto", (enum kv_type)kv);
+    }
 }
 
 /* A row alone, and the same row among 31 sequences that are doing other things. */
@@ -438,7 +520,7 @@ static void check_level(const char *isa)
     uint32_t pages[8];
     pages_of(pages, 8, 0, 0);
     for (int i = 0; i < N_RECIPES; i++)
-        for (int kv = 0; kv < (i == 0 ? KV_TYPES_END : 1); kv++) {
+        for (int kv = 0; kv < (i == 0 || i == LATENT ? KV_TYPES_END : 1); kv++) {
             struct bench ref, fast;
             if (!open_bench(&fast, &recipes[i], isa, 2, (enum kv_type)kv) ||
                 !open_bench(&ref, &recipes[i], "ref", 2, (enum kv_type)kv))
@@ -480,7 +562,7 @@ TEST(i8mm_computes_whole_models_as_the_reference)
     check_level("i8mm");
 }
 
-TEST(a_copied_and_an_exported_page_mean_the_same)
+static void check_pages(const struct recipe *r)
 {
     static const int all[] = {0};
     enum { N = 40 };
@@ -489,7 +571,7 @@ TEST(a_copied_and_an_exported_page_mean_the_same)
     struct err err = {0};
     for (int kv = 0; kv < KV_TYPES_END; kv++) {
         uint32_t pages[] = {0, 1, 2}, other[] = {10, 11, 12};
-        if (!open_bench(&t, &recipes[0], "auto", 2, (enum kv_type)kv))
+        if (!open_bench(&t, r, "auto", 2, (enum kv_type)kv))
             return;
         run_chunks(t.m, pages, 3, N, all, N - 1, a);
         void *bytes = malloc(model_kv_page_bytes(t.m));
@@ -508,6 +590,12 @@ TEST(a_copied_and_an_exported_page_mean_the_same)
         free(bytes);
         close_bench(&t);
     }
+}
+
+TEST(a_copied_and_an_exported_page_mean_the_same)
+{
+    check_pages(&recipes[0]);
+    check_pages(&recipes[LATENT]);
 }
 
 TEST(a_batch_that_breaks_a_rule_is_refused)
@@ -606,12 +694,12 @@ static void check_golden(const char *name, enum kv_type kv, double tolerance)
 
 TEST(logits_are_those_of_the_float64_reference)
 {
-    static const char *const floats[] = {"llama",     "llama3-rope", "llama-linear", "llama-yarn",
-                                         "mixtral",   "qwen2",       "qwen3",        "qwen3moe",
-                                         "llama-odd", "mixtral-odd", "phi3",         "phi3-longrope",
-                                         "gemma",     "gemma2",      "gemma3",       "qwen2moe"};
-    static const char *const blocks[] = {"llama-q8_0", "qwen2-q4_0", "qwen3-q4_k_m", "phi3-q8_0",
-                                         "gemma3-q8_0"};
+    static const char *const floats[] = {
+        "llama",    "llama3-rope",    "llama-linear",  "llama-yarn",   "mixtral",       "qwen2",   "qwen3",
+        "qwen3moe", "llama-odd",      "mixtral-odd",   "phi3",         "phi3-longrope", "gemma",   "gemma2",
+        "gemma3",   "deepseek2-lite", "deepseek2-old", "deepseek2-v2", "deepseek2",     "qwen2moe"};
+    static const char *const blocks[] = {"llama-q8_0", "qwen2-q4_0",  "qwen3-q4_k_m",
+                                         "phi3-q8_0",  "gemma3-q8_0", "deepseek2-q8_0"};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) {
         check_golden(floats[i], KV_F16, 1.5e-3); /* measured 0.0004 to 0.0011 */
         check_golden(floats[i], KV_I16, 4e-4);   /* 0.0001 to 0.0002 */

@@ -73,16 +73,10 @@ int plan_key_refuse(const struct gguf *g, const char *suffix, const char *what, 
                       what);
 }
 
-static int read_sizes(struct plan *p, const struct gguf *g, struct err *err)
+static int read_heads(struct plan *p, const struct gguf *g, struct err *err)
 {
-    int rc;
-    if ((rc = plan_key_u32(g, "block_count", &p->n_layers, 1, PLAN_LAYERS_MAX, true, err)) != OK ||
-        (rc = plan_key_u32(g, "embedding_length", &p->n_embd, 16, PLAN_EMBD_MAX, true, err)) != OK ||
-        (rc = plan_key_u32(g, "context_length", &p->n_ctx_train, 1, 1u << 30, true, err)) != OK ||
-        (rc = plan_key_same_per_layer(g, "attention.head_count", p->n_layers, &p->n_heads, 4096, err)) != OK)
-        return rc;
     p->n_kv_heads = p->n_heads;
-    rc = plan_key_same_per_layer(g, "attention.head_count_kv", p->n_layers, &p->n_kv_heads, 4096, err);
+    int rc = plan_key_same_per_layer(g, "attention.head_count_kv", p->n_layers, &p->n_kv_heads, 4096, err);
     if (rc != OK && rc != ERR_NOT_FOUND)
         return rc;
     if (p->n_heads % p->n_kv_heads != 0)
@@ -98,14 +92,30 @@ static int read_sizes(struct plan *p, const struct gguf *g, struct err *err)
         return fail(err, ERR_UNSUPPORTED,
                     "keys of %u and values of %u dimensions: different sizes are not supported", p->head_dim,
                     value_dim);
-    if (p->head_dim % 16 != 0 || p->head_dim > PLAN_HEAD_DIM_MAX)
-        return fail(err, ERR_UNSUPPORTED, "a head size of %u: only multiples of 16 up to %d are supported",
-                    p->head_dim, PLAN_HEAD_DIM_MAX);
     p->n_rot = p->head_dim;
     if ((rc = plan_key_u32(g, "rope.dimension_count", &p->n_rot, 2, p->head_dim, false, err)) != OK)
         return rc;
     if (p->n_rot % 2 != 0)
         return fail(err, ERR_FORMAT, "rope.dimension_count is %u, an even number is needed", p->n_rot);
+    return OK;
+}
+
+static int read_sizes(struct plan *p, const struct gguf *g, struct err *err)
+{
+    int rc;
+    if ((rc = plan_key_u32(g, "block_count", &p->n_layers, 1, PLAN_LAYERS_MAX, true, err)) != OK ||
+        (rc = plan_key_u32(g, "embedding_length", &p->n_embd, 16, PLAN_EMBD_MAX, true, err)) != OK ||
+        (rc = plan_key_u32(g, "context_length", &p->n_ctx_train, 1, 1u << 30, true, err)) != OK ||
+        (rc = plan_key_same_per_layer(g, "attention.head_count", p->n_layers, &p->n_heads, 4096, err)) != OK)
+        return rc;
+    uint32_t n_ahead = 0; /* blocks behind the model that guess further tokens: not used */
+    if ((rc = p->arch->attn == ARCH_ATTN_MLA ? plan_mla_init(p, g, err) : read_heads(p, g, err)) != OK ||
+        (rc = plan_key_u32(g, "nextn_predict_layers", &n_ahead, 0, p->n_layers - 1, false, err)) != OK)
+        return rc;
+    p->n_layers -= n_ahead;
+    if (p->head_dim == 0 || p->head_dim % 16 != 0 || p->head_dim > PLAN_HEAD_DIM_MAX)
+        return fail(err, ERR_UNSUPPORTED, "a head size of %u: only multiples of 16 up to %d are supported",
+                    p->head_dim, PLAN_HEAD_DIM_MAX);
     return plan_key_f32(g, "attention.layer_norm_rms_epsilon", &p->rms_eps, 0, 1, true, err);
 }
 
@@ -233,13 +243,18 @@ static int find_attention(struct plan *p, const struct gguf *g, uint32_t il, str
  * result if they were ignored. */
 static int refuse_unused(const struct plan *p, const struct gguf *g, struct err *err)
 {
+    bool is_mla = p->arch->attn == ARCH_ATTN_MLA;
     const struct {
         const char *name;
         bool is_known;
     } list[] = {
         {"attn_qkv.bias", false},
         {"attn_sinks.weight", false},
-        {"attn_q_a.weight", false},
+        {"attn_q_a.weight", is_mla},
+        {"attn_q_a.bias", false},
+        {"attn_kv_a_mqa.bias", false},
+        {"attn_q.bias", !is_mla},
+        {"attn_output.bias", !is_mla},
         {"post_attention_norm.weight", p->arch->post_norms},
         {"post_ffw_norm.weight", p->arch->post_norms},
         {"attn_norm.bias", false},
@@ -249,7 +264,6 @@ static int refuse_unused(const struct plan *p, const struct gguf *g, struct err 
         {"ffn_down.bias", false},
         {"ffn_gate.0.weight", false},
         {"ffn_gate_shexp.weight", p->n_ff_shared > 0},
-        {"exp_probs_b.bias", false},
     };
     for (uint32_t il = 0; il < p->n_layers; il++)
         for (size_t i = 0; i < sizeof list / sizeof *list; i++)
@@ -285,7 +299,9 @@ static int find_tensors(struct plan *p, const struct gguf *g, struct err *err)
     if (!p->layers || !p->parts)
         return fail(err, ERR_NOMEM, "no memory for %u layers", p->n_layers);
     for (uint32_t il = 0; il < p->n_layers; il++)
-        if ((rc = find_attention(p, g, il, err)) != OK || (rc = plan_ffn_find(p, g, il, err)) != OK)
+        if ((rc = p->arch->attn == ARCH_ATTN_MLA ? plan_mla_find(p, g, il, err)
+                                                 : find_attention(p, g, il, err)) != OK ||
+            (rc = plan_ffn_find(p, g, il, err)) != OK)
             return rc;
     return refuse_unused(p, g, err);
 }

@@ -14,7 +14,7 @@
 
 #define PLAN_LAYERS_MAX       1024
 #define PLAN_EMBD_MAX         (1u << 17)
-#define PLAN_HEAD_DIM_MAX     512
+#define PLAN_HEAD_DIM_MAX     1024
 #define PLAN_EXPERTS_MAX      1024
 #define PLAN_EXPERTS_USED_MAX 64
 
@@ -35,22 +35,37 @@ struct plan_layer {
     const struct gguf_tensor *attn_norm;
     const struct gguf_tensor *q, *k, *v, *o;
     const struct gguf_tensor *q_bias, *k_bias, *v_bias, *o_bias;
-    const struct gguf_tensor *q_norm, *k_norm;                /* [head_dim], before rope */
-    const struct gguf_tensor *attn_post_norm, *ffn_post_norm; /* of what the block adds to the stream */
+    const struct gguf_tensor *q_norm, *k_norm;                   /* [head_dim], before rope */
+    const struct gguf_tensor *attn_post_norm, *ffn_post_norm;    /* of what the block adds to the stream */
+    const struct gguf_tensor *q_a, *q_a_norm, *kv_a, *kv_a_norm; /* latent attention; q is applied to q_a's */
+    const struct gguf_tensor *k_b, *v_b;                         /* of each head, */
+    const struct gguf_tensor *kv_b; /* or together: [kv_lora][heads][nope + value] */
     const struct gguf_tensor *ffn_norm;
     const struct gguf_tensor *gate, *up, *down;                         /* dense */
     const struct gguf_tensor *router, *gate_exps, *up_exps, *down_exps; /* mixture of experts */
     const struct gguf_tensor *gate_shared, *up_shared, *down_shared;    /* the shared expert */
     const struct gguf_tensor *shared_router;                            /* one row: its gate */
+    const struct gguf_tensor *expert_bias;                              /* [n_experts], for choosing only */
+};
+
+/* Latent attention: sizes of a head, and of what queries, keys and values are made from. */
+struct plan_mla {
+    uint32_t q_lora; /* 0: queries are made from x directly */
+    uint32_t kv_lora;
+    uint32_t nope, value; /* dimensions of a key that are not rotated, of a value */
 };
 
 struct plan {
     const struct arch *arch;
     uint32_t n_vocab, n_ctx_train, n_embd, n_layers;
-    uint32_t n_ff, n_ff_exp, n_ff_shared; /* of a dense layer, an expert, the shared expert; 0: none */
-    uint32_t n_heads, n_kv_heads, head_dim;
-    uint32_t n_experts, n_experts_used; /* 0: dense */
+    uint32_t n_ff, n_ff_exp, n_ff_shared;   /* of a dense layer, an expert, the shared expert; 0: none */
+    uint32_t n_heads, n_kv_heads, head_dim; /* as the KV cache has them */
+    struct plan_mla mla;                    /* where arch->attn says so */
+    uint32_t n_experts, n_experts_used;     /* 0: dense */
     float rms_eps;
+    uint32_t n_dense_layers;          /* the first ones, of a mixture of experts */
+    uint32_t n_groups, n_groups_used; /* of experts; at most 1: none */
+    bool router_is_sigmoid;           /* else softmax */
     bool experts_sum_to_1;
     float expert_scale;  /* multiplies the weights of the chosen experts */
     float embd_scale;    /* multiplies the embeddings; 1: none */

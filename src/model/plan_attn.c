@@ -13,6 +13,8 @@ static int read_scales(struct plan *p, const struct gguf *g, struct err *err)
     int rc = plan_key_f32(g, "attention.scale", &scale, 0, 1e3f, false, err);
     if (rc != OK)
         return rc;
+    if (p->arch->attn == ARCH_ATTN_MLA)
+        dims = (float)(p->mla.nope + p->n_rot);
     if (p->n_layers == p->arch->wide_scale_layers)
         dims = (float)(p->n_embd / p->n_heads);
     p->score_scale = scale > 0 ? 1.44269504f * scale : 1.44269504f / sqrtf(dims);

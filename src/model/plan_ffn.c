@@ -5,15 +5,72 @@ enum { FF_MAX = 1 << 22 };
 
 /* --- numbers --------------------------------------------------------------------------------- */
 
-/* The width of the shared expert: its own key, else that of a dense layer. */
+/* The width of the shared expert: its own key, that of so many experts, or that of a dense layer. */
 static int read_shared(struct plan *p, const struct gguf *g, struct err *err)
 {
+    uint32_t count = 0;
     if (p->arch->shared == ARCH_SHARED_NONE)
         return plan_key_refuse(g, "expert_shared_count", "shared experts", err);
+    if (p->arch->shared == ARCH_SHARED_PLAIN) {
+        int rc = plan_key_u32(g, "expert_shared_count", &count, 0, PLAN_EXPERTS_MAX, false, err);
+        if (rc == OK && (uint64_t)count * p->n_ff_exp > FF_MAX)
+            return fail(err, ERR_FORMAT, "%u shared experts of %u are too wide", count, p->n_ff_exp);
+        p->n_ff_shared = count * p->n_ff_exp;
+        return rc;
+    }
     int rc = plan_key_u32(g, "expert_shared_feed_forward_length", &p->n_ff_shared, 0, FF_MAX, false, err);
     if (rc == OK && p->n_ff_shared == 0)
         rc = plan_key_same_per_layer(g, "feed_forward_length", p->n_layers, &p->n_ff_shared, FF_MAX, err);
     return rc;
+}
+
+/* Groups of experts of which only the best are looked at. */
+static int read_groups(struct plan *p, const struct gguf *g, struct err *err)
+{
+    if (!p->arch->expert_groups)
+        return plan_key_refuse(g, "expert_group_count", "groups of experts", err);
+    int rc = plan_key_u32(g, "expert_group_count", &p->n_groups, 0, p->n_experts, false, err);
+    if (rc != OK || p->n_groups <= 1)
+        return rc;
+    if (p->n_experts % p->n_groups != 0)
+        return fail(err, ERR_FORMAT, "%u experts cannot be %u groups of the same size", p->n_experts,
+                    p->n_groups);
+    rc = plan_key_u32(g, "expert_group_used_count", &p->n_groups_used, 1, p->n_groups, true, err);
+    if (rc == OK && p->n_groups_used * (p->n_experts / p->n_groups) < p->n_experts_used)
+        rc = fail(err, ERR_FORMAT, "%u experts cannot be chosen from %u of %u groups of %u",
+                  p->n_experts_used, p->n_groups_used, p->n_groups, p->n_experts / p->n_groups);
+    return rc;
+}
+
+/* What becomes of the router's logits. */
+static int read_router(struct plan *p, const struct gguf *g, struct err *err)
+{
+    struct gguf_arch_key k;
+    enum { UNSAID, SOFTMAX, SIGMOID };
+    uint32_t gating = UNSAID;
+    float scale = 1;
+    int rc;
+    p->experts_sum_to_1 = p->arch->experts_sum_to_1;
+    if ((rc = gguf_opt_u32(g, gguf_arch_key(&k, g, "expert_gating_func"), &gating, err)) != OK)
+        return rc;
+    if (gating > SIGMOID)
+        return fail(err, ERR_UNSUPPORTED, "%s is %u; 1 (softmax) and 2 (sigmoid) are known here",
+                    gguf_arch_key(&k, g, "expert_gating_func"), gating);
+    if (gating == UNSAID && p->n_dense_layers < p->n_layers &&
+        plan_has_tensor(g, p->n_dense_layers, "exp_probs_b.bias"))
+        gating = SIGMOID; /* they came together */
+    p->router_is_sigmoid = gating == SIGMOID;
+    if ((rc = gguf_opt_bool(g, gguf_arch_key(&k, g, "expert_weights_norm"), &p->experts_sum_to_1, err)) !=
+            OK ||
+        (rc = plan_key_f32(g, "expert_weights_scale", &scale, 0, 1e6f, false, err)) != OK)
+        return rc;
+    p->expert_scale = scale == 0 ? 1 : scale;
+    return OK;
+}
+
+static int read_dense(struct plan *p, const struct gguf *g, struct err *err)
+{
+    return plan_key_same_per_layer(g, "feed_forward_length", p->n_layers, &p->n_ff, FF_MAX, err);
 }
 
 int plan_ffn_init(struct plan *p, const struct gguf *g, struct err *err)
@@ -28,25 +85,19 @@ int plan_ffn_init(struct plan *p, const struct gguf *g, struct err *err)
                     p->arch->name, p->n_experts);
     p->expert_scale = 1;
     if (p->n_experts == 0)
-        return plan_key_same_per_layer(g, "feed_forward_length", p->n_layers, &p->n_ff, FF_MAX, err);
+        return read_dense(p, g, err);
     uint32_t most = p->n_experts < PLAN_EXPERTS_USED_MAX ? p->n_experts : PLAN_EXPERTS_USED_MAX;
-    if ((rc = plan_key_u32(g, "expert_used_count", &p->n_experts_used, 1, most, true, err)) != OK)
+    if ((rc = plan_key_u32(g, "expert_used_count", &p->n_experts_used, 1, most, true, err)) != OK ||
+        (rc = plan_key_u32(g, "leading_dense_block_count", &p->n_dense_layers, 0, PLAN_LAYERS_MAX, false,
+                           err)) != OK ||
+        (p->n_dense_layers > 0 && (rc = read_dense(p, g, err)) != OK))
         return rc;
     rc = plan_key_same_per_layer(g, "expert_feed_forward_length", p->n_layers, &p->n_ff_exp, FF_MAX, err);
     if (rc == ERR_NOT_FOUND) /* Mixtral */
         rc = plan_key_same_per_layer(g, "feed_forward_length", p->n_layers, &p->n_ff_exp, FF_MAX, err);
-    if (rc != OK || (rc = read_shared(p, g, err)) != OK ||
-        (rc = plan_key_refuse(g, "expert_group_count", "groups of experts", err)) != OK)
+    if (rc != OK || (rc = read_shared(p, g, err)) != OK || (rc = read_groups(p, g, err)) != OK)
         return rc;
-    struct gguf_arch_key k;
-    p->experts_sum_to_1 = p->arch->experts_sum_to_1;
-    if ((rc = gguf_opt_bool(g, gguf_arch_key(&k, g, "expert_weights_norm"), &p->experts_sum_to_1, err)) != OK)
-        return rc;
-    float s = 1;
-    if ((rc = plan_key_f32(g, "expert_weights_scale", &s, 0, 1e6f, false, err)) != OK)
-        return rc;
-    p->expert_scale = s == 0 ? 1 : s;
-    return OK;
+    return read_router(p, g, err);
 }
 
 /* --- tensors --------------------------------------------------------------------------------- */
@@ -100,12 +151,16 @@ static int find_experts(struct plan *p, const struct gguf *g, uint32_t il, struc
         {"ffn_down_shexp.weight", {&l->down_shared, shared, embd, 1, true}},
         {"ffn_gate_inp_shexp.weight", {&l->shared_router, embd, 1, 1, true}}, /* last: not all have it */
     };
+    const struct plan_part bias = {"exp_probs_b.bias", {&l->expert_bias, n, 1, 1, false}};
     int n_beside = !shared ? 0 : p->arch->shared == ARCH_SHARED_GATED ? 4 : 3;
     int rc = plan_find_parts(g, il, chosen, 4, err);
-    return rc == OK ? plan_find_parts(g, il, beside, n_beside, err) : rc;
+    if (rc == OK)
+        rc = plan_find_parts(g, il, beside, (size_t)n_beside, err);
+    return rc == OK ? plan_find_parts(g, il, &bias, 1, err) : rc;
 }
 
 int plan_ffn_find(struct plan *p, const struct gguf *g, uint32_t il, struct err *err)
 {
-    return p->n_experts ? find_experts(p, g, il, err) : find_dense(p, g, il, err);
+    bool is_dense = p->n_experts == 0 || il < p->n_dense_layers;
+    return is_dense ? find_dense(p, g, il, err) : find_experts(p, g, il, err);
 }

@@ -47,6 +47,10 @@ const struct gguf_tensor *plan_take_rows(struct plan *p, const struct gguf_tenso
 int plan_ffn_init(struct plan *p, const struct gguf *g, struct err *err);
 int plan_ffn_find(struct plan *p, const struct gguf *g, uint32_t il, struct err *err);
 
+/* plan_mla.c: sizes of latent attention, and a layer's tensors. */
+int plan_mla_init(struct plan *p, const struct gguf *g, struct err *err);
+int plan_mla_find(struct plan *p, const struct gguf *g, uint32_t il, struct err *err);
+
 /* plan_attn.c: scale, soft caps and the layers' windows.  Layers are there. */
 int plan_attn_init(struct plan *p, const struct gguf *g, struct err *err);
 

@@ -101,11 +101,20 @@ static void apply_yarn(const struct plan *p, const struct rope_keys *r, struct p
         double mix = (double)r->ext_factor * (1 - fmin(1, fmax(0, ramp)));
         rope->freq[i] *= mix + (1 - mix) / (double)r->factor;
     }
-    /* A file with a log multiplier keeps the magnitude of attention elsewhere: mscale / mscale. */
+    /* A file with a log multiplier keeps the magnitude in the scores: scale_scores(). */
     if (r->ext_factor != 0 && r->log_multiplier == 0)
         rope->magnitude = (float)((double)r->attn_factor * (1 + 0.1 * log((double)r->factor)));
     else
         rope->magnitude = r->attn_factor;
+}
+
+/* DeepSeek multiplies not what is rotated, but the scores, by the square of 1 + 0.1 mscale ln(factor); files
+ * have a tenth of mscale as the log multiplier. */
+static void scale_scores(struct plan *p, const struct rope_keys *r)
+{
+    double m = 1 + (double)r->log_multiplier * log((double)r->factor);
+    if (p->arch->attn == ARCH_ATTN_MLA && r->is_yarn && r->ext_factor != 0)
+        p->score_scale = (float)((double)p->score_scale * m * m);
 }
 
 /* The tensor of factors that the frequencies are divided by; NULL: none. */
@@ -213,6 +222,7 @@ int plan_rope_init(struct plan *p, const struct gguf *g, uint32_t n_ctx, struct 
         (rc = find_factors(p, &r, g, n_ctx ? n_ctx : p->n_ctx_train, &factors, err)) != OK ||
         (rc = make_rope(p, &r, g, factors, err)) != OK)
         return rc;
+    scale_scores(p, &r);
     return windows ? make_window_rope(p, r, g, factors, err) : OK;
 }
 

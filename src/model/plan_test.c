@@ -195,3 +195,53 @@ TEST(layers_have_the_windows_of_their_architecture)
     set_u32(f, "gemma3.attention.sliding_window", UINT32_MAX);
     check_windows(f, "lllll.l");
 }
+
+TEST(latent_attention_that_does_not_fit_is_refused)
+{
+    struct file f = read_model("deepseek2");
+    set_u32(f, "deepseek2.attention.kv_lora_rank", 24);
+    check_refused(f, ERR_UNSUPPORTED, "a head size of 40");
+    f = read_model("deepseek2");
+    set_u32(f, "deepseek2.attention.kv_lora_rank", 2000);
+    check_refused(f, ERR_FORMAT, "deepseek2.attention.kv_lora_rank is 2000, expected 1 to 1024");
+    f = read_model("deepseek2");
+    set_u32(f, "deepseek2.attention.key_length_mla", 16);
+    check_refused(f, ERR_FORMAT, "a key of 16 dimensions cannot have 16 that are rotated");
+    f = read_model("deepseek2");
+    set_u32(f, "deepseek2.attention.value_length_mla", 25);
+    check_refused(f, ERR_FORMAT, "tensor 'blk.0.attn_output.weight' is 72 x 32 x 1, expected 75 x 32 x 1");
+    f = read_model("deepseek2");
+    rename_to(f, "blk.0.attn_k_b.weight", "blk.0.attn_x_b.weight");
+    check_refused(f, ERR_FORMAT, "tensor 'blk.0.attn_k_b.weight' is missing");
+    f = read_model("deepseek2");
+    rename_to(f, "blk.0.attn_q_a.weight", "blk.0.attn_x_a.weight");
+    check_refused(f, ERR_FORMAT, "tensor 'blk.0.attn_q.weight' is missing");
+    f = read_model("deepseek2-old");
+    set_u32(f, "deepseek2.attention.value_length", 16);
+    check_refused(f, ERR_FORMAT, "tensor 'blk.0.attn_output.weight' is 48 x 32 x 1, expected 32 x 32 x 1");
+}
+
+TEST(groups_of_experts_that_do_not_fit_are_refused)
+{
+    struct file f = read_model("deepseek2");
+    set_u32(f, "deepseek2.expert_group_count", 3);
+    check_refused(f, ERR_FORMAT, "8 experts cannot be 3 groups of the same size");
+    f = read_model("deepseek2");
+    set_u32(f, "deepseek2.expert_group_count", 9);
+    check_refused(f, ERR_FORMAT, "deepseek2.expert_group_count is 9, expected 0 to 8");
+    f = read_model("deepseek2");
+    set_u32(f, "deepseek2.expert_group_used_count", 1);
+    check_refused(f, ERR_FORMAT, "3 experts cannot be chosen from 1 of 4 groups of 2");
+    f = read_model("deepseek2");
+    set_u32(f, "deepseek2.expert_group_used_count", 0);
+    check_refused(f, ERR_FORMAT, "deepseek2.expert_group_used_count is 0, expected 1 to 4");
+    f = read_model("deepseek2");
+    set_u32(f, "deepseek2.expert_gating_func", 3);
+    check_refused(f, ERR_UNSUPPORTED, "deepseek2.expert_gating_func is 3");
+    f = read_model("deepseek2");
+    set_u32(f, "deepseek2.expert_shared_count", 1024);
+    check_refused(f, ERR_FORMAT, "tensor 'blk.1.ffn_gate_shexp.weight'");
+    f = read_model("deepseek2");
+    set_u32(f, "deepseek2.leading_dense_block_count", 2);
+    check_refused(f, ERR_FORMAT, "tensor 'blk.1.ffn_gate.weight' is missing");
+}

@@ -52,7 +52,17 @@ CASES = [("llama " + t, "--arch llama --type " + t) for t in
     ("gemma3 q8_0, no windows", "--arch gemma3 --type q8_0 --layers 7"),
     ("qwen2moe f16", "--arch qwen2moe --type f16 --experts 8 --experts-used 3 --expert-ff 256 --shared-ff 768 --untied"),
     ("qwen2moe q4_k_m", "--arch qwen2moe --type q4_k_m --experts 8 --experts-used 3 --expert-ff 256 --shared-ff 768 --untied"),
-]
+] + [("deepseek2 " + name, "--arch deepseek2 --dim 256 --ff 512 --kv-lora 128 --n-rot 32 --nope 64 --value 64 --dense-layers 1 --untied " + options)
+     # llama.cpp tells V2 Lite, whose queries are made directly, by its 27 layers
+     for name, options in (
+         ("v2-lite f16", "--type f16 --layers 27 --experts 8 --experts-used 3 --expert-ff 64 --shared-experts 2 --rope yarn:4:64:0.707 --ctx 256"),
+         ("v2-lite f16, attn_kv_b", "--type f16 --layers 27 --experts 8 --experts-used 3 --expert-ff 64 --shared-experts 2 --old-kv-b"),
+         ("v2-lite q8_0, no experts", "--type q8_0 --layers 27 --dense-layers 27 --rope yarn:4:64:0.707 --ctx 256"),
+         ("v3 f16", "--type f16 --layers 3 --q-lora 96 --experts 16 --experts-used 4 --expert-ff 64 --shared-experts 1 --router sigmoid --groups 4:2 "
+          "--expert-scale 2.5 --rope yarn:4:64:1 --ctx 256"),
+         ("v3 q4_k_m", "--type q4_k_m --layers 3 --q-lora 256 --kv-lora 256 --experts 16 --experts-used 4 --expert-ff 256 --shared-experts 1 --router sigmoid "
+          "--groups 4:2 --expert-scale 2.5"),
+     )]
 
 
 def build(llama_cpp, folder):

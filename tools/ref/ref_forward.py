@@ -5,7 +5,7 @@
   ref_forward.py MODEL.gguf --tokens 1,15,27 --out x.f64    all logits, float64 [positions, vocab]
   ref_forward.py MODEL.gguf --tokens 1,15 --greedy 20   also continues greedily
 
-Architectures: gemma, gemma2, gemma3, llama (Llama, Mistral, Mixtral), phi3, qwen2, qwen2moe, qwen3, qwen3moe.  Written for clarity, from the
+Architectures: deepseek2, gemma, gemma2, gemma3, llama (Llama, Mistral, Mixtral), phi3, qwen2, qwen2moe, qwen3, qwen3moe.  Written for clarity, from the
 papers' formulas; weights stay f32 on the disk's grid, activations and sums are float64, nothing is
 rounded on the way.  Needs numpy.
 """
@@ -18,7 +18,7 @@ import numpy as np
 
 from gguf_np import Gguf
 
-NEOX = {"gemma": True, "gemma2": True, "gemma3": True, "llama": False, "phi3": True, "qwen2": True, "qwen2moe": True, "qwen3": True,
+NEOX = {"deepseek2": False, "gemma": True, "gemma2": True, "gemma3": True, "llama": False, "phi3": True, "qwen2": True, "qwen2moe": True, "qwen3": True,
         "qwen3moe": True}
 
 
@@ -73,7 +73,8 @@ class Model:
                              slow=float(key("rope.scaling.yarn_beta_slow", 1)),
                              ext=float(key("rope.scaling.yarn_ext_factor", 1)))
         self.rope_scale = float(key("rope.scaling.attn_factor", 1) or 1)
-        if self.yarn:
+        log_multiplier = float(key("rope.scaling.yarn_log_multiplier", 0))
+        if self.yarn and not log_multiplier:
             self.rope_scale *= 1 + 0.1 * math.log(factor)
         self.is_gemma = self.arch.startswith("gemma")
         self.gate = gelu if self.is_gemma else silu
@@ -81,6 +82,13 @@ class Model:
         self.attn_cap, self.logit_cap = (float(key(k + "_logit_softcapping", c)) for k, c in zip(("attn", "final"), caps))
         wide = {"gemma2": 46, "gemma3": 62}.get(self.arch) == self.n_layers
         self.score_scale = float(key("attention.scale", 0)) or 1 / math.sqrt(self.dim // self.heads[0] if wide else self.head_dim)
+        self.kv_lora = int(key("attention.kv_lora_rank", 0))
+        if self.kv_lora:
+            self.key_mla = int(key("attention.key_length_mla", self.head_dim))
+            self.value_mla = int(key("attention.value_length_mla", self.value_dim))
+            self.score_scale = (1 + log_multiplier * math.log(factor) if self.yarn else 1) ** 2 / math.sqrt(self.key_mla)
+        self.sigmoid_router = int(key("expert_gating_func", 1)) == 2
+        self.groups, self.groups_used = int(key("expert_group_count", 1) or 1), int(key("expert_group_used_count", 1) or 1)
         self.windows = self.read_windows(key)
         self.theta = self.angles((n_ctx or key("context_length")) > key("rope.scaling.original_context_length", key("context_length")))
 
@@ -155,12 +163,49 @@ class Model:
             out[:, j] = softmax(s) @ v[:, j // (h // hk)]
         return self.linear(out.reshape(T, h * dv), b + "attn_output")
 
+    def latent_attention(self, x, i, positions):
+        """As DeepSeek's paper writes it: keys and values of every head are made from the compressed vector."""
+        b, T, h, lora, rot = "blk.%d." % i, len(x), self.heads[i], self.kv_lora, self.n_rot
+        nope = self.key_mla - rot
+        if b + "attn_q_a.weight" in self.f:
+            q = self.linear(rms_norm(self.linear(x, b + "attn_q_a"), self.w(b + "attn_q_a_norm.weight"), self.eps), b + "attn_q_b")
+        else:
+            q = self.linear(x, b + "attn_q")
+        q = q.reshape(T, h, self.key_mla)
+        c = self.linear(x, b + "attn_kv_a_mqa")
+        c, k_rope = rms_norm(c[:, :lora], self.w(b + "attn_kv_a_norm.weight"), self.eps), c[:, None, lora:]
+        if b + "attn_kv_b.weight" in self.f:
+            kv_b = self.w(b + "attn_kv_b.weight").reshape(h, nope + self.value_mla, lora)
+            k_b, v_b = kv_b[:, :nope], kv_b[:, nope:]                       # rows make dimensions
+        else:
+            k_b, v_b = self.w(b + "attn_k_b.weight").swapaxes(1, 2), self.w(b + "attn_v_b.weight")
+        q_rope, k_rope = self.rope(q[:, :, nope:], positions, i), self.rope(k_rope, positions, i)
+        out = np.empty((T, h, self.value_mla))
+        for j in range(h):
+            k, v = np.concatenate([c @ k_b[j].T, k_rope[:, 0]], axis=1), c @ v_b[j].T
+            s = np.concatenate([q[:, j, :nope], q_rope[:, j]], axis=1) @ k.T * self.score_scale
+            s[np.triu(np.ones((T, T), bool), 1)] = -np.inf
+            out[:, j] = softmax(s) @ v
+        return self.linear(out.reshape(T, -1), b + "attn_output")
+
+    def choose(self, p, bias):
+        """The experts of one position, best first: p and the bias decide, and the groups that they are in."""
+        score = p + bias
+        if self.groups > 1:
+            of = score.reshape(self.groups, -1)
+            value = np.sort(of, axis=1)[:, -2:].sum(1) if self.sigmoid_router else of.max(1)
+            kept = np.lexsort((np.arange(self.groups), -value))[:self.groups_used]
+            score = np.where(np.isin(np.arange(len(p)) // of.shape[1], kept), score, -np.inf)
+        return np.lexsort((np.arange(len(p)), -score))[:self.experts_used]
+
     def moe(self, x, b):
-        p = softmax(self.linear(x, b + "ffn_gate_inp"))
+        logits = self.linear(x, b + "ffn_gate_inp")
+        p = 1 / (1 + np.exp(-logits)) if self.sigmoid_router else softmax(logits)
+        bias = self.w(b + "exp_probs_b.bias") if b + "exp_probs_b.bias" in self.f else 0
         gate, up, down = (self.f.tensor(b + "ffn_%s_exps.weight" % n) for n in ("gate", "up", "down"))
         y = np.zeros_like(x)
         for t in range(len(x)):
-            chosen = np.lexsort((np.arange(p.shape[1]), -p[t]))[:self.experts_used]
+            chosen = self.choose(p[t], bias)
             weight = p[t][chosen]
             if self.expert_norm:
                 weight = weight / max(weight.sum(), 6.103515625e-5)
@@ -194,7 +239,8 @@ class Model:
         positions = np.arange(len(tokens), dtype=np.float64)
         for i in range(self.n_layers):
             b = "blk.%d." % i
-            x = x + self.post(self.attention(rms_norm(x, self.w(b + "attn_norm.weight"), self.eps), i, positions), b + "post_attention_norm")
+            attention = self.latent_attention if self.kv_lora else self.attention
+            x = x + self.post(attention(rms_norm(x, self.w(b + "attn_norm.weight"), self.eps), i, positions), b + "post_attention_norm")
             x = x + self.post(self.ffn(rms_norm(x, self.w(b + "ffn_norm.weight"), self.eps), i), b + "post_ffw_norm")
         x = rms_norm(x, self.w("output_norm.weight"), self.eps)
         return capped(self.linear(x, "output" if "output.weight" in self.f else "token_embd"), self.logit_cap)
