@@ -17,6 +17,9 @@ static int read_scales(struct plan *p, const struct gguf *g, struct err *err)
         dims = (float)(p->mla.nope + p->n_rot);
     if (p->n_layers == p->arch->wide_scale_layers)
         dims = (float)(p->n_embd / p->n_heads);
+    if (dims < 1)
+        return fail(err, ERR_FORMAT, "%u heads in a stream of %u numbers are not possible", p->n_heads,
+                    p->n_embd);
     p->score_scale = scale > 0 ? 1.44269504f * scale : 1.44269504f / sqrtf(dims);
     p->embd_scale = p->arch->embd_scale ? sqrtf((float)p->n_embd) : 1;
     return OK;
