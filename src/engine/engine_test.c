@@ -622,7 +622,7 @@ TEST(long_prompts_delay_a_running_stream_by_the_budget_at_most)
         CHECK_INT(a[i].heard.n_done, 1);
     /* Its own step of 20 ms and a row of 1 ms for each that decodes, and the budget. */
     CHECK(longest_ns <= 20000000 + OTHERS * 1000000 + 50000000);
-    CHECK(longest_ns > 55000000); /* which was made use of */
+    CHECK(longest_ns > 45000000); /* half of which was made use of */
     free_all(a, OTHERS + 1);
     engine_free(e);
     fake_model_deinit(&m);

@@ -29,7 +29,7 @@
 #include "engine/cost.h"
 
 #define SCHED_ROWS_EFFICIENT 64
-#define SCHED_AIM            0.8 /* of the budget: steps scatter, and the longest of them is what a reader notices */
+#define SCHED_AIM            0.65 /* of the budget: steps scatter, and the longest of them is what a reader notices */
 #define SCHED_IDLE_BUDGETS   10
 #define SCHED_BATCH_MAX      256 /* upper bound of batch_max */
 
