@@ -19,7 +19,7 @@ from ref_forward import Model  # noqa: E402
 
 N_TOKENS, VOCAB = 40, 288
 TINY = "--layers 2 --dim 32 --heads 4 --kv-heads 2 --head-dim 16 --ff 64 --vocab 288 --std 0.2 --type f16"
-LATENT = "--arch deepseek2 --kv-lora 32 --n-rot 16 --nope 16 --value 24 --expert-ff 32 --no-tokenizer "
+LATENT = "--arch deepseek2 --kv-lora 32 --n-rot 16 --nope 16 --value 24 --expert-ff 32 "
 MODELS = {
     "llama": "--arch llama --untied",
     "llama3-rope": "--arch llama --rope llama3",
@@ -47,11 +47,11 @@ MODELS = {
     "qwen2moe": "--arch qwen2moe --heads 2 --kv-heads 1 --experts 6 --experts-used 3 --expert-ff 32 --shared-ff 48",
     # V2 Lite, also as older files have it; V2; V3
     "deepseek2-lite": LATENT + "--heads 2 --dense-layers 1 --experts 6 --experts-used 2 --shared-experts 2 --untied --rope yarn:4:16:0.707 --ctx 64",
-    "deepseek2-old": LATENT + "--heads 2 --old-kv-b --dense-layers 1 --experts 4 --experts-used 2 --shared-experts 1",
-    "deepseek2-v2": LATENT + "--heads 3 --q-lora 24 --experts 6 --experts-used 2 --shared-experts 1 --router softmax --groups 3:2 --expert-scale 3",
-    "deepseek2": LATENT + "--heads 3 --q-lora 24 --dense-layers 1 --experts 8 --experts-used 3 --shared-experts 1 --router sigmoid --groups 4:2 "
+    "deepseek2-old": LATENT + "--no-tokenizer --heads 2 --old-kv-b --dense-layers 1 --experts 4 --experts-used 2 --shared-experts 1",
+    "deepseek2-v2": LATENT + "--no-tokenizer --heads 3 --q-lora 24 --experts 6 --experts-used 2 --shared-experts 1 --router softmax --groups 3:2 --expert-scale 3",
+    "deepseek2": LATENT + "--no-tokenizer --heads 3 --q-lora 24 --dense-layers 1 --experts 8 --experts-used 3 --shared-experts 1 --router sigmoid --groups 4:2 "
                  "--expert-scale 2.5 --rope yarn:4:16:1 --ctx 64",
-    "deepseek2-q8_0": LATENT + "--heads 2 --nope 32 --value 32 --experts 0 --rope yarn:4:16 --ctx 64 --type q8_0",
+    "deepseek2-q8_0": LATENT + "--no-tokenizer --heads 2 --nope 32 --value 32 --experts 0 --rope yarn:4:16 --ctx 64 --type q8_0",
 }
 SHORT = {"phi3-longrope": 48}   # also with this context: NAME.short.logits
 

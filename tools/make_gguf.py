@@ -276,10 +276,9 @@ def main():
                        ("attention.key_length", "u32", HD), ("attention.value_length", "u32", HV),
                        ("rope.dimension_count", "u32", ROT), ("rope.freq_base", "f32", base), ("vocab_size", "u32", V)):
         keys.append(kv(arch + "." + k, kind, v))
+    if E: keys += [kv(arch + ".expert_count", "u32", E), kv(arch + ".expert_used_count", "u32", o.experts_used or 2)]
     if E and arch != "llama" or arch == "deepseek2": keys.append(kv(arch + ".expert_feed_forward_length", "u32", EFF))
-    if E:
-        keys += [kv(arch + ".expert_count", "u32", E), kv(arch + ".expert_used_count", "u32", o.experts_used or 2)]
-        if arch == "qwen2moe": keys.append(kv(arch + ".expert_shared_feed_forward_length", "u32", SFF))
+    if arch == "qwen2moe": keys.append(kv(arch + ".expert_shared_feed_forward_length", "u32", SFF))
     if arch == "deepseek2":
         numbers = [("attention.kv_lora_rank", o.kv_lora), ("leading_dense_block_count", o.dense_layers), ("expert_shared_count", o.shared_experts)]
         if o.q_lora: numbers.append(("attention.q_lora_rank", o.q_lora))

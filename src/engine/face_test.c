@@ -180,6 +180,13 @@ TEST(quantised_and_expert_models_do_too)
     check_equal("tests/golden/models/qwen3moe.gguf", "bf16");
 }
 
+/* Shared experts; one KV head for all. */
+TEST(models_with_shared_experts_and_latent_attention_do_too)
+{
+    check_equal("tests/golden/models/qwen2moe.gguf", NULL);
+    check_equal("tests/golden/models/deepseek2-lite.gguf", "f16");
+}
+
 /* Windows of 12 and 9 keys: shorter than a page, and than what is cached. */
 TEST(models_with_windows_do_too)
 {
