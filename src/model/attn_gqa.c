@@ -117,18 +117,19 @@ void cpu_attn_in(struct backend *b, uint32_t layer)
 
 /* --- attn ------------------------------------------------------------------------------------ */
 
-/* A block: the queries of a KV head's group for some neighbouring rows of a run. */
+/* A block: the queries of a KV head's group, or of a part of it, for some neighbouring rows of a run. */
 struct attn_block {
     const struct cpu_run *run;
-    int row, n_rows, head, group; /* first row in the batch, KV head, query heads of it */
-    uint32_t pos;                 /* of the first row */
+    int row, n_rows, which, group; /* first row in the batch, which group of it, query heads of that */
+    uint32_t pos;                  /* of the first row */
 };
 
 struct attn_job {
     struct backend *b;
     uint32_t layer;
     int block_rows;        /* rows of a block, at most */
-    int n_blocks, n_items; /* of all runs together, per KV head and of all KV heads */
+    int group, n_groups;   /* query heads of a block; groups of a row */
+    int n_blocks, n_items; /* of all runs together, per group and of all groups */
     int segments, queries; /* most of any block, where segments are items of their own */
 };
 
@@ -152,11 +153,11 @@ size_t cpu_attn_parts(const struct backend *b, uint32_t n_ctx)
     return 4 * segments * b->plan->n_heads;
 }
 
-/* Item -> block.  Items are ordered by block, then head: neighbours share pages. */
+/* Item -> block.  Items are ordered by block, then group: neighbours share pages. */
 static struct attn_block find_block(const struct attn_job *j, int item)
 {
     const struct backend *b = j->b;
-    int n_kv = (int)b->plan->n_kv_heads, block = item / n_kv, i = 0;
+    int block = item / j->n_groups, i = 0;
     for (;; i++) {
         int blocks = (b->runs[i].n_rows + j->block_rows - 1) / j->block_rows;
         if (block < blocks)
@@ -168,8 +169,8 @@ static struct attn_block find_block(const struct attn_job *j, int item)
     return (struct attn_block){.run = run,
                                .row = run->row + first,
                                .n_rows = left < j->block_rows ? left : j->block_rows,
-                               .head = item % n_kv,
-                               .group = (int)b->plan->n_heads / n_kv,
+                               .which = item % j->n_groups,
+                               .group = j->group,
                                .pos = run->pos + (uint32_t)first};
 }
 
@@ -195,7 +196,7 @@ static int end_segment(const struct attn_block *blk)
 static size_t query_at(const struct backend *b, const struct attn_block *blk, int i)
 {
     int r = i / blk->group, g = i % blk->group;
-    return ((size_t)(blk->row + r) * b->plan->n_heads + (size_t)(blk->head * blk->group + g)) *
+    return ((size_t)(blk->row + r) * b->plan->n_heads + (size_t)(blk->which * blk->group + g)) *
            b->plan->head_dim;
 }
 
@@ -205,10 +206,11 @@ static int find_tiles(const struct attn_job *j, const struct attn_block *blk, in
 {
     const struct backend *b = j->b;
     uint32_t pos = (uint32_t)segment * KERN_SEGMENT, last = blk->pos + (uint32_t)blk->n_rows - 1;
+    uint32_t shared = b->plan->n_heads / b->plan->n_kv_heads, /* query heads of a KV head */
+        head = (uint32_t)(blk->which * blk->group) / shared;
     int n = 0;
     for (; n < KERN_SEGMENT / KERN_KV_TILE && pos <= last; n++, pos += KERN_KV_TILE) {
-        struct cpu_kv page =
-            cpu_kv_at(b, j->layer, (uint32_t)blk->head, blk->run->pages[pos / (uint32_t)b->page_tokens]);
+        struct cpu_kv page = cpu_kv_at(b, j->layer, head, blk->run->pages[pos / (uint32_t)b->page_tokens]);
         size_t at = (size_t)(pos % (uint32_t)b->page_tokens) / KERN_KV_TILE * b->kv_tile_bytes;
         k[n] = page.k + at;
         if (v)
@@ -376,18 +378,36 @@ static void merge_parts(void *arg, int begin, int end, int worker)
     }
 }
 
+/* Halves groups while there are workers without an item: with one KV head for all, as in latent attention, a
+ * single row would be the work of one.  What a query gives does not depend on its group. */
+static void choose_groups(struct attn_job *j, int segments)
+{
+    while (j->n_blocks * j->n_groups * segments < team_size(j->b->team) && j->group > KERN_QUERIES &&
+           j->group % 2 == 0) {
+        j->group /= 2;
+        j->n_groups *= 2;
+    }
+}
+
 void cpu_attn(struct backend *b, uint32_t layer)
 {
-    struct attn_job j = {.b = b, .layer = layer, .block_rows = block_rows(b)};
+    int n_kv = (int)b->plan->n_kv_heads;
+    struct attn_job j = {.b = b,
+                         .layer = layer,
+                         .block_rows = block_rows(b),
+                         .group = (int)b->plan->n_heads / n_kv,
+                         .n_groups = n_kv};
     for (int i = 0; i < b->n_runs; i++)
         j.n_blocks += (b->runs[i].n_rows + j.block_rows - 1) / j.block_rows;
-    int items = j.n_items = j.n_blocks * (int)b->plan->n_kv_heads;
-    for (int i = 0; i < items; i += (int)b->plan->n_kv_heads) {
-        struct attn_block blk = find_block(&j, i);
+    for (int i = 0; i < j.n_blocks; i++) {
+        struct attn_block blk = find_block(&j, i * j.n_groups);
         int segments = end_segment(&blk) - first_segment(&j, &blk);
         j.segments = segments > j.segments ? segments : j.segments;
-        j.queries = blk.n_rows * blk.group > j.queries ? blk.n_rows * blk.group : j.queries;
+        j.queries = blk.n_rows > j.queries ? blk.n_rows : j.queries;
     }
+    choose_groups(&j, j.segments);
+    j.queries *= j.group;
+    int items = j.n_items = j.n_blocks * j.n_groups;
     bool few = team_size(b->team) > 1 && items < 3 * team_size(b->team) && j.segments > 1;
     if (!few || part_at(&j, items, 0, 0) > b->parts_max) {
         team_run(b->team, attend_blocks, &j, items, 1);
