@@ -185,7 +185,7 @@ class Weights:
             return f.write(self.rope_freqs.astype("<f4").tobytes())
         if name.startswith("rope_factors"):
             return f.write((np.linspace(1, 1.5, n) if "short" in name else np.linspace(1, 8, n)).astype("<f4").tobytes())
-        if len(dims) == 1:
+        if len(dims) == 1 or name.endswith(".bias"):
             v = (np.ones(n) if "norm" in name else np.zeros(n)) + (self.rng.standard_normal(n) * 0.3 if self.wild else 0)
             return f.write(v.astype("<f4").tobytes())
         left = n // elems
@@ -231,7 +231,7 @@ def main():
     a.add_argument("out")
     a.add_argument("--preset", choices=PRESETS)
     a.add_argument("--type", default="f16", choices=FILE_TYPE)
-    a.add_argument("--arch", default="llama", choices=("deepseek2", "gemma", "gemma2", "gemma3", "llama", "phi3", "qwen2", "qwen2moe", "qwen3", "qwen3moe"))
+    a.add_argument("--arch", default="llama", choices=("deepseek2", "gemma", "gemma2", "gemma3", "gpt-oss", "llama", "phi3", "qwen2", "qwen2moe", "qwen3", "qwen3moe"))
     for o in ("layers dim heads kv-heads head-dim n-rot ff vocab ctx experts experts-used expert-ff shared-ff "
               "q-lora kv-lora nope value dense-layers shared-experts").split():
         a.add_argument("--" + o, type=int, default=0)
@@ -333,7 +333,11 @@ def main():
         T.append(mat(n + "attn_output.weight", flat, H * (o.value if arch == "deepseek2" else HD), D))
         if arch.startswith("qwen2"): T += [norm(n + "attn_%s.bias" % c, w) for c, w in (("q", H * HD), ("k", HK * HD), ("v", HK * HD))]
         if arch.startswith("qwen3") or arch == "gemma3": T += [norm(n + "attn_%s_norm.weight" % c, HD) for c in "qk"]
-        T.append(norm(n + "ffn_norm.weight", D))
+        T.append(norm(n + ("post_attention_norm.weight" if arch == "gpt-oss" else "ffn_norm.weight"), D))
+        if arch == "gpt-oss":
+            T += [norm(n + "attn_%s.bias" % c, w) for c, w in (("q", H * HD), ("k", HK * HD), ("v", HK * HD), ("output", D))]
+            T += [(n + "attn_sinks.weight", (H,), ID["F32"]), (n + "ffn_gate_inp.bias", (E,), ID["F32"])]
+            T += [(n + "ffn_%s_exps.bias" % c, (w, E), ID["F32"]) for c, w in (("gate", EFF), ("up", EFF), ("down", D))]
         if arch in ("gemma2", "gemma3"): T += [norm(n + "post_attention_norm.weight", D), norm(n + "post_ffw_norm.weight", D)]
         if E and i >= o.dense_layers:
             T += [(n + "ffn_gate_inp.weight", (D, E), ID["F32"]), mat(n + "ffn_gate_exps.weight", flat, D, EFF, E),

@@ -192,6 +192,7 @@ TEST(models_with_windows_do_too)
 {
     check_equal("tests/golden/models/gemma2.gguf", NULL);
     check_equal("tests/golden/models/gemma3.gguf", "f16");
+    check_equal("tests/golden/models/gpt-oss.gguf", NULL); /* and sinks */
 }
 
 TEST(a_draft_model_changes_speed_and_nothing_else)

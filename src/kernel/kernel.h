@@ -62,8 +62,9 @@ typedef void kern_strip(const void *strip, int n_blocks, const struct kern_row *
                         bool add);
 
 /* y[n] = gate(g) * up:  SILU  g / (1 + e^-g);  GELU  g / (1 + e^-2u), u = sqrt(2 / pi) (g + 0.044715 g^3),
- * which is its approximation with tanh.  Error below 1e-6 of the gate's value or of |g| / 1000. */
-enum kern_gate { KERN_GATE_SILU, KERN_GATE_GELU, KERN_GATE_END };
+ * which is its approximation with tanh.  OAI, of gpt-oss:  c / (1 + e^-1.702c) (up within +-7, + 1), c =
+ * min(g, 7). Error below 1e-6 of the gate's value or of |g| / 1000. */
+enum kern_gate { KERN_GATE_SILU, KERN_GATE_GELU, KERN_GATE_OAI, KERN_GATE_END };
 typedef void kern_gate_mul(float *y, const float *gate, const float *up, int n);
 
 /* Keys and values of 16 tokens of one KV head, n = head_dim:

@@ -144,6 +144,18 @@ static void gelu_mul(float *y, const float *gate, const float *up, int n)
     }
 }
 
+static void oai_mul(float *y, const float *gate, const float *up, int n)
+{
+    vf one = vf_set1(1), limit = vf_set1(7), low = vf_set1(-7);
+    FOR_LANES(i, c, n)
+    {
+        vf g = vf_min(limit, vf_load_n(gate + i, c));
+        vf u = vf_max(low, vf_min(limit, vf_load_n(up + i, c)));
+        vf s = vf_div(g, vf_add(one, vf_exp(vf_mul(g, vf_set1(-1.702f)))));
+        vf_store_n(y + i, vf_mul(s, vf_add(u, one)), c);
+    }
+}
+
 static void softcap(float *y, const float *x, float cap, int n)
 {
     vf inverse = vf_set1(1 / cap);
@@ -302,6 +314,7 @@ void LEVEL_FILL(struct kern_ops *ops)
     ops->axpy = axpy;
     ops->gate_mul[KERN_GATE_SILU] = silu_mul;
     ops->gate_mul[KERN_GATE_GELU] = gelu_mul;
+    ops->gate_mul[KERN_GATE_OAI] = oai_mul;
     ops->sigmoid = sigmoid;
     ops->softcap = softcap;
     ops->softmax_exp = softmax_exp;

@@ -63,6 +63,13 @@ static double gelu(double x)
     return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
 }
 
+/* With an up of 1. */
+static double oai(double x)
+{
+    x = x < 7 ? x : 7;
+    return 2 * x / (1 + exp(-1.702 * x));
+}
+
 /* The largest error of y from f, relative to what is larger, f or `floor` times the argument. */
 static double worst(const float *x, const float *y, double (*f)(double), double floor)
 {
@@ -82,7 +89,7 @@ static double cap30(double x)
 
 TEST(gates_and_caps_are_those_of_float64)
 {
-    static double (*const gates[KERN_GATE_END])(double) = {silu, gelu};
+    static double (*const gates[KERN_GATE_END])(double) = {silu, gelu, oai};
     static float x[N], y[N], up[N];
     const struct kern_ops *ops;
     REQUIRE(kern_choose(&ops, "auto", NULL) == OK);

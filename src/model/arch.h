@@ -30,7 +30,8 @@ enum arch_ffn {
 
 enum arch_gate {
     ARCH_GATE_SILU,
-    ARCH_GATE_GELU /* its approximation with tanh */
+    ARCH_GATE_GELU, /* its approximation with tanh */
+    ARCH_GATE_OAI   /* SwiGLU of gpt-oss: clamped, and up + 1 */
 };
 
 /* An expert that every token visits, beside the chosen ones. */
@@ -49,12 +50,16 @@ struct arch {
     enum arch_gate gate;   /* of the feed-forward block */
     bool qk_norm;          /* RMS norm of each head of q and k before rope; its tensors are required */
     bool experts_sum_to_1; /* weights of the chosen experts are divided by their sum, unless the file says */
+    bool softmax_chosen;   /* the router's softmax is over the logits of the chosen experts alone */
+    bool expert_biases;    /* of the router and of every expert; tensors required */
+    bool sinks;            /* a logit of each head to which no key belongs; tensors required */
     bool expert_groups;    /* experts may be in groups, of which some are chosen first */
     enum arch_shared shared;
     bool gate_in_up; /* ffn_up holds the rows of the gate, then those of up */
     bool long_rope;  /* rope factors for long and short contexts (plan_rope.c) */
     bool post_norms; /* RMS norm of what attention and ffn add to the stream; tensors required */
     bool embd_scale; /* embeddings times sqrt(n_embd) */
+    const char *ffn_norm; /* its tensor; NULL: ffn_norm.weight */
 
     /* Soft caps: cap * tanh(x / cap).  Keys of the file are read if `softcaps`; these where it has none. */
     bool softcaps;
@@ -76,7 +81,7 @@ const struct arch *arch_find(struct str name);
 /* "llama, qwen2, ..." */
 void arch_list(char *text, size_t cap);
 
-extern const struct arch arch_deepseek2, arch_gemma, arch_gemma2, arch_gemma3, arch_llama, arch_phi3,
+extern const struct arch arch_deepseek2, arch_gemma, arch_gemma2, arch_gemma3, arch_gpt_oss, arch_llama, arch_phi3,
     arch_qwen2, arch_qwen2moe, arch_qwen3, arch_qwen3moe;
 
 #endif

@@ -3,9 +3,9 @@
 
 #include "model/arch.h"
 
-static const struct arch *const archs[] = {&arch_deepseek2, &arch_gemma,   &arch_gemma2, &arch_gemma3,
-                                           &arch_llama,     &arch_phi3,    &arch_qwen2,  &arch_qwen2moe,
-                                           &arch_qwen3,     &arch_qwen3moe};
+static const struct arch *const archs[] = {&arch_deepseek2, &arch_gemma, &arch_gemma2,  &arch_gemma3,
+                                           &arch_gpt_oss,   &arch_llama, &arch_phi3,    &arch_qwen2,
+                                           &arch_qwen2moe,  &arch_qwen3, &arch_qwen3moe};
 
 enum { N_ARCHS = sizeof archs / sizeof *archs };
 

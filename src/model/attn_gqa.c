@@ -282,7 +282,10 @@ static void merge_part(const struct attn_job *j, const struct attn_block *blk, s
 static void begin_query(const struct attn_job *j, const struct attn_block *blk, struct kern_attn_state *state,
                         int query)
 {
+    const float *sinks = j->b->layers[j->layer].sinks;
     *state = (struct kern_attn_state){-INFINITY, 0};
+    if (sinks) /* as if a key with a value of zeros had been seen */
+        *state = (struct kern_attn_state){sinks[blk->which * blk->group + query % blk->group], 1};
     memset(j->b->a + query_at(j->b, blk, query), 0, j->b->plan->head_dim * sizeof(float));
 }
 

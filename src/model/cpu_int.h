@@ -38,6 +38,8 @@ struct cpu_layer {
     float *attn_post_norm, *ffn_post_norm; /* NULL: none */
     float *q_a_norm, *kv_a_norm;
     float *expert_bias;                                         /* NULL: none */
+    float *router_bias, *gate_bias, *up_bias, *down_bias;       /* of all experts; NULL: none */
+    float *sinks;                                               /* [n_heads], times log2(e); NULL: none */
     float *q_bias, *k_bias, *v_bias, *o_bias, *q_norm, *k_norm; /* NULL: none */
 };
 
@@ -256,6 +258,7 @@ void cpu_moe(struct backend *b, uint32_t layer); /* ffn_moe.c */
  * (NULL: row i). */
 struct cpu_gated {
     const struct cpu_matrix *gate, *up;
+    const float *gate_bias, *up_bias; /* of this expert; NULL: none */
     enum quant_act h_act;
     int expert;
     const int *in_rows;  /* row of `in` for pair i; NULL: i */

@@ -294,7 +294,7 @@ struct vector {
     const struct gguf_tensor *t;
 };
 
-enum { LAYER_VECTORS = 13 };
+enum { LAYER_VECTORS = 18 };
 
 static void layer_vectors(struct backend *b, uint32_t il, struct vector v[LAYER_VECTORS])
 {
@@ -312,7 +312,12 @@ static void layer_vectors(struct backend *b, uint32_t il, struct vector v[LAYER_
                                         {&l->ffn_post_norm, p->ffn_post_norm},
                                         {&l->q_a_norm, p->q_a_norm},
                                         {&l->kv_a_norm, p->kv_a_norm},
-                                        {&l->expert_bias, p->expert_bias}};
+                                        {&l->expert_bias, p->expert_bias},
+                                        {&l->router_bias, p->router_bias},
+                                        {&l->gate_bias, p->gate_bias},
+                                        {&l->up_bias, p->up_bias},
+                                        {&l->down_bias, p->down_bias},
+                                        {&l->sinks, p->sinks}};
     memcpy(v, all, sizeof all);
 }
 
@@ -322,18 +327,19 @@ static int read_vector(struct backend *b, const struct gguf *g, struct vector v,
     if (!v.t)
         return OK;
     *v.slot = b->floats + *used;
-    *used += (v.t->ne[0] + 15) / 16 * 16;
-    return gguf_read_rows_f32(g, v.t, 0, 1, *v.slot, err);
+    *used += (v.t->n_elems + 15) / 16 * 16;
+    return gguf_read_rows_f32(g, v.t, 0, v.t->n_elems / v.t->ne[0], *v.slot, err);
 }
 
 static int read_vectors(struct backend *b, const struct gguf *g, struct err *err)
 {
     struct vector v[LAYER_VECTORS], norm = {&b->output_norm, b->plan->output_norm};
-    size_t n = (b->plan->n_embd + 15) / 16 * 16, used = 0;
+    const struct plan *p = b->plan;
+    size_t n = (p->n_embd + 15) / 16 * 16, used = 0;
     for (uint32_t i = 0; i < b->plan->n_layers; i++) {
         layer_vectors(b, i, v);
         for (int k = 0; k < LAYER_VECTORS; k++)
-            n += v[k].t ? (v[k].t->ne[0] + 15) / 16 * 16 : 0;
+            n += v[k].t ? (v[k].t->n_elems + 15) / 16 * 16 : 0;
     }
     b->floats_bytes = n * sizeof *b->floats;
     b->floats = sys_alloc_pages(b->floats_bytes);
@@ -344,6 +350,8 @@ static int read_vectors(struct backend *b, const struct gguf *g, struct err *err
         layer_vectors(b, i, v);
         for (int k = 0; rc == OK && k < LAYER_VECTORS; k++)
             rc = read_vector(b, g, v[k], &used, err);
+        for (uint32_t h = 0; rc == OK && p->layers[i].sinks && h < p->n_heads; h++)
+            b->layers[i].sinks[h] *= 1.44269504f;
     }
     return rc;
 }

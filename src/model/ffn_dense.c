@@ -14,7 +14,9 @@ enum { PORTION_PAIRS = 64, OUTPUTS_MAX = 256 };
 
 static enum kern_gate kern_gate_of(enum arch_gate gate)
 {
-    static const enum kern_gate of[] = {[ARCH_GATE_SILU] = KERN_GATE_SILU, [ARCH_GATE_GELU] = KERN_GATE_GELU};
+    static const enum kern_gate of[] = {[ARCH_GATE_SILU] = KERN_GATE_SILU,
+                                        [ARCH_GATE_GELU] = KERN_GATE_GELU,
+                                        [ARCH_GATE_OAI] = KERN_GATE_OAI};
     return of[gate];
 }
 
@@ -69,6 +71,10 @@ static void gated_outputs(struct backend *b, const struct cpu_gated *g, const st
         float *h = s->gate + i * OUTPUTS_MAX;
         int row = g->out_rows ? g->out_rows[first + i] : first + i;
         uint8_t *to = g->out->rows[g->h_act] + (size_t)row * g->out->stride[g->h_act];
+        if (g->gate_bias)
+            b->ops->add(h, g->gate_bias + out0, valid);
+        if (g->up_bias)
+            b->ops->add(s->up + i * OUTPUTS_MAX, g->up_bias + out0, valid);
         gate_mul(h, h, s->up + i * OUTPUTS_MAX, valid);
         b->ops->quantize(g->h_act, to + kern_act_bytes(b->ops, g->h_act, out0), h, valid);
     }

@@ -2,7 +2,7 @@
  *
  *   p = softmax or sigmoid(router norm(x)); the k largest of p + bias, of all experts or of those in the
  *   best groups, ties to the lower id; weights p (divided by their sum where the model does so) times
- *   expert_scale
+ *   expert_scale.  Or p = router norm(x), and weights the softmax of the chosen ones
  *
  * A slot is one (row, choice) pair.  Slots are sorted by expert, so that an expert's weights are
  * read once for all its rows; each slot has its own output, and a row's outputs are added in the
@@ -59,9 +59,11 @@ static void choose(struct backend *b, const struct cpu_layer *l, int row)
     size_t stride = (size_t)(n + KERN_STRIP - 1) / KERN_STRIP * KERN_STRIP;
     float *prob = b->router_logits + (size_t)row * stride, *weight = b->slot_weight + row * k;
     float *score = (float *)b->scratch[0], total = 1, sum = 0;
+    if (l->router_bias)
+        b->ops->add(prob, l->router_bias, n);
     if (p->router_is_sigmoid)
         b->ops->sigmoid(prob, prob, n);
-    else
+    else if (!p->arch->softmax_chosen)
         total = b->ops->softmax_exp(prob, prob, n);
     for (int e = 0; e < n; e++)
         score[e] = l->expert_bias ? prob[e] / total + l->expert_bias[e] : prob[e];
@@ -73,6 +75,10 @@ static void choose(struct backend *b, const struct cpu_layer *l, int row)
         weight[i] = prob[best] / total;
         sum += weight[i];
         score[best] = -INFINITY;
+    }
+    if (p->arch->softmax_chosen) {
+        total = b->ops->softmax_exp(weight, weight, k);
+        b->ops->scale(weight, weight, 1 / total, k);
     }
     for (int i = 0; i < k; i++) {
         if (p->experts_sum_to_1)
@@ -120,6 +126,11 @@ static void shared_units(const struct moe_job *j, int begin, int end, int worker
     cpu_gated_units(b, &g, begin, end, worker);
 }
 
+static const float *bias_of(const float *biases, const struct cpu_matrix *m, int expert)
+{
+    return biases ? biases + (size_t)expert * (size_t)m->n_out : NULL;
+}
+
 /* Items are (expert with work, unit): expert-major, so that a worker stays with one. */
 static void gated_items(void *arg, int begin, int end, int worker)
 {
@@ -135,6 +146,8 @@ static void gated_items(void *arg, int begin, int end, int worker)
         stop = stop < end ? stop : end;
         struct cpu_gated g = {.gate = &j->l->gate,
                               .up = &j->l->up,
+                              .gate_bias = bias_of(j->l->gate_bias, &j->l->gate, expert),
+                              .up_bias = bias_of(j->l->up_bias, &j->l->up, expert),
                               .h_act = j->l->down.act,
                               .expert = expert,
                               .in = &b->in,
@@ -180,9 +193,13 @@ static void add_rows(void *arg, int begin, int end, int worker)
     float *sum = (float *)b->scratch[worker];
     for (int row = begin; row < end; row++) {
         memset(sum, 0, (size_t)n * sizeof *sum);
-        for (int i = 0; i < k; i++)
-            b->ops->axpy(sum, b->slot_weight[row * k + i], b->slot_out + (size_t)(row * k + i) * (size_t)n,
-                         n);
+        for (int i = 0; i < k; i++) {
+            int slot = row * k + i;
+            const float *bias = bias_of(j->l->down_bias, &j->l->down, b->slot_expert[slot]);
+            b->ops->axpy(sum, b->slot_weight[slot], b->slot_out + (size_t)slot * (size_t)n, n);
+            if (bias)
+                b->ops->axpy(sum, b->slot_weight[slot], bias, n);
+        }
         if (has_shared)
             b->ops->axpy(sum, is_gated ? b->shared_weight[row] : 1, b->shared_out + (size_t)row * (size_t)n,
                          n);

@@ -94,6 +94,11 @@ static void add_latent_attention(struct maker *m, const struct recipe *r, int il
     add(m, NAME("attn_output.weight"), r->type, HEADS * VALUE, EMBD, 1, 0, .1f);
 }
 
+static bool is_gpt_oss(const struct recipe *r)
+{
+    return strcmp(r->arch, "gpt-oss") == 0;
+}
+
 static void add_attention(struct maker *m, const struct recipe *r, int il)
 {
     char n[64];
@@ -106,7 +111,11 @@ static void add_attention(struct maker *m, const struct recipe *r, int il)
         add(m, NAME("attn_v.weight"), r->head, EMBD, kv, 1, 0, .1f);
     }
     add(m, NAME("attn_output.weight"), r->type, q, EMBD, 1, 0, .1f);
-    if (strncmp(r->arch, "qwen2", 5) == 0) {
+    if (is_gpt_oss(r)) {
+        add(m, NAME("attn_output.bias"), QUANT_F32, EMBD, 1, 1, 0, .5f);
+        add(m, NAME("attn_sinks.weight"), QUANT_F32, HEADS, 1, 1, 1, 1);
+    }
+    if (strncmp(r->arch, "qwen2", 5) == 0 || is_gpt_oss(r)) {
         add(m, NAME("attn_q.bias"), QUANT_F32, q, 1, 1, 0, .5f);
         add(m, NAME("attn_k.bias"), QUANT_F32, kv, 1, 1, 0, .5f);
         add(m, NAME("attn_v.bias"), QUANT_F32, kv, 1, 1, 0, .5f);
@@ -130,6 +139,12 @@ static void add_ffn(struct maker *m, const struct recipe *r, int il)
         add(m, NAME("ffn_gate_exps.weight"), r->type, EMBD, FF, r->n_experts, 0, .1f);
         add(m, NAME("ffn_up_exps.weight"), r->type, EMBD, FF, r->n_experts, 0, .1f);
         add(m, NAME("ffn_down_exps.weight"), r->head, FF, EMBD, r->n_experts, 0, .1f);
+        if (is_gpt_oss(r)) {
+            add(m, NAME("ffn_gate_inp.bias"), QUANT_F32, r->n_experts, 1, 1, 0, .5f);
+            add(m, NAME("ffn_gate_exps.bias"), QUANT_F32, FF, r->n_experts, 1, 0, .5f);
+            add(m, NAME("ffn_up_exps.bias"), QUANT_F32, FF, r->n_experts, 1, 0, .5f);
+            add(m, NAME("ffn_down_exps.bias"), QUANT_F32, EMBD, r->n_experts, 1, 0, .5f);
+        }
         if (strcmp(r->arch, "qwen2moe") == 0)
             add(m, NAME("ffn_gate_inp_shexp.weight"), QUANT_F32, EMBD, 1, 1, 0, .1f);
         if (is_deepseek(r))
@@ -151,7 +166,8 @@ static void add_layer(struct maker *m, const struct recipe *r, int il)
 {
     char n[64];
     add(m, NAME("attn_norm.weight"), QUANT_F32, EMBD, 1, 1, 1, .3f);
-    add(m, NAME("ffn_norm.weight"), QUANT_F32, EMBD, 1, 1, 1, .3f);
+    add(m, is_gpt_oss(r) ? NAME("post_attention_norm.weight") : NAME("ffn_norm.weight"), QUANT_F32, EMBD, 1,
+        1, 1, .3f);
     is_deepseek(r) ? add_latent_attention(m, r, il) : add_attention(m, r, il);
     add_ffn(m, r, il);
 }
@@ -372,6 +388,7 @@ static const struct recipe recipes[] = {
     {"gemma3", QUANT_Q8_0, QUANT_Q8_0, 0, false, 256, 530, false},
     {"deepseek2", QUANT_Q4_0, QUANT_Q8_0, 8, false, 0, 0, true},
     {"deepseek2", QUANT_Q5_1, QUANT_F16, 8, true, 0, 0, false},
+    {"gpt-oss", QUANT_MXFP4, QUANT_Q8_0, 4, true, 64, 14, false},
 };
 
 enum {
@@ -695,9 +712,10 @@ static void check_golden(const char *name, enum kv_type kv, double tolerance)
 TEST(logits_are_those_of_the_float64_reference)
 {
     static const char *const floats[] = {
-        "llama",    "llama3-rope",    "llama-linear",  "llama-yarn",   "mixtral",       "qwen2",   "qwen3",
-        "qwen3moe", "llama-odd",      "mixtral-odd",   "phi3",         "phi3-longrope", "gemma",   "gemma2",
-        "gemma3",   "deepseek2-lite", "deepseek2-old", "deepseek2-v2", "deepseek2",     "qwen2moe"};
+        "llama",     "llama3-rope", "llama-linear", "llama-yarn",     "mixtral",       "qwen2",
+        "qwen3",     "qwen3moe",    "llama-odd",    "mixtral-odd",    "phi3",          "phi3-longrope",
+        "gemma",     "gemma2",      "gemma3",       "deepseek2-lite", "deepseek2-old", "deepseek2-v2",
+        "deepseek2", "qwen2moe",    "gpt-oss"};
     static const char *const blocks[] = {"llama-q8_0", "qwen2-q4_0",  "qwen3-q4_k_m",
                                          "phi3-q8_0",  "gemma3-q8_0", "deepseek2-q8_0"};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) {

@@ -226,12 +226,14 @@ static int find_attention(struct plan *p, const struct gguf *g, uint32_t il, str
         {"attn_output.bias", {&l->o_bias, embd, 1, 1, false}},
         {"attn_q_norm.weight", {&l->q_norm, p->head_dim, 1, 1, norm}},
         {"attn_k_norm.weight", {&l->k_norm, p->head_dim, 1, 1, norm}},
-        {"ffn_norm.weight", {&l->ffn_norm, embd, 1, 1, true}},
+        {p->arch->ffn_norm ? p->arch->ffn_norm : "ffn_norm.weight", {&l->ffn_norm, embd, 1, 1, true}},
         {"post_attention_norm.weight", {&l->attn_post_norm, embd, 1, 1, true}}, /* these last */
         {"post_ffw_norm.weight", {&l->ffn_post_norm, embd, 1, 1, true}},
     };
     size_t n = sizeof list / sizeof *list - (p->arch->post_norms ? 0 : 2);
-    if ((rc = plan_find_parts(g, il, list, n, err)) != OK)
+    const struct plan_part sinks = {"attn_sinks.weight", {&l->sinks, p->n_heads, 1, 1, true}};
+    if ((rc = plan_find_parts(g, il, list, n, err)) != OK ||
+        (rc = plan_find_parts(g, il, &sinks, p->arch->sinks, err)) != OK)
         return rc;
     if (!norm && (l->q_norm || l->k_norm))
         return fail(err, ERR_UNSUPPORTED, "layer %u normalises q and k, which architecture '%s' does not do",
@@ -249,13 +251,13 @@ static int refuse_unused(const struct plan *p, const struct gguf *g, struct err 
         bool is_known;
     } list[] = {
         {"attn_qkv.bias", false},
-        {"attn_sinks.weight", false},
+        {"attn_sinks.weight", p->arch->sinks},
         {"attn_q_a.weight", is_mla},
         {"attn_q_a.bias", false},
         {"attn_kv_a_mqa.bias", false},
         {"attn_q.bias", !is_mla},
         {"attn_output.bias", !is_mla},
-        {"post_attention_norm.weight", p->arch->post_norms},
+        {"post_attention_norm.weight", p->arch->post_norms || p->arch->ffn_norm},
         {"post_ffw_norm.weight", p->arch->post_norms},
         {"attn_norm.bias", false},
         {"ffn_norm.bias", false},
@@ -264,6 +266,10 @@ static int refuse_unused(const struct plan *p, const struct gguf *g, struct err 
         {"ffn_down.bias", false},
         {"ffn_gate.0.weight", false},
         {"ffn_gate_shexp.weight", p->n_ff_shared > 0},
+        {"ffn_gate_inp.bias", p->arch->expert_biases},
+        {"ffn_gate_exps.bias", p->arch->expert_biases},
+        {"ffn_up_exps.bias", p->arch->expert_biases},
+        {"ffn_down_exps.bias", p->arch->expert_biases},
     };
     for (uint32_t il = 0; il < p->n_layers; il++)
         for (size_t i = 0; i < sizeof list / sizeof *list; i++)

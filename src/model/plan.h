@@ -46,6 +46,9 @@ struct plan_layer {
     const struct gguf_tensor *gate_shared, *up_shared, *down_shared;    /* the shared expert */
     const struct gguf_tensor *shared_router;                            /* one row: its gate */
     const struct gguf_tensor *expert_bias;                              /* [n_experts], for choosing only */
+    const struct gguf_tensor *router_bias;                              /* [n_experts] */
+    const struct gguf_tensor *gate_bias, *up_bias, *down_bias;          /* [n_experts][outputs] */
+    const struct gguf_tensor *sinks;                                    /* [n_heads] */
 };
 
 /* Latent attention: sizes of a head, and of what queries, keys and values are made from. */

@@ -46,16 +46,18 @@ static int read_groups(struct plan *p, const struct gguf *g, struct err *err)
 static int read_router(struct plan *p, const struct gguf *g, struct err *err)
 {
     struct gguf_arch_key k;
-    enum { UNSAID, SOFTMAX, SIGMOID };
+    enum { UNSAID, SOFTMAX, SIGMOID, SOFTMAX_CHOSEN };
     uint32_t gating = UNSAID;
     float scale = 1;
     int rc;
     p->experts_sum_to_1 = p->arch->experts_sum_to_1;
     if ((rc = gguf_opt_u32(g, gguf_arch_key(&k, g, "expert_gating_func"), &gating, err)) != OK)
         return rc;
-    if (gating > SIGMOID)
-        return fail(err, ERR_UNSUPPORTED, "%s is %u; 1 (softmax) and 2 (sigmoid) are known here",
-                    gguf_arch_key(&k, g, "expert_gating_func"), gating);
+    if (gating == SOFTMAX_CHOSEN && p->arch->softmax_chosen)
+        gating = UNSAID;
+    if (gating > SIGMOID || (gating != UNSAID && p->arch->softmax_chosen))
+        return fail(err, ERR_UNSUPPORTED, "%s is %u, which architecture '%s' does not do here",
+                    gguf_arch_key(&k, g, "expert_gating_func"), gating, p->arch->name);
     if (gating == UNSAID && p->n_dense_layers < p->n_layers &&
         plan_has_tensor(g, p->n_dense_layers, "exp_probs_b.bias"))
         gating = SIGMOID; /* they came together */
@@ -151,11 +153,19 @@ static int find_experts(struct plan *p, const struct gguf *g, uint32_t il, struc
         {"ffn_down_shexp.weight", {&l->down_shared, shared, embd, 1, true}},
         {"ffn_gate_inp_shexp.weight", {&l->shared_router, embd, 1, 1, true}}, /* last: not all have it */
     };
+    const struct plan_part biases[] = {
+        {"ffn_gate_inp.bias", {&l->router_bias, n, 1, 1, true}},
+        {"ffn_gate_exps.bias", {&l->gate_bias, ff, n, 1, true}},
+        {"ffn_up_exps.bias", {&l->up_bias, ff, n, 1, true}},
+        {"ffn_down_exps.bias", {&l->down_bias, embd, n, 1, true}},
+    };
     const struct plan_part bias = {"exp_probs_b.bias", {&l->expert_bias, n, 1, 1, false}};
     int n_beside = !shared ? 0 : p->arch->shared == ARCH_SHARED_GATED ? 4 : 3;
     int rc = plan_find_parts(g, il, chosen, 4, err);
     if (rc == OK)
         rc = plan_find_parts(g, il, beside, (size_t)n_beside, err);
+    if (rc == OK)
+        rc = plan_find_parts(g, il, biases, p->arch->expert_biases ? 4 : 0, err);
     return rc == OK ? plan_find_parts(g, il, &bias, 1, err) : rc;
 }
 

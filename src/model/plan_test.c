@@ -245,3 +245,29 @@ TEST(groups_of_experts_that_do_not_fit_are_refused)
     set_u32(f, "deepseek2.leading_dense_block_count", 2);
     check_refused(f, ERR_FORMAT, "tensor 'blk.1.ffn_gate.weight' is missing");
 }
+
+TEST(gpt_oss_without_one_of_its_parts_is_refused)
+{
+    static const char *const parts[] = {"blk.1.attn_sinks.weight",   "blk.1.post_attention_norm.weight",
+                                        "blk.1.ffn_gate_inp.bias",   "blk.1.ffn_gate_exps.bias",
+                                        "blk.1.ffn_up_exps.bias",    "blk.1.ffn_down_exps.bias",
+                                        "blk.1.ffn_down_exps.weight"};
+    struct file f;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        char renamed[64], says[96];
+        f = read_model("gpt-oss");
+        snprintf(renamed, sizeof renamed, "%s", parts[i]);
+        renamed[strlen(renamed) - 1] = 'x';
+        rename_to(f, parts[i], renamed);
+        snprintf(says, sizeof says, "tensor '%s' is missing", parts[i]);
+        check_refused(f, ERR_FORMAT, says);
+    }
+    f = read_model("gpt-oss");
+    set_dim(f, "blk.1.attn_sinks.weight", 0, 3);
+    check_refused(f, ERR_FORMAT, "tensor 'blk.1.attn_sinks.weight' is 3 x 1 x 1, expected 4 x 1 x 1");
+    f = read_model("gpt-oss");
+    set_dim(f, "blk.1.ffn_up_exps.bias", 0, 40);
+    set_dim(f, "blk.1.ffn_up_exps.bias", 1, 4);
+    check_refused(f, ERR_FORMAT, "tensor 'blk.1.ffn_up_exps.bias' is 40 x 4 x 1, expected 32 x 5 x 1");
+    check_windows(read_model("gpt-oss"), "w.w");
+}

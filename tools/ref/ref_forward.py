@@ -5,7 +5,7 @@
   ref_forward.py MODEL.gguf --tokens 1,15,27 --out x.f64    all logits, float64 [positions, vocab]
   ref_forward.py MODEL.gguf --tokens 1,15 --greedy 20   also continues greedily
 
-Architectures: deepseek2, gemma, gemma2, gemma3, llama (Llama, Mistral, Mixtral), phi3, qwen2, qwen2moe, qwen3, qwen3moe.  Written for clarity, from the
+Architectures: deepseek2, gemma, gemma2, gemma3, gpt-oss, llama (Llama, Mistral, Mixtral), phi3, qwen2, qwen2moe, qwen3, qwen3moe.  Written for clarity, from the
 papers' formulas; weights stay f32 on the disk's grid, activations and sums are float64, nothing is
 rounded on the way.  Needs numpy.
 """
@@ -18,7 +18,7 @@ import numpy as np
 
 from gguf_np import Gguf
 
-NEOX = {"deepseek2": False, "gemma": True, "gemma2": True, "gemma3": True, "llama": False, "phi3": True, "qwen2": True, "qwen2moe": True, "qwen3": True,
+NEOX = {"deepseek2": False, "gemma": True, "gemma2": True, "gemma3": True, "gpt-oss": True, "llama": False, "phi3": True, "qwen2": True, "qwen2moe": True, "qwen3": True,
         "qwen3moe": True}
 
 
@@ -36,6 +36,11 @@ def gelu(x):
 
 def capped(x, cap):
     return cap * np.tanh(x / cap) if cap else x
+
+
+def oai(gate, up):
+    g = np.minimum(gate, 7)
+    return g / (1 + np.exp(-1.702 * g)) * (np.clip(up, -7, 7) + 1)
 
 
 def softmax(x):
@@ -94,10 +99,10 @@ class Model:
 
     def read_windows(self, key):
         """For each layer how many keys a position sees, 0: all."""
-        if self.arch not in ("gemma2", "gemma3"):
+        if self.arch not in ("gemma2", "gemma3", "gpt-oss"):
             return [0] * self.n_layers
-        window = int(key("attention.sliding_window", 4096 if self.arch == "gemma2" else 0))
-        period = key("attention.sliding_window_pattern", 2 if self.arch == "gemma2" else 6)
+        window = int(key("attention.sliding_window", {"gemma2": 4096, "gpt-oss": 128}.get(self.arch, 0)))
+        period = key("attention.sliding_window_pattern", 6 if self.arch == "gemma3" else 2)
         if np.ndim(period):
             return [window if has else 0 for has in period]
         return [window if i % period < period - 1 else 0 for i in range(self.n_layers)]
@@ -160,6 +165,10 @@ class Model:
         for j in range(h):
             s = capped(q[:, j] @ k[:, j // (h // hk)].T * self.score_scale, self.attn_cap)
             s[hidden] = -np.inf
+            if b + "attn_sinks.weight" in self.f:       # one more logit, to which no value belongs
+                sink = np.full((T, 1), float(self.f.tensor(b + "attn_sinks.weight")[j]))
+                out[:, j] = softmax(np.concatenate([s, sink], axis=1))[:, :T] @ v[:, j // (h // hk)]
+                continue
             out[:, j] = softmax(s) @ v[:, j // (h // hk)]
         return self.linear(out.reshape(T, h * dv), b + "attn_output")
 
@@ -200,13 +209,16 @@ class Model:
 
     def moe(self, x, b):
         logits = self.linear(x, b + "ffn_gate_inp")
-        p = 1 / (1 + np.exp(-logits)) if self.sigmoid_router else softmax(logits)
+        p = 1 / (1 + np.exp(-logits)) if self.sigmoid_router else logits if self.arch == "gpt-oss" else softmax(logits)
         bias = self.w(b + "exp_probs_b.bias") if b + "exp_probs_b.bias" in self.f else 0
         gate, up, down = (self.f.tensor(b + "ffn_%s_exps.weight" % n) for n in ("gate", "up", "down"))
         y = np.zeros_like(x)
         for t in range(len(x)):
             chosen = self.choose(p[t], bias)
             weight = p[t][chosen]
+            if self.arch == "gpt-oss":
+                y[t] = self.biased_experts(x[t], b, chosen, softmax(weight) * self.expert_scale, (gate, up, down))
+                continue
             if self.expert_norm:
                 weight = weight / max(weight.sum(), 6.103515625e-5)
             for e, a in zip(chosen, weight * self.expert_scale):
@@ -217,6 +229,14 @@ class Model:
             if b + "ffn_gate_inp_shexp.weight" in self.f:
                 shared = shared / (1 + np.exp(-(x @ self.w(b + "ffn_gate_inp_shexp.weight").reshape(-1))))[:, None]
             y = y + shared
+        return y
+
+    def biased_experts(self, x, b, chosen, weights, matrices):
+        bias = [self.w(b + "ffn_%s_exps.bias" % n) for n in ("gate", "up", "down")]
+        y = 0
+        for e, a in zip(chosen, weights):
+            gate, up, down = (m[e].astype(np.float64) for m in matrices)
+            y = y + a * (down @ oai(gate @ x + bias[0][e], up @ x + bias[1][e]) + bias[2][e])
         return y
 
     def ffn(self, x, i):
@@ -240,8 +260,8 @@ class Model:
         for i in range(self.n_layers):
             b = "blk.%d." % i
             attention = self.latent_attention if self.kv_lora else self.attention
-            x = x + self.post(attention(rms_norm(x, self.w(b + "attn_norm.weight"), self.eps), i, positions), b + "post_attention_norm")
-            x = x + self.post(self.ffn(rms_norm(x, self.w(b + "ffn_norm.weight"), self.eps), i), b + "post_ffw_norm")
+            x = x + self.post(attention(rms_norm(x, self.w(b + "attn_norm.weight"), self.eps), i, positions), b + ("" if self.arch == "gpt-oss" else "post_attention_norm"))
+            x = x + self.post(self.ffn(rms_norm(x, self.w(b + ("post_attention_norm" if self.arch == "gpt-oss" else "ffn_norm") + ".weight"), self.eps), i), b + "post_ffw_norm")
         x = rms_norm(x, self.w("output_norm.weight"), self.eps)
         return capped(self.linear(x, "output" if "output.weight" in self.f else "token_embd"), self.logit_cap)
 
