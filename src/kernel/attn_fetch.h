@@ -27,8 +27,11 @@ VEC void fetch_tile(struct fetch *f)
     }
 }
 
+/* f is NULL where nothing is to be requested, here and below. */
 VEC void fetch_lines(struct fetch *f, int lines)
 {
+    if (!f)
+        return;
     UNROLL for (int i = 0; i < lines; i++) __builtin_prefetch((const void *)(f->at + 64 * (uintptr_t)i));
     f->at += 64 * (uintptr_t)lines;
     f->lines_left -= lines;
@@ -40,18 +43,16 @@ VEC void fetch_lines(struct fetch *f, int lines)
  * already. */
 VEC void fetch_begin(struct fetch *f, const struct kern_attn *a, int begin, int end, size_t tile_bytes)
 {
+    if (!f)
+        return;
     size_t at = FETCH_AHEAD;
     int n = end - begin;
-    f->n = 0;
+    memcpy(f->tiles, a->k_tiles + begin, (size_t)n * sizeof *f->tiles);
+    memcpy(f->tiles + n, a->v_tiles + begin, (size_t)n * sizeof *f->tiles);
+    memcpy(f->tiles + 2 * n, a->next, (size_t)a->n_next * sizeof *f->tiles);
+    f->n = 2 * n + a->n_next;
     f->tile_bytes = tile_bytes;
-    f->lines_left = 0;
-    if (a->is_cold) {
-        memcpy(f->tiles, a->k_tiles + begin, (size_t)n * sizeof *f->tiles);
-        memcpy(f->tiles + n, a->v_tiles + begin, (size_t)n * sizeof *f->tiles);
-        memcpy(f->tiles + 2 * n, a->next, (size_t)a->n_next * sizeof *f->tiles);
-        f->n = 2 * n + a->n_next;
-        f->lines_left = (int)(2 * (size_t)n * tile_bytes / 64);
-    }
+    f->lines_left = (int)(2 * (size_t)n * tile_bytes / 64);
     for (f->i = 0; f->i < f->n && at >= tile_bytes; f->i++)
         at -= tile_bytes;
     f->i--;
@@ -69,7 +70,7 @@ struct fetch_rate {
 
 VEC struct fetch_rate fetch_rate_of(const struct fetch *f, int tiles, int lines)
 {
-    if (f->lines_left <= 0 || tiles == 0)
+    if (!f || f->lines_left <= 0 || tiles == 0)
         return (struct fetch_rate){0, 0};
     int each = tiles * lines, rounds = (f->lines_left + 8 * each - 1) / (8 * each);
     return (struct fetch_rate){(f->lines_left + each * rounds - 1) / (each * rounds), rounds};

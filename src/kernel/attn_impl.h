@@ -158,46 +158,53 @@ VEC void weigh_values(enum kern_kv kv, int nq, int width, struct kern_attn *a, s
         vf_store(a->out[i] + d0 + 16 * j, acc[i][j]);
 }
 
-VEC void attend(enum kern_kv kv, int nq, struct kern_attn *a)
+VEC void attend(enum kern_kv kv, int nq, bool cold, struct kern_attn *a)
 {
-    struct fetch f;
+    struct fetch requests, *f = cold ? &requests : NULL;
     int n_keys = 0, hd = a->head_dim;
     for (int i = 0; i < nq; i++)
         n_keys = a->n_keys[i] > n_keys ? a->n_keys[i] : n_keys;
     int tiles = (n_keys + 15) / 16, begin = first_tile_of(a, nq, 1, tiles), t = begin;
-    fetch_begin(&f, a, begin, tiles, kern_kv_tile_bytes(kv, hd));
+    fetch_begin(f, a, begin, tiles, kern_kv_tile_bytes(kv, hd));
     if (!tiles) /* no group of values will begin the sums */
         for (int i = 0; i < nq; i++)
             memset(a->out[i], 0, (size_t)hd * sizeof(float));
     for (; t + QK_TILES <= tiles; t += QK_TILES)
-        score_tiles(kv, nq, QK_TILES, a, &f, t);
+        score_tiles(kv, nq, QK_TILES, a, f, t);
     for (; t < tiles; t++)
-        score_tiles(kv, nq, 1, a, &f, t);
+        score_tiles(kv, nq, 1, a, f, t);
     for (int i = 0; i < nq; i++)
-        probabilities(a, &f, i, begin, tiles, 1);
+        probabilities(a, f, i, begin, tiles, 1);
     for (t = begin; t < tiles; t += VALUE_TILES) {
         struct value_group g = value_group(begin, tiles, t);
         int d = 0;
         for (; d + 16 * PV_WIDTH <= hd; d += 16 * PV_WIDTH)
-            weigh_values(kv, nq, PV_WIDTH, a, &f, g, d, n_keys);
+            weigh_values(kv, nq, PV_WIDTH, a, f, g, d, n_keys);
         for (; d < hd; d += 16)
-            weigh_values(kv, nq, 1, a, &f, g, d, n_keys);
+            weigh_values(kv, nq, 1, a, f, g, d, n_keys);
     }
 }
 
-#if defined(__AVX2__) ||                                                                                     \
-    defined(                                                                                                 \
-        __ARM_FEATURE_DOTPROD) /* the number of queries is a constant, so that the sums live in registers */
+/* The number of queries is a constant, so that the sums live in registers; and so is whether lines are
+ * requested. */
+#if defined(__AVX2__) || defined(__ARM_FEATURE_DOTPROD)
+#define ATTEND_N(KV, HOW, N)                                                                                 \
+    case N:                                                                                                  \
+        if (a->is_cold)                                                                                      \
+            HOW(KV, N, true, a);                                                                             \
+        else                                                                                                 \
+            HOW(KV, N, false, a);                                                                            \
+        break;
 #define ATTEND(NAME, KV, HOW)                                                                                \
     static __attribute__((NO_SANITIZE)) void NAME(struct kern_attn *a)                                       \
     {                                                                                                        \
         switch (a->n_queries) {                                                                              \
-        case 1: HOW(KV, 1, a); break;                                                                        \
-        case 2: HOW(KV, 2, a); break;                                                                        \
-        case 3: HOW(KV, 3, a); break;                                                                        \
-        case 4: HOW(KV, 4, a); break;                                                                        \
-        case 5: HOW(KV, 5, a); break;                                                                        \
-        case 6: HOW(KV, 6, a); break;                                                                        \
+            ATTEND_N(KV, HOW, 1)                                                                             \
+            ATTEND_N(KV, HOW, 2)                                                                             \
+            ATTEND_N(KV, HOW, 3)                                                                             \
+            ATTEND_N(KV, HOW, 4)                                                                             \
+            ATTEND_N(KV, HOW, 5)                                                                             \
+            ATTEND_N(KV, HOW, 6)                                                                             \
         default: break;                                                                                      \
         }                                                                                                    \
     }
@@ -205,7 +212,7 @@ VEC void attend(enum kern_kv kv, int nq, struct kern_attn *a)
 #define ATTEND(NAME, KV, HOW)                                                                                \
     static __attribute__((NO_SANITIZE)) void NAME(struct kern_attn *a)                                       \
     {                                                                                                        \
-        HOW(KV, a->n_queries, a);                                                                            \
+        HOW(KV, a->n_queries, a->is_cold, a);                                                                \
     }
 #endif
 ATTEND(attend_f16, KERN_KV_F16, attend)

@@ -34,7 +34,7 @@ VEC int16_t *query_pairs(const struct kern_attn *a)
 
 VEC int16_t *weight_codes(const struct kern_attn *a, int i)
 {
-    return query_pairs(a) + i * 16 * VALUE_TILES;
+    return query_pairs(a) + i * KERN_SEGMENT;
 }
 
 VEC void gather_queries(const struct kern_attn *a, int nq)
@@ -172,7 +172,7 @@ VEC float code_weights(enum kern_kv kv, const struct kern_attn *a, struct fetch 
                        int b)
 {
     const float *p = a->scores + i * KERN_SEGMENT + 16 * t;
-    int16_t *codes = weight_codes(a, i);
+    int16_t *codes = weight_codes(a, i) + 16 * t;
     vf w[VALUE_TILES], max = vf_zero(), sum = vf_zero();
     UNROLL for (int j = 0; j < VALUE_TILES; j++) /* n may be known only when it runs */
     {
@@ -205,7 +205,7 @@ VEC void int_values(enum kern_kv kv, int first, int nq, int width, struct kern_a
     UNROLL for (int i = 0; i < nq; i++) UNROLL for (int j = 0; j < width; j++) acc[i][j] = vi_zero();
     for (int tile = 0; tile < g.n; tile++) {
         const uint8_t *values = a->v_tiles[g.t + tile];
-        const int16_t *codes = weight_codes(a, first) + 16 * tile;
+        const int16_t *codes = weight_codes(a, first) + 16 * (g.t + tile);
         for (int p = 0; p < 8; p++) {
             vh v[4];
             if (p < rate.steps)
@@ -214,7 +214,7 @@ VEC void int_values(enum kern_kv kv, int first, int nq, int width, struct kern_a
             UNROLL for (int j = 0; j < width; j++) v[j] = v_pair(kv, values, hd, p, d0 + 16 * j);
             UNROLL for (int i = 0; i < nq; i++)
             {
-                vh w = vh_set1(codes + i * 16 * VALUE_TILES + 2 * p);
+                vh w = vh_set1(codes + i * KERN_SEGMENT + 2 * p);
                 UNROLL for (int j = 0; j < width; j++) acc[i][j] = vi_dot(acc[i][j], w, v[j]);
             }
         }
@@ -240,49 +240,58 @@ VEC void all_values(enum kern_kv kv, int nq, int width, struct kern_attn *a, str
         int_values(kv, half, nq - half, width, a, f, g, steps, d0);
 }
 
-VEC void weigh_group(enum kern_kv kv, int nq, struct kern_attn *a, struct fetch *f, struct value_group g)
+/* All values of block b, whose probabilities have to be coded first. */
+VEC void weigh_block(enum kern_kv kv, int nq, struct kern_attn *a, struct fetch *f, int b, int begin,
+                     int tiles)
 {
-    enum { WIDE = INT_PV_WIDTH };
-    const int width = kv == KERN_KV_I16 || WIDE < 2 ? WIDE : 2, hd = a->head_dim;
-    for (int b = 0; b < n_blocks(kv, hd); b++) {
-        int d = kv == KERN_KV_I16 ? 0 : 32 * b, end = kv == KERN_KV_I16 ? hd : d + 32;
-        float steps[KERN_QUERIES];
-        for (int i = 0; i < nq; i++)
-            steps[i] = g.n == VALUE_TILES ? code_weights(kv, a, f, i, g.t, VALUE_TILES, b)
-                                          : code_weights(kv, a, f, i, g.t, g.n, b);
+    enum { WIDE = INT_PV_WIDTH, GROUPS = KERN_SEGMENT / KERN_KV_TILE / VALUE_TILES };
+    const int width = kv == KERN_KV_I16 || WIDE < 2 ? WIDE : 2;
+    const int first = kv == KERN_KV_I16 ? 0 : 32 * b, end = kv == KERN_KV_I16 ? a->head_dim : first + 32;
+    float steps[GROUPS][KERN_QUERIES];
+    for (int i = 0; i < nq; i++) {
+        int t = begin, left = tiles - begin;
+        for (; left >= VALUE_TILES; t += VALUE_TILES, left -= VALUE_TILES)
+            steps[t / VALUE_TILES][i] = code_weights(kv, a, f, i, t, VALUE_TILES, b);
+        if (left > 0)
+            steps[t / VALUE_TILES][i] = code_weights(kv, a, f, i, t, left, b);
+    }
+    for (int t = begin; t < tiles; t += VALUE_TILES) {
+        struct value_group g = value_group(begin, tiles, t);
+        int d = first;
         for (; d + 16 * width <= end; d += 16 * width)
-            all_values(kv, nq, width, a, f, g, steps, d);
+            all_values(kv, nq, width, a, f, g, steps[t / VALUE_TILES], d);
         for (; d < end; d += 16)
-            all_values(kv, nq, 1, a, f, g, steps, d);
+            all_values(kv, nq, 1, a, f, g, steps[t / VALUE_TILES], d);
     }
 }
 
-VEC void attend_int(enum kern_kv kv, int nq, struct kern_attn *a)
+VEC void attend_int(enum kern_kv kv, int nq, bool cold, struct kern_attn *a)
 {
-    struct fetch f;
+    struct fetch requests, *f = cold ? &requests : NULL;
     int n_keys = 0, hd = a->head_dim;
     for (int i = 0; i < nq; i++)
         n_keys = a->n_keys[i] > n_keys ? a->n_keys[i] : n_keys;
     int tiles = (n_keys + 15) / 16, begin = first_tile_of(a, nq, VALUE_TILES, tiles), t = begin;
-    fetch_begin(&f, a, begin, tiles, kern_kv_tile_bytes(kv, hd));
+    fetch_begin(f, a, begin, tiles, kern_kv_tile_bytes(kv, hd));
     if (!tiles) /* no group of values will begin the sums */
         for (int i = 0; i < nq; i++)
             memset(a->out[i], 0, (size_t)hd * sizeof(float));
     gather_queries(a, nq);
-    if (!a->is_cold) /* tiles side by side share the loads of queries */
+    if (!cold) /* tiles side by side share the loads of queries */
         for (; t + INT_QK_TILES <= tiles; t += INT_QK_TILES)
-            all_scores(kv, nq, INT_QK_TILES, 1, a, &f, t);
+            all_scores(kv, nq, INT_QK_TILES, 1, a, f, t);
     for (; t < tiles; t++) {
-        __builtin_prefetch(a->v_tiles[t] + (kv == KERN_KV_I16 ? 32 : 16) * hd); /* scales */
-        all_scores(kv, nq, 1, KEY_PARTS, a, &f, t);
+        if (cold) /* scales, which are wanted first */
+            __builtin_prefetch(a->v_tiles[t] + (kv == KERN_KV_I16 ? 32 : 16) * hd);
+        all_scores(kv, nq, 1, KEY_PARTS, a, f, t);
     }
     for (int i = 0; i < nq; i++) {
         float step;
         memcpy(&step, (const int16_t *)a->q[i] + hd, sizeof step);
-        probabilities(a, &f, i, begin, tiles, step);
+        probabilities(a, f, i, begin, tiles, step);
     }
-    for (t = begin; t < tiles; t += VALUE_TILES)
-        weigh_group(kv, nq, a, &f, value_group(begin, tiles, t));
+    for (int b = 0; b < n_blocks(kv, hd); b++)
+        weigh_block(kv, nq, a, f, b, begin, tiles);
 }
 
 ATTEND(attend_q8_0, KERN_KV_Q8_0, attend_int)
