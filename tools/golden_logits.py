@@ -48,7 +48,7 @@ MODELS = {
     # V2 Lite, also as older files have it; V2; V3
     "deepseek2-lite": LATENT + "--heads 2 --dense-layers 1 --experts 6 --experts-used 2 --shared-experts 2 --untied --rope yarn:4:16:0.707 --ctx 64",
     "deepseek2-old": LATENT + "--no-tokenizer --heads 2 --old-kv-b --dense-layers 1 --experts 4 --experts-used 2 --shared-experts 1",
-    "deepseek2-v2": LATENT + "--no-tokenizer --heads 3 --q-lora 24 --experts 6 --experts-used 2 --shared-experts 1 --router softmax --groups 3:2 --expert-scale 3",
+    "deepseek2-v2": LATENT + "--no-tokenizer --heads 4 --q-lora 24 --experts 6 --experts-used 2 --shared-experts 1 --router softmax --groups 3:2 --expert-scale 3",
     "deepseek2": LATENT + "--no-tokenizer --heads 3 --q-lora 24 --dense-layers 1 --experts 8 --experts-used 3 --shared-experts 1 --router sigmoid --groups 4:2 "
                  "--expert-scale 2.5 --rope yarn:4:16:1 --ctx 64",
     "deepseek2-q8_0": LATENT + "--no-tokenizer --heads 2 --nope 32 --value 32 --experts 0 --rope yarn:4:16 --ctx 64 --type q8_0",

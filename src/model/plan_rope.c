@@ -110,11 +110,15 @@ static void apply_yarn(const struct plan *p, const struct rope_keys *r, struct p
 
 /* DeepSeek multiplies not what is rotated, but the scores, by the square of 1 + 0.1 mscale ln(factor); files
  * have a tenth of mscale as the log multiplier. */
-static void scale_scores(struct plan *p, const struct rope_keys *r)
+static int scale_scores(struct plan *p, const struct rope_keys *r, struct err *err)
 {
-    double m = 1 + (double)r->log_multiplier * log((double)r->factor);
-    if (p->arch->attn == ARCH_ATTN_MLA && r->is_yarn && r->ext_factor != 0)
-        p->score_scale = (float)((double)p->score_scale * m * m);
+    double m = 1 + (double)r->log_multiplier * log((double)r->factor), scale = (double)p->score_scale * m * m;
+    if (p->arch->attn != ARCH_ATTN_MLA || !r->is_yarn || r->ext_factor == 0)
+        return OK;
+    if (!(scale > 0 && scale < 1e3))
+        return fail(err, ERR_FORMAT, "a rope scaling that multiplies scores by %g is not possible", m * m);
+    p->score_scale = (float)scale;
+    return OK;
 }
 
 /* The tensor of factors that the frequencies are divided by; NULL: none. */
@@ -222,7 +226,8 @@ int plan_rope_init(struct plan *p, const struct gguf *g, uint32_t n_ctx, struct 
         (rc = find_factors(p, &r, g, n_ctx ? n_ctx : p->n_ctx_train, &factors, err)) != OK ||
         (rc = make_rope(p, &r, g, factors, err)) != OK)
         return rc;
-    scale_scores(p, &r);
+    if ((rc = scale_scores(p, &r, err)) != OK)
+        return rc;
     return windows ? make_window_rope(p, r, g, factors, err) : OK;
 }
 

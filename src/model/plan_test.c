@@ -221,6 +221,18 @@ TEST(latent_attention_that_does_not_fit_is_refused)
     check_refused(f, ERR_FORMAT, "tensor 'blk.0.attn_output.weight' is 48 x 32 x 1, expected 32 x 32 x 1");
 }
 
+TEST(a_magnitude_of_yarn_that_is_none_is_refused)
+{
+    static const float bad[] = {1e30f, -1e30f, NAN, INFINITY};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct file f = read_model("deepseek2");
+        uint32_t bits;
+        memcpy(&bits, &bad[i], 4);
+        set_u32(f, "deepseek2.rope.scaling.yarn_log_multiplier", bits);
+        check_refused(f, ERR_FORMAT, i < 2 ? "multiplies scores by" : "not a finite");
+    }
+}
+
 TEST(groups_of_experts_that_do_not_fit_are_refused)
 {
     struct file f = read_model("deepseek2");
