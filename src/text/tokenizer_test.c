@@ -201,6 +201,25 @@ TEST(generation_ends_where_the_vocabulary_says)
     tokenizer_free(t);
 }
 
+/* Older files of Gemma have <end_of_turn> as a word like any other, and <eos> as the one end. */
+TEST(an_end_of_turn_ends_whatever_kind_the_file_gives_it)
+{
+    static const enum token_kind kinds[] = {TOKEN_NORMAL, TOKEN_USER_DEFINED, TOKEN_CONTROL};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct small_vocab v;
+        struct tokenizer *t;
+        make_small(&v);
+        v.tokens[ID_END] = S("<end_of_turn>");
+        v.tokens[ID_START] = S("<start_of_turn>");
+        v.kinds[ID_END] = kinds[i];
+        REQUIRE(tokenizer_create(&t, &v.def, NULL) == OK);
+        CHECK_INT(tokenizer_role(t, ROLE_EOT), ID_END);
+        CHECK(tokenizer_is_eog(t, ID_END) && tokenizer_is_eog(t, ID_EOS) && !tokenizer_is_eog(t, ID_START));
+        CHECK_INT(tokenizer_token_bytes(t, ID_END).n, 0);
+        tokenizer_free(t);
+    }
+}
+
 TEST(frame_markers_are_control_tokens_whatever_the_file_says)
 {
     struct small_vocab v;
