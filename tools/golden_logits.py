@@ -52,7 +52,7 @@ MODELS = {
     "deepseek2": LATENT + "--no-tokenizer --heads 3 --q-lora 24 --dense-layers 1 --experts 8 --experts-used 3 --shared-experts 1 --router sigmoid --groups 4:2 "
                  "--expert-scale 2.5 --rope yarn:4:16:1 --ctx 64",
     "deepseek2-q8_0": LATENT + "--no-tokenizer --heads 2 --nope 32 --value 32 --experts 0 --rope yarn:4:16 --ctx 64 --type q8_0",
-    "gpt-oss": "--arch gpt-oss --layers 3 --experts 5 --experts-used 3 --expert-ff 32 --window 9 --rope yarn:4:16 --ctx 64 --untied",
+    "gpt-oss": "--arch gpt-oss --layers 3 --experts 5 --experts-used 3 --expert-ff 32 --window 9 --rope yarn:4:1024 --ctx 4096 --untied",
 }
 SHORT = {"phi3-longrope": 48}   # also with this context: NAME.short.logits
 

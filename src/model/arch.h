@@ -55,10 +55,11 @@ struct arch {
     bool sinks;            /* a logit of each head to which no key belongs; tensors required */
     bool expert_groups;    /* experts may be in groups, of which some are chosen first */
     enum arch_shared shared;
-    bool gate_in_up; /* ffn_up holds the rows of the gate, then those of up */
-    bool long_rope;  /* rope factors for long and short contexts (plan_rope.c) */
-    bool post_norms; /* RMS norm of what attention and ffn add to the stream; tensors required */
-    bool embd_scale; /* embeddings times sqrt(n_embd) */
+    bool gate_in_up;      /* ffn_up holds the rows of the gate, then those of up */
+    bool long_rope;       /* rope factors for long and short contexts (plan_rope.c) */
+    bool post_norms;      /* RMS norm of what attention and ffn add to the stream; tensors required */
+    bool embd_scale;      /* embeddings times sqrt(n_embd) */
+    bool yarn_exact;      /* the range of pairs that YaRN blends is not rounded to whole ones */
     const char *ffn_norm; /* its tensor; NULL: ffn_norm.weight */
 
     /* Soft caps: cap * tanh(x / cap).  Keys of the file are read if `softcaps`; these where it has none. */
@@ -81,7 +82,7 @@ const struct arch *arch_find(struct str name);
 /* "llama, qwen2, ..." */
 void arch_list(char *text, size_t cap);
 
-extern const struct arch arch_deepseek2, arch_gemma, arch_gemma2, arch_gemma3, arch_gpt_oss, arch_llama, arch_phi3,
-    arch_qwen2, arch_qwen2moe, arch_qwen3, arch_qwen3moe;
+extern const struct arch arch_deepseek2, arch_gemma, arch_gemma2, arch_gemma3, arch_gpt_oss, arch_llama,
+    arch_phi3, arch_qwen2, arch_qwen2moe, arch_qwen3, arch_qwen3moe;
 
 #endif

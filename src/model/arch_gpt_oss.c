@@ -11,6 +11,7 @@ const struct arch arch_gpt_oss = {
     .softmax_chosen = true,
     .expert_biases = true,
     .sinks = true,
+    .yarn_exact = true,
     .ffn_norm = "post_attention_norm.weight",
     .window_period = 2,
     .window = 128,

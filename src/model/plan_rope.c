@@ -91,8 +91,11 @@ static double yarn_pair(const struct plan *p, const struct rope_keys *r, double 
 
 static void apply_yarn(const struct plan *p, const struct rope_keys *r, struct plan_rope *rope)
 {
-    double low = floor(yarn_pair(p, r, (double)r->beta_fast)),
-           high = ceil(yarn_pair(p, r, (double)r->beta_slow));
+    double low = yarn_pair(p, r, (double)r->beta_fast), high = yarn_pair(p, r, (double)r->beta_slow);
+    if (!p->arch->yarn_exact) {
+        low = floor(low);
+        high = ceil(high);
+    }
     double last = p->n_rot - 1;
     low = low < 0 ? 0 : low > last ? last : low;
     high = high < 0 ? 0 : high > last ? last : high;

@@ -50,8 +50,8 @@ CASES = [("llama " + t, "--arch llama --type " + t) for t in
     ("gemma3 f16, windows of 32", "--arch gemma3 --type f16 --layers 7 --head-dim 256 --window 32 --rope linear:8"),
     ("gemma3 q4_k_m, windows of 32", "--arch gemma3 --type q4_k_m --layers 7 --window 32"),
     ("gemma3 q8_0, no windows", "--arch gemma3 --type q8_0 --layers 7"),
-    ("gpt-oss f16, windows of 32", "--arch gpt-oss --type f16 --layers 4 --head-dim 64 --experts 8 --experts-used 4 --expert-ff 256 --window 32 --rope yarn:4:64 --ctx 256 --untied"),
-    ("gpt-oss mxfp4, windows of 32", "--arch gpt-oss --type mxfp4 --layers 4 --head-dim 64 --experts 8 --experts-used 4 --expert-ff 256 --window 32 --rope yarn:4:64 --ctx 256 --untied"),
+    ("gpt-oss f16, windows of 32", "--arch gpt-oss --type f16 --layers 4 --head-dim 64 --experts 8 --experts-used 4 --expert-ff 256 --window 32 --untied"),
+    ("gpt-oss mxfp4, windows of 32", "--arch gpt-oss --type mxfp4 --layers 4 --head-dim 64 --experts 8 --experts-used 4 --expert-ff 256 --window 32 --untied"),
     ("qwen2moe f16", "--arch qwen2moe --type f16 --experts 8 --experts-used 3 --expert-ff 256 --shared-ff 768 --untied"),
     ("qwen2moe q4_k_m", "--arch qwen2moe --type q4_k_m --experts 8 --experts-used 3 --expert-ff 256 --shared-ff 768 --untied"),
 ] + [("deepseek2 " + name, "--arch deepseek2 --dim 256 --ff 512 --kv-lora 128 --n-rot 32 --nope 64 --value 64 --dense-layers 1 --untied " + options)

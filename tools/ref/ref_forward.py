@@ -118,8 +118,10 @@ class Model:
         if not self.yarn:
             return plain * self.freq_scale
         dim_of = lambda beta: n * math.log(self.yarn["n_orig"] / (2 * math.pi * beta)) / (2 * math.log(self.rope_base))
-        low = max(0.0, math.floor(dim_of(self.yarn["fast"])))
-        high = min(n - 1.0, math.ceil(dim_of(self.yarn["slow"])))
+        low, high = dim_of(self.yarn["fast"]), dim_of(self.yarn["slow"])
+        if self.arch != "gpt-oss":      # its range is not rounded to whole pairs
+            low, high = math.floor(low), math.ceil(high)
+        low, high = max(0.0, low), min(n - 1.0, high)
         ramp = 1 - np.clip((np.arange(n // 2) - low) / max(0.001, high - low), 0, 1)
         mix = self.yarn["ext"] * ramp
         return plain * self.freq_scale * (1 - mix) + plain * mix
