@@ -145,6 +145,7 @@ struct sluice_model_info {
     bool has_infill;      /* fill-in-the-middle tokens are there */
     bool has_tool_format; /* a known tool-call markup: sluice_chat_parser understands it */
     int32_t bos, eos;     /* -1: none */
+    int32_t n_embd;       /* numbers of the vector of a request to embed */
 };
 SLUICE_API void sluice_model_get_info(const struct sluice_model *model, struct sluice_model_info *info,
                                       size_t struct_bytes);
@@ -159,11 +160,12 @@ SLUICE_API int sluice_inspect(const char *path, bool tensors, char **json, struc
 /* ---- text and tokens ----------------------------------------------------------------------- */
 
 enum {
-    SLUICE_ADD_BOS = 1,   /* put the model's begin-of-text token in front, if its file asks for one */
-    SLUICE_SPECIAL = 2,   /* tokenize: control tokens written in the text count (trusted text only!);
-                           * detokenize: show control tokens */
-    SLUICE_TEXT_START = 4 /* detokenize: the tokens are a text from its start, so the space that some
-                           * tokenizers put in front of it is removed again */
+    SLUICE_ADD_BOS = 1,    /* put the model's begin-of-text token in front, if its file asks for one */
+    SLUICE_SPECIAL = 2,    /* tokenize: control tokens written in the text count (trusted text only!);
+                            * detokenize: show control tokens */
+    SLUICE_TEXT_START = 4, /* detokenize: the tokens are a text from its start, so the space that some
+                            * tokenizers put in front of it is removed again */
+    SLUICE_ADD_EOS = 8     /* put the model's end-of-text token behind, if its file asks for one */
 };
 
 /* Text to tokens.  Returns their number; at most `tokens_cap` are written, so a call with capacity
@@ -430,6 +432,15 @@ struct sluice_request {
     struct sluice_grammar *grammar; /* what the answer may be; of this context's model; NULL: anything.  The
                                      * end of the answer comes with the end of what the grammar describes,
                                      * whatever min_tokens and ignore_eos say. */
+    /* A vector that says what the prompt is about, instead of an answer: SLUICE_EVENT_VECTOR, then the end.
+     * It has length one and depends on the prompt alone, bit for bit.  `text` gets the end token too, if the
+     * model's file asks for one (tokens are taken as they are).  The hidden states of the tokens are pooled
+     * as the file says, where it says nothing by taking the last one; a file of a model that is not pooled
+     * into one vector is SLUICE_ERR_UNSUPPORTED.  `sampling` means nothing then; grammar and prompt_logprobs
+     * are SLUICE_ERR_ARG. */
+    bool embed;
+    int32_t dimensions; /* of the vector: the first so many numbers, again of length one, as models trained
+                         * for it allow; 0: all.  More than the model's n_embd is SLUICE_ERR_ARG */
 };
 SLUICE_API void sluice_request_init(struct sluice_request *rq, size_t struct_bytes);
 
@@ -446,7 +457,8 @@ enum sluice_event_kind {
     SLUICE_EVENT_START,  /* computing begins: usage tells prompt_tokens and cached_tokens */
     SLUICE_EVENT_PROMPT, /* tokens: the next prompt tokens with their logprobs (if asked for) */
     SLUICE_EVENT_TEXT,   /* text: the next piece of the answer; tokens: those that it ends */
-    SLUICE_EVENT_DONE    /* the last one: finish, usage, timings */
+    SLUICE_EVENT_DONE,   /* the last one: finish, usage, timings */
+    SLUICE_EVENT_VECTOR  /* vector: of a request to embed; once, before the last one */
 };
 
 enum sluice_finish {
@@ -502,6 +514,8 @@ struct sluice_event {
     int32_t stop_token;            /* the token that ended the answer, else -1 */
     int error_code;                /* finish ERROR */
     const char *error_text;        /* then one sentence, else NULL */
+    const float *vector;           /* VECTOR, else NULL */
+    size_t n_vector;
 };
 
 /* ---- streams ------------------------------------------------------------------------------- */

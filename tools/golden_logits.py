@@ -4,7 +4,8 @@
   golden_logits.py tests/golden/models [NAME...]
 
 NAME.logits: u32 n_tokens, u32 n_vocab, i32 tokens[n_tokens], f32 logits[n_tokens][n_vocab], little
-endian, from ref/ref_forward.py (float64, rounded once at the end).  Weights are F16, or block types
+endian, from ref/ref_forward.py (float64, rounded once at the end).  Of embedding models NAME.vector instead:
+u32 n_tokens, u32 n_embd, i32 tokens[n_tokens], f32 vector[n_embd].  Weights are F16, or block types
 where the name says so.  Needs numpy.
 """
 import os
@@ -54,6 +55,10 @@ MODELS = {
     "deepseek2-q8_0": LATENT + "--no-tokenizer --heads 2 --nope 32 --value 32 --experts 0 --rope yarn:4:16 --ctx 64 --type q8_0",
     "gpt-oss": "--arch gpt-oss --layers 3 --experts 5 --experts-used 3 --expert-ff 32 --window 9 --rope yarn:4:1024 --ctx 4096 --untied",
 }
+# pooled by the last token, the mean of all, the first token
+POOLED = {"qwen3-embed": 3, "llama-mean": 1, "qwen2-cls": 2}
+for name, options in (("qwen3-embed", "--arch qwen3"), ("llama-mean", "--arch llama --untied"), ("qwen2-cls", "--arch qwen2 --heads 2 --kv-heads 1")):
+    MODELS[name] = options + " --pooling %d" % POOLED[name]
 SHORT = {"phi3-longrope": 48}   # also with this context: NAME.short.logits
 
 
@@ -61,6 +66,12 @@ def save(path, model, tokens):
     y = model.logits(list(tokens)).astype("<f4")
     with open(path, "wb") as f:
         f.write(np.array(y.shape, "<u4").tobytes() + tokens.tobytes() + y.tobytes())
+
+
+def save_vector(path, model, tokens, pooling):
+    y = model.vector(list(tokens), pooling).astype("<f4")
+    with open(path, "wb") as f:
+        f.write(np.array((len(tokens), len(y)), "<u4").tobytes() + tokens.tobytes() + y.tobytes())
 
 
 def main():
@@ -73,6 +84,9 @@ def main():
         subprocess.run([sys.executable, os.path.join(HERE, "make_gguf.py"), "--wild", "--seed", str(100 + i)]
                        + TINY.split() + options.split() + [path], check=True)
         tokens = np.random.default_rng(i).integers(0, VOCAB, N_TOKENS).astype("<i4")
+        if name in POOLED:
+            save_vector(os.path.join(out, name + ".vector"), Model(path), tokens, POOLED[name])
+            continue
         save(os.path.join(out, name + ".logits"), Model(path), tokens)
         if name in SHORT:
             save(os.path.join(out, name + ".short.logits"), Model(path, SHORT[name]), tokens)

@@ -249,6 +249,7 @@ def main():
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--wild", action="store_true", help="peaked distributions, random norms, biases and block scales, all tensors fresh")
     a.add_argument("--no-tokenizer", action="store_true")
+    a.add_argument("--pooling", type=int, default=-1, help="pooling_type of an embedding model: 1 mean, 2 cls, 3 last; its texts end with the end token")
     o = a.parse_args()
     if o.preset:
         arch, L, D, H, HK, HD, FF, V, tied, base, ctx = PRESETS[o.preset]
@@ -293,6 +294,7 @@ def main():
     if o.pattern:
         key, p = arch + ".attention.sliding_window_pattern", [int(x) for x in o.pattern.split(",")]
         keys.append(kv(key, "[i32]", p) if len(p) > 1 else kv(key, "u32", p[0]))
+    if o.pooling >= 0: keys.append(kv(arch + ".pooling_type", "u32", o.pooling))
     for k, v in zip(("attn", "final"), o.softcaps.split(":") if o.softcaps else ()):
         keys.append(kv(arch + ".%s_logit_softcapping" % k, "f32", float(v)))
     if not o.no_tokenizer: keys += [kv("tokenizer.ggml.model", "str", "gpt2"), kv("tokenizer.ggml.pre", "str", "qwen2" if chatml else "llama-bpe"),
@@ -300,6 +302,7 @@ def main():
              kv("tokenizer.ggml.merges", "[str]", merges), kv("tokenizer.ggml.bos_token_id", "u32", ids[special[0]]),
              kv("tokenizer.ggml.eos_token_id", "u32", ids["<|im_end|>" if chatml else "<|eot_id|>"]),
              kv("tokenizer.ggml.add_bos_token", "bool", not chatml),
+             *([kv("tokenizer.ggml.add_eos_token", "bool", True)] if o.pooling >= 0 else []),
              kv("tokenizer.chat_template", "str", CHATML if chatml else LLAMA3)]
 
     mixed = o.type in MIX

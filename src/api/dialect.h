@@ -127,6 +127,8 @@ struct embed_answer {
     size_t n_vectors;
     struct token_account usage;
 };
+/* A vector as a JSON array or as a base64 string. */
+int embed_write_vector(struct buf *out, const struct embed_vector *v, bool as_base64);
 
 struct model_entry {
     struct str id;

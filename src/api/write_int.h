@@ -77,9 +77,6 @@ void error_from_text(int status, struct str body, struct chat_error *e);
 /* Copy provider text into e->message, printable and cut. */
 void error_set_text(struct chat_error *e, struct str message);
 
-/* A vector as a JSON array or as a base64 string. */
-int embed_write_vector(struct buf *out, const struct embed_vector *v, bool as_base64);
-
 /* base64 of `s` into out. */
 void base64_write(struct buf *out, struct str s);
 /* Decoded bytes in the arena (both alphabets, padding optional); p == NULL if it is not base64. */

@@ -12,6 +12,11 @@ static float *logits(void *self, uint32_t i)
     return model_logits(self, i);
 }
 
+static const float *hidden(void *self, uint32_t i)
+{
+    return model_hidden(self, i);
+}
+
 static void kv_copy(void *self, uint32_t dst, uint32_t src, uint32_t n_tokens)
 {
     model_kv_copy(self, dst, src, n_tokens);
@@ -39,6 +44,7 @@ struct compute compute_of_model(struct model *m)
         .self = m,
         .step = step,
         .logits = logits,
+        .hidden = hidden,
         .kv_copy = kv_copy,
         .isa = model_isa(m),
         .n_vocab = (int32_t)model_facts(m)->n_vocab,
@@ -47,6 +53,8 @@ struct compute compute_of_model(struct model *m)
         .n_pages = (int32_t)model_n_pages(m),
         .rows_max = (int32_t)model_rows_max(m),
         .outputs_max = (int32_t)model_outputs_max(m),
+        .n_embd = (int32_t)model_facts(m)->n_embd,
+        .pooling = model_facts(m)->pooling,
         .kv_export = kv_export,
         .kv_import = kv_import,
         .kv_identity = kv_identity,

@@ -15,13 +15,18 @@ struct compute {
     int (*step)(void *self, const struct model_batch *batch, struct err *err);
     /* Logits of the i-th row of the last step that wanted them, to be changed at will. */
     float *(*logits)(void *self, uint32_t i);
+    /* Hidden state [n_embd] of the i-th row of the last step that wanted it. */
+    const float *(*hidden)(void *self, uint32_t i);
     /* The first n_tokens tokens of page dst become those of page src. */
     void (*kv_copy)(void *self, uint32_t dst, uint32_t src, uint32_t n_tokens);
     const char *isa;
     int32_t n_vocab;
     int32_t n_ctx; /* largest position + 1 */
     int32_t page_tokens, n_pages;
-    int32_t rows_max, outputs_max; /* of one step */
+    int32_t rows_max,
+        outputs_max; /* of one step; as many may want hidden state, with mean pooling all rows */
+    int32_t n_embd;
+    enum model_pooling pooling;
 
     /* For pages on disk; kv_import also beside a step, as model_kv_import says.  The bytes of a page mean the
      * same wherever `isa` and identity (of weights, arithmetic and layout) are the same. */

@@ -208,6 +208,8 @@ int engine_create(struct engine **out, const struct engine_options *o, struct er
         .kv_tokens = (int64_t)o->compute.n_pages * o->compute.page_tokens,
         .page_tokens = o->compute.page_tokens,
         .use_prefix = o->use_prefix,
+        .n_embd = o->compute.n_embd,
+        .pooling = o->compute.pooling,
     };
     int rc = take_memory(e, err);
     if (rc == OK && !o->hold)

@@ -163,7 +163,8 @@ static int encode_prompt(const struct sluice_model *m, const struct sluice_reque
     if (rq->chat)
         return face_chat_encode(m, rq->chat, list, err);
     if (rq->text)
-        return face_text_encode(m, face_text(rq->text, rq->text_bytes), SLUICE_ADD_BOS, list, err);
+        return face_text_encode(m, face_text(rq->text, rq->text_bytes),
+                                rq->embed ? SLUICE_ADD_BOS | SLUICE_ADD_EOS : SLUICE_ADD_BOS, list, err);
     token_list_init_array(list, (int32_t *)(uintptr_t)rq->tokens, rq->n_tokens); /* only read */
     list->n = rq->n_tokens;
     return OK;

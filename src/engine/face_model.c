@@ -114,6 +114,7 @@ static int load_weights(struct sluice_model *m, const struct sluice_model_option
         .page_tokens = PAGE_TOKENS,
         .n_pages = sizes.n_pages,
         .outputs_max = (uint32_t)(m->max_batch > OUTPUTS_MIN ? m->max_batch : OUTPUTS_MIN),
+        .hidden_max = m->facts.pooling == MODEL_POOL_MEAN ? MODEL_ROWS_MAX : 0, /* every row may want it */
     };
     rc = model_open(&m->model, m->gguf, &mo, err);
     if (rc == OK)
@@ -292,6 +293,7 @@ SLUICE_API void sluice_model_get_info(const struct sluice_model *m, struct sluic
         .has_tool_format = face_tool_format(m)->shape != TOOLCALL_NONE,
         .bos = tokenizer_role(m->tokenizer, ROLE_BOS),
         .eos = tokenizer_role(m->tokenizer, ROLE_EOS),
+        .n_embd = (int32_t)m->facts.n_embd,
     };
     memcpy(info, &i, struct_bytes < sizeof i ? struct_bytes : sizeof i);
 }

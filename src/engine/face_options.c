@@ -59,7 +59,8 @@ SLUICE_API void sluice_request_init(struct sluice_request *rq, size_t struct_byt
                       .repeat_penalty = 1,
                       .repeat_last_n = -1,
                       .max_tokens = -1,
-                      .logprobs = -1});
+                      .logprobs = -1},
+         .embed = false);
 }
 
 SLUICE_API void sluice_file_options_init(struct sluice_file_options *o, size_t struct_bytes)

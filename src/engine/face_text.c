@@ -22,7 +22,7 @@ int face_text_encode(const struct sluice_model *m, struct str text, int flags, s
 {
     struct text_segment segment = {text, (flags & SLUICE_SPECIAL) != 0};
     struct encode_opts opts = {.bos = flags & SLUICE_ADD_BOS ? ENCODE_ADD_AS_MODEL : ENCODE_ADD_NO,
-                               .eos = ENCODE_ADD_NO};
+                               .eos = flags & SLUICE_ADD_EOS ? ENCODE_ADD_AS_MODEL : ENCODE_ADD_NO};
     token_list_init(list, TOKENS_MAX);
     int rc = tokenizer_encode(m->tokenizer, &segment, 1, opts, list, err);
     if (rc != OK)

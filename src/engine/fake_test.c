@@ -23,7 +23,8 @@ void fake_model_init(struct fake_model *m)
     size_t n = (size_t)m->n_pages * (size_t)m->page_tokens;
     m->cells = calloc(n, sizeof *m->cells);
     m->logits = calloc((size_t)m->outputs_max * FAKE_VOCAB, sizeof *m->logits);
-    REQUIRE(m->cells && m->logits);
+    m->states = calloc((size_t)m->rows_max * FAKE_EMBD, sizeof *m->states);
+    REQUIRE(m->cells && m->logits && m->states);
     for (size_t i = 0; i < n; i++)
         m->cells[i].pos = -1;
 }
@@ -32,6 +33,7 @@ void fake_model_deinit(struct fake_model *m)
 {
     free(m->cells);
     free(m->logits);
+    free(m->states);
 }
 
 static struct fake_cell *cell_at(struct fake_model *m, const struct model_seq *s, uint32_t pos)
@@ -44,7 +46,7 @@ static struct fake_cell *cell_at(struct fake_model *m, const struct model_seq *s
     return &m->cells[s->pages[page] * (uint32_t)m->page_tokens + pos % (uint32_t)m->page_tokens];
 }
 
-static void fake_logits(struct fake_model *m, const struct model_seq *s, uint32_t pos, float *x)
+static uint64_t fake_hash(struct fake_model *m, const struct model_seq *s, uint32_t pos)
 {
     uint64_t h = 0;
     for (uint32_t p = 0; p <= pos; p++) {
@@ -52,6 +54,27 @@ static void fake_logits(struct fake_model *m, const struct model_seq *s, uint32_
         m->is_corrupt |= c->pos != (int32_t)p;
         h = rand_at(h, (uint64_t)c->token, p);
     }
+    return h;
+}
+
+/* Of very different sizes: in another order their sum would be another. */
+static void state_of_hash(uint64_t h, float *x)
+{
+    for (int32_t i = 0; i < FAKE_EMBD; i++)
+        x[i] = (float)((rand_at_unit(h, 9, (uint64_t)i) - 0.5) * pow(10, (double)(h % 19)));
+}
+
+void fake_state_of(const int32_t *tokens, size_t n, float *x)
+{
+    uint64_t h = 0;
+    for (size_t p = 0; p < n; p++)
+        h = rand_at(h, (uint64_t)tokens[p], p);
+    state_of_hash(h, x);
+}
+
+static void fake_logits(struct fake_model *m, const struct model_seq *s, uint32_t pos, float *x)
+{
+    uint64_t h = fake_hash(m, s, pos);
     for (int32_t i = 0; i < FAKE_VOCAB; i++) {
         double u = rand_at_unit(h, 7, (uint64_t)i);
         x[i] = (float)(u * u * u * 9);
@@ -64,7 +87,7 @@ static void fake_logits(struct fake_model *m, const struct model_seq *s, uint32_
 static int fake_step(void *self, const struct model_batch *b, struct err *err)
 {
     struct fake_model *m = self;
-    uint32_t out = 0;
+    uint32_t out = 0, states = 0;
 
     if (++m->n_steps == m->fail_step)
         return fail(err, ERR_IO, "step %d was told to fail", m->n_steps);
@@ -75,7 +98,10 @@ static int fake_step(void *self, const struct model_batch *b, struct err *err)
             CHECK(row->pos == row[-1].pos + 1);
         CHECK(row->pos < (uint32_t)m->n_ctx && row->token >= 0 && row->token < FAKE_VOCAB);
         *cell_at(m, &b->seqs[row->seq], row->pos) = (struct fake_cell){row->token, (int32_t)row->pos};
-        if (row->want) {
+        if (row->want & MODEL_WANT_HIDDEN)
+            state_of_hash(fake_hash(m, &b->seqs[row->seq], row->pos),
+                          m->states + (size_t)states++ * FAKE_EMBD);
+        if (row->want & MODEL_WANT_LOGITS) {
             REQUIRE(out < (uint32_t)m->outputs_max);
             fake_logits(m, &b->seqs[row->seq], row->pos, m->logits + (size_t)out++ * FAKE_VOCAB);
         }
@@ -122,11 +148,20 @@ static float *fake_row(void *self, uint32_t i)
     return m->logits + (size_t)i * FAKE_VOCAB;
 }
 
+static const float *fake_hidden(void *self, uint32_t i)
+{
+    struct fake_model *m = self;
+    return m->states + (size_t)i * FAKE_EMBD;
+}
+
 struct compute fake_compute(struct fake_model *m)
 {
     return (struct compute){.self = m,
                             .step = fake_step,
                             .logits = fake_row,
+                            .hidden = fake_hidden,
+                            .n_embd = FAKE_EMBD,
+                            .pooling = m->pooling ? m->pooling : MODEL_POOL_LAST,
                             .kv_copy = fake_copy,
                             .isa = "ref",
                             .n_vocab = FAKE_VOCAB,
@@ -263,6 +298,11 @@ void heard_event(void *user, struct sluice_stream *s, const struct sluice_event 
         memcpy(h->text + h->n_text, ev->text, ev->text_bytes);
         h->n_text += ev->text_bytes;
         hear_tokens(h, ev);
+        break;
+    case SLUICE_EVENT_VECTOR:
+        REQUIRE(h->n_vector == 0 && ev->n_vector > 0 && ev->n_vector <= FAKE_EMBD);
+        memcpy(h->vector, ev->vector, ev->n_vector * sizeof *ev->vector);
+        h->n_vector = (int32_t)ev->n_vector;
         break;
     case SLUICE_EVENT_DONE:
         h->n_done++;

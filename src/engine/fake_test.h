@@ -9,20 +9,22 @@
 
 struct fake_model {
     int32_t page_tokens, n_pages, rows_max, outputs_max, n_ctx;
-    int32_t copy_distance;   /* > 0: the token that stood so far back is nearly certain */
-    double end_pull;         /* added to the logit of the end token */
-    int64_t step_ns, row_ns; /* > 0: how far a step moves the fake clock */
-    uint64_t weights;        /* what tells it from another model, for pages on disk */
-    int fail_step;           /* this step fails (counted from 1); 0: none */
+    int32_t copy_distance;      /* > 0: the token that stood so far back is nearly certain */
+    double end_pull;            /* added to the logit of the end token */
+    int64_t step_ns, row_ns;    /* > 0: how far a step moves the fake clock */
+    enum model_pooling pooling; /* none: of last */
+    uint64_t weights;           /* what tells it from another model, for pages on disk */
+    int fail_step;              /* this step fails (counted from 1); 0: none */
     /* What it saw. */
     int n_steps;
     bool is_corrupt;          /* a row read a position that was never written */
     int32_t longest_gap_rows; /* most rows in a step that also decoded */
     struct fake_cell *cells;
-    float *logits;
+    float *logits, *states;
 };
 
 #define FAKE_VOCAB 320
+#define FAKE_EMBD  24
 #define FAKE_BOS   1
 #define FAKE_EOS   2
 #define FAKE_BYTE  3 /* token of byte b is FAKE_BYTE + b */
@@ -32,6 +34,8 @@ struct fake_model {
 void fake_model_init(struct fake_model *m);
 void fake_model_deinit(struct fake_model *m);
 struct compute fake_compute(struct fake_model *m);
+/* The hidden state [FAKE_EMBD] of the last of these tokens. */
+void fake_state_of(const int32_t *tokens, size_t n, float *x);
 /* 256 byte tokens, <s>, </s>, <unk>, and some words. */
 struct tokenizer *fake_tokenizer(void);
 
@@ -63,6 +67,8 @@ struct heard {
     char error_text[256];
     float prompt_logprobs[4096];
     int32_t n_prompt_logprobs;
+    float vector[FAKE_EMBD];
+    int32_t n_vector;
     double top_mass; /* largest sum of exp(top logprobs) of a token */
 };
 /* For sluice_request.on_event, with user a struct heard. */

@@ -60,7 +60,8 @@ static void add_item(struct planner *p, int32_t seq, int32_t n_rows, int32_t n_d
     ensure(p->plan->n_items < p->limits->batch_max && rows > 0);
     p->plan->items[p->plan->n_items++] = (struct sched_item){seq, n_rows, n_draft, !s->is_running};
     p->step.n_rows += rows;
-    p->step.n_logits += s->wants_all_logits ? rows : is_last ? 1 + n_draft : 0;
+    if (!s->wants_no_logits)
+        p->step.n_logits += s->wants_all_logits ? rows : is_last ? 1 + n_draft : 0;
     p->step.n_keys += rows * s->n_ctx + rows * (rows + 1) / 2;
 }
 

@@ -45,6 +45,7 @@ struct sched_seq {
     int32_t n_given;       /* running: pages that become available when it is preempted;
                             * waiting: pages of n_pages that are available now, and would not be then */
     bool wants_all_logits; /* of every row, not only of the last */
+    bool wants_no_logits;  /* hidden state instead */
 };
 
 struct sched_limits {

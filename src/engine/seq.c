@@ -20,9 +20,12 @@ static int out_of_memory(struct err *err)
 static int check_length(const struct seq_limits *l, const struct sluice_request *rq, size_t n_tokens,
                         struct err *err)
 {
-    int64_t answer = rq->sampling.max_tokens == 0 ? 0 : 1;
+    int64_t answer = rq->sampling.max_tokens == 0 || rq->embed ? 0 : 1;
     if (n_tokens == 0)
         return fail(err, ERR_ARG, "the prompt is empty");
+    if (rq->embed && ((int64_t)n_tokens > l->n_ctx || (int64_t)n_tokens > l->kv_tokens))
+        return fail(err, ERR_LIMIT, "the text has %zu tokens; at most %lld can be embedded together",
+                    n_tokens, (long long)(l->n_ctx < l->kv_tokens ? l->n_ctx : l->kv_tokens));
     if (n_tokens > INT32_MAX || (int64_t)n_tokens + answer > l->n_ctx)
         return fail(err, ERR_LIMIT,
                     "the prompt has %zu tokens; with at least %d for the answer it does not fit into the "
@@ -40,7 +43,9 @@ static int copy_tokens(struct seq *s, const struct seq_limits *l, const struct s
                        const int32_t *tokens, size_t n_tokens, struct err *err)
 {
     int64_t most = l->n_ctx < l->kv_tokens ? l->n_ctx : l->kv_tokens;
-    int64_t wanted = rq->sampling.max_tokens < 0 ? most : (int64_t)n_tokens + rq->sampling.max_tokens;
+    int64_t wanted = rq->embed                     ? (int64_t)n_tokens
+                     : rq->sampling.max_tokens < 0 ? most
+                                                   : (int64_t)n_tokens + rq->sampling.max_tokens;
 
     s->n_prompt = s->n_tokens = (int64_t)n_tokens;
     s->tokens_max = wanted < most ? wanted : most;
@@ -106,6 +111,34 @@ static int copy_ends(struct seq *s, const struct seq_limits *l, const struct slu
     return OK;
 }
 
+/* What there is only where tokens are chosen. */
+static int fill_sampling(struct seq *s, const struct seq_limits *l, const struct sluice_request *rq,
+                         const struct sluice_sampling *sampling, struct err *err)
+{
+    int rc;
+    if ((rc = copy_stops(s, sampling, err)) != OK || (rc = copy_ends(s, l, sampling, err)) != OK ||
+        (rc = sampler_init(&s->sampler, &s->arena, sampling, l->n_vocab, s->tokens_max, err)) != OK)
+        return rc;
+    if (rq->grammar && (rc = grammar_constraint_create(&s->sampler.constraint, rq->grammar, err)) != OK)
+        return rc;
+    if (s->wants_prompt_logprobs &&
+        !(s->prompt_logprobs = arena_new_array(&s->arena, struct sampled, SEQ_PROMPT_EVENT_TOKENS)))
+        return out_of_memory(err);
+    for (int64_t i = 0; i < s->n_prompt; i++)
+        sampler_add(&s->sampler, s->tokens, i + 1, false);
+    return OK;
+}
+
+static int fill_vector(struct seq *s, const struct seq_limits *l, const struct sluice_request *rq,
+                       struct err *err)
+{
+    if (rq->grammar || rq->prompt_logprobs)
+        return fail(err, ERR_ARG, "a request to embed has no answer, so %s means nothing",
+                    rq->grammar ? "a grammar" : "prompt_logprobs");
+    s->use_prefix = s->use_prefix && pool_skips_beginning(l->pooling);
+    return pool_init(&s->pool, &s->arena, l->pooling, l->n_embd, rq->dimensions, s->n_prompt, err);
+}
+
 static int fill(struct seq *s, const struct seq_limits *l, const struct sluice_request *rq,
                 const int32_t *tokens, size_t n_tokens, struct err *err)
 {
@@ -121,24 +154,21 @@ static int fill(struct seq *s, const struct seq_limits *l, const struct sluice_r
     s->wants_prompt_logprobs = rq->prompt_logprobs;
     s->use_prefix = l->use_prefix && !rq->prompt_logprobs;
     s->usage.seed = sampling.seed;
+    s->wants_vector = rq->embed;
     s->usage.prompt_tokens = n_tokens;
+    if (rq->dimensions != 0 && !rq->embed)
+        return fail(err, ERR_ARG, "dimensions are those of a vector, and embed is not set");
     if ((rc = copy_tokens(s, l, rq, tokens, n_tokens, err)) != OK ||
-        (rc = copy_stops(s, &sampling, err)) != OK || (rc = copy_ends(s, l, &sampling, err)) != OK ||
-        (rc = sampler_init(&s->sampler, &s->arena, &sampling, l->n_vocab, s->tokens_max, err)) != OK)
+        (rc = s->wants_vector ? fill_vector(s, l, rq, err) : fill_sampling(s, l, rq, &sampling, err)) != OK)
         return rc;
-    if (rq->grammar && (rc = grammar_constraint_create(&s->sampler.constraint, rq->grammar, err)) != OK)
-        return rc;
-    if (s->wants_prompt_logprobs &&
-        !(s->prompt_logprobs = arena_new_array(&s->arena, struct sampled, SEQ_PROMPT_EVENT_TOKENS)))
-        return out_of_memory(err);
-    for (int64_t i = 0; i < s->n_prompt; i++)
-        sampler_add(&s->sampler, s->tokens, i + 1, false);
     return emit_init(&s->emit, l->tokenizer, s->stops, s->n_stops, s->show_special, l->token_bytes_max, err);
 }
 
-/* Ring room for prompt log-probabilities, which are not held back by a slow reader. */
-static size_t prompt_event_bytes(const struct sluice_request *rq, size_t n_tokens)
+/* Ring room for prompt log-probabilities, which are not held back by a slow reader, and for a vector. */
+static size_t large_event_bytes(const struct seq *s, const struct sluice_request *rq, size_t n_tokens)
 {
+    if (s->wants_vector)
+        return (size_t)s->pool.n_out * sizeof(float);
     if (!rq->prompt_logprobs)
         return 0;
     size_t tops = rq->sampling.logprobs > 0 ? (size_t)rq->sampling.logprobs : 0;
@@ -165,7 +195,7 @@ int seq_create(struct seq **out, const struct seq_limits *l, struct stream_home 
     arena_init(&s->arena, SEQ_BYTES_MAX);
     rc = fill(s, l, rq, tokens, n_tokens, err);
     if (rc == OK) {
-        s->stream = stream_create(home, rq, step_text_bytes(l), prompt_event_bytes(rq, n_tokens));
+        s->stream = stream_create(home, rq, step_text_bytes(l), large_event_bytes(s, rq, n_tokens));
         if (!s->stream)
             rc = out_of_memory(err);
     }

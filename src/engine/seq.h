@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "engine/compute.h"
 #include "engine/emit.h"
+#include "engine/pool.h"
 #include "engine/sample.h"
 #include "engine/stream.h"
 #include "sluice.h"
@@ -62,6 +63,9 @@ struct seq {
     int64_t n_prompt_told;
     struct sampled *prompt_logprobs; /* of one event */
 
+    bool wants_vector; /* and no answer */
+    struct pool pool;
+
     struct sluice_usage usage;
     int64_t submitted_ns, started_ns, first_ns, last_ns; /* 0: not yet */
 };
@@ -77,6 +81,8 @@ struct seq_limits {
     int64_t kv_tokens; /* tokens that all pages hold */
     int32_t page_tokens;
     bool use_prefix;
+    int32_t n_embd;
+    enum model_pooling pooling;
 };
 
 /* A sequence for `rq`, whose prompt is tokens[n_tokens]; nothing of either is kept.  Errors as

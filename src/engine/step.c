@@ -63,6 +63,14 @@ static void tell_done(struct seq *s, const struct engine_end *end)
     stream_send(s->stream, &ev);
 }
 
+static void tell_vector(struct seq *s, const float *vector)
+{
+    struct sluice_event ev = new_event(SLUICE_EVENT_VECTOR);
+    ev.vector = vector;
+    ev.n_vector = (size_t)s->pool.n_out;
+    stream_send(s->stream, &ev);
+}
+
 /* ---- pages ---- */
 
 /* Give full pages to the prefix tree, which may hand back equal ones that it knows already. */
@@ -229,6 +237,7 @@ static void make_view(struct engine *e)
         e->view[i] = e->seqs[i]->is_running ? view_running(e, i, is_tight)
                                             : view_waiting(e, i, n_looked++ < WAITING_LOOKED_AT);
         e->view[i].wants_all_logits = wants_all_logits(e->seqs[i]);
+        e->view[i].wants_no_logits = e->seqs[i]->wants_vector;
     }
 }
 
@@ -243,7 +252,8 @@ static void make_drafts(struct engine *e)
     for (int32_t i = 0; i < e->n_seqs; i++) {
         struct seq *s = e->seqs[i];
         s->n_draft = 0;
-        if (is_on && s->is_running && s->n_tokens - s->n_ctx == 1 && stream_has_room(s->stream))
+        if (is_on && !s->wants_vector && s->is_running && s->n_tokens - s->n_ctx == 1 &&
+            stream_has_room(s->stream))
             decoding[n++] = s;
     }
     if (n == 0)
@@ -326,6 +336,14 @@ static bool is_sampling(const struct seq *s, const struct sched_item *item)
     return s->n_ctx + item->n_rows == s->n_tokens && s->n_tokens < s->tokens_max;
 }
 
+static uint32_t wanted_of(const struct seq *s, const struct sched_item *item, int32_t row)
+{
+    if (s->wants_vector)
+        return pool_wants(&s->pool, s->n_ctx + row) ? MODEL_WANT_HIDDEN : MODEL_WANT_NOTHING;
+    bool is_wanted = wants_all_logits(s) || (is_sampling(s, item) && row >= item->n_rows - 1);
+    return is_wanted ? MODEL_WANT_LOGITS : MODEL_WANT_NOTHING;
+}
+
 static struct model_batch make_batch(struct engine *e)
 {
     uint32_t n_rows = 0;
@@ -335,12 +353,11 @@ static struct model_batch make_batch(struct engine *e)
         const struct seq *s = item_seq(e, i);
         int32_t n = item->n_rows + item->n_draft;
         for (int32_t r = 0; r < n; r++) {
-            bool is_wanted = wants_all_logits(s) || (is_sampling(s, item) && r >= item->n_rows - 1);
             e->rows[n_rows++] = (struct model_row){
                 .token = r < item->n_rows ? s->tokens[s->n_ctx + r] : s->draft[r - item->n_rows],
                 .pos = (uint32_t)(s->n_ctx + r),
                 .seq = (uint32_t)i,
-                .want = is_wanted ? MODEL_WANT_LOGITS : MODEL_WANT_NOTHING,
+                .want = wanted_of(s, item, r),
             };
         }
         e->batch_seqs[i] = (struct model_seq){(const uint32_t *)s->pages, (uint32_t)s->n_pages};
@@ -490,6 +507,31 @@ static void sample_tokens(struct engine *e, struct seq *s, int32_t n_draft, uint
     }
 }
 
+/* The hidden states of an item's rows, from the i-th of the step on; returns how many there were. */
+static uint32_t take_hidden(struct engine *e, struct seq *s, const struct sched_item *item, uint32_t i)
+{
+    const struct compute *c = &e->options.compute;
+    uint32_t n = 0;
+    for (int32_t r = 0; s->wants_vector && r < item->n_rows; r++)
+        if (pool_wants(&s->pool, s->n_ctx + r))
+            pool_add(&s->pool, s->n_ctx + r, c->hidden(c->self, i + n++));
+    return n;
+}
+
+static void end_vector(struct engine *e, struct seq *s)
+{
+    const float *vector = pool_finish(&s->pool);
+    if (!vector) {
+        engine_finish(e, s,
+                      (struct engine_end){SLUICE_FINISH_ERROR, -1, -1, ERR_FORMAT,
+                                          "the model's hidden state of this text is not a number"});
+        return;
+    }
+    s->first_ns = s->last_ns = clock_now_ns();
+    tell_vector(s, vector);
+    engine_finish(e, s, (struct engine_end){SLUICE_FINISH_END, -1, -1, 0, NULL});
+}
+
 static void take_result(struct engine *e, struct seq *s, const struct sched_item *item, uint32_t out)
 {
     bool samples = is_sampling(s, item), all = wants_all_logits(s);
@@ -502,6 +544,8 @@ static void take_result(struct engine *e, struct seq *s, const struct sched_item
     atomic_fetch_add_explicit(&e->counts.draft_tokens, (uint64_t)item->n_draft, memory_order_relaxed);
     if (samples)
         sample_tokens(e, s, item->n_draft, all ? out + (uint32_t)item->n_rows - 1 : out);
+    else if (s->wants_vector && s->n_ctx == s->n_prompt)
+        end_vector(e, s);
     else if (s->n_ctx == s->tokens_max) /* max_tokens 0 */
         engine_finish(e, s, (struct engine_end){SLUICE_FINISH_LENGTH, -1, -1, 0, NULL});
 }
@@ -517,13 +561,14 @@ static uint32_t n_outputs(const struct seq *s, const struct sched_item *item)
 static void take_results(struct engine *e)
 {
     struct seq *seqs[SCHED_BATCH_MAX];
-    uint32_t outs[SCHED_BATCH_MAX], out = 0;
+    uint32_t outs[SCHED_BATCH_MAX], out = 0, hidden = 0;
     const int32_t n = e->plan.n_items;
 
     for (int32_t i = 0; i < n; i++) {
         seqs[i] = item_seq(e, i);
         outs[i] = out;
         out += n_outputs(seqs[i], &e->plan.items[i]);
+        hidden += take_hidden(e, seqs[i], &e->plan.items[i], hidden);
     }
     for (int32_t i = 0; i < n; i++)
         take_result(e, seqs[i], &e->plan.items[i], outs[i]);

@@ -126,7 +126,8 @@ static void tell_reader(struct sluice_stream *s)
 
 static size_t record_bytes(const struct sluice_event *ev)
 {
-    size_t n = sizeof(struct record) + ev->text_bytes + ev->n_tokens * sizeof *ev->tokens;
+    size_t n = sizeof(struct record) + ev->text_bytes + ev->n_tokens * sizeof *ev->tokens +
+               ev->n_vector * sizeof *ev->vector;
     for (size_t i = 0; i < ev->n_tokens; i++)
         n += ev->tokens[i].n_top * sizeof(struct sluice_top);
     n += ev->stop ? strlen(ev->stop) + 1 : 0;
@@ -162,7 +163,11 @@ static void write_record(struct record *r, size_t bytes, const struct sluice_eve
         tops += tokens[i].n_top;
     }
     r->ev.tokens = tokens;
-    char *text = (char *)tops;
+    float *vector = (float *)tops;
+    r->ev.vector = ev->vector ? vector : NULL;
+    if (ev->n_vector > 0)
+        memcpy(vector, ev->vector, ev->n_vector * sizeof *vector);
+    char *text = (char *)(vector + ev->n_vector);
     r->ev.text = text;
     if (ev->text_bytes > 0)
         memcpy(text, ev->text, ev->text_bytes);

@@ -239,10 +239,10 @@ static void read_whole(struct hosted *h)
     }
     if (r->req->op == CHAT_OP_EMBED) {
         struct chat_error e = {.retry_after_ms = -1};
-        r->embeddings = arena_new(&r->arena, struct embed_answer);
-        struct str body = arena_str(&r->arena, buf_str(&h->body));
+        r->embeddings = arena_new(&r->vectors, struct embed_answer);
+        struct str body = arena_str(&r->vectors, buf_str(&h->body));
         if (!r->embeddings || !body.p ||
-            h->dialect->read_embeddings(body, &r->arena, r->embeddings, &e) != OK)
+            h->dialect->read_embeddings(body, &r->vectors, r->embeddings, &e) != OK)
             set_error(h, CHAT_ERR_BAD_ANSWER, "%s",
                       e.message[0] ? e.message : "the vectors need too much memory");
         else

@@ -2,10 +2,54 @@
 #include "base/rand.h"
 #include "gateway/account.h"
 
+#define VECTOR_TEXT_MAX ((size_t)32 << 20)
+
 static void on_done(void *ctx, struct local_call *call)
 {
+    struct gw_request *r = ctx;
     (void)call;
-    gw_on_done(ctx);
+    if (r->embeddings && !r->has_error) {
+        r->embeddings->usage = r->usage;
+        r->has_content = true;
+    }
+    gw_on_done(r);
+}
+
+static struct embed_answer *new_embeddings(struct gw_request *r)
+{
+    struct embed_answer *answer = arena_new(&r->vectors, struct embed_answer);
+    size_t n = r->req->n_inputs;
+    if (!answer)
+        return NULL;
+    *answer = (struct embed_answer){.n_vectors = n};
+    answer->vectors = arena_new_array(&r->vectors, struct embed_vector, n);
+    if (!answer->vectors)
+        return NULL;
+    memset(answer->vectors, 0, n * sizeof *answer->vectors);
+    return answer;
+}
+
+/* Written here and now, as the client wants it: all vectors of an answer at once would hold up the loop. */
+static int on_vector(void *ctx, size_t input, const float *values, size_t n)
+{
+    struct gw_request *r = ctx;
+    struct embed_vector v = {.values = values, .n_values = n};
+    struct buf text;
+    if (!r->embeddings)
+        r->embeddings = new_embeddings(r);
+    if (!r->embeddings)
+        return ERR_NOMEM;
+    buf_init(&text, VECTOR_TEXT_MAX);
+    int rc = embed_write_vector(&text, &v, r->req->is_base64);
+    struct str copy = rc == OK ? arena_str(&r->vectors, buf_str(&text)) : S("");
+    buf_deinit(&text);
+    if (!copy.p || !copy.n)
+        return ERR_NOMEM;
+    if (r->req->is_base64)
+        r->embeddings->vectors[input].base64 = str_sub(copy, 1, copy.n - 1); /* without the quotes */
+    else
+        r->embeddings->vectors[input].json = copy;
+    return OK;
 }
 
 static void on_count(void *ctx, int64_t n_tokens)
@@ -32,9 +76,12 @@ static int start(struct gw_request *r, const struct config_target *t, struct cha
         .request_id = str_c(r->id),
         .sink = {gw_on_event, r},
         .on_count = on_count,
+        .on_vector = on_vector,
+        .dropped = &r->dropped,
         .on_done = on_done,
         .ctx = r,
     };
+    r->embeddings = NULL; /* an earlier attempt's */
     r->call = r->gw->local->start(r->gw->local->arg, &ask, e);
     return r->call ? OK : ERR_STATE;
 }

@@ -22,10 +22,11 @@
 #include "gateway/validate.h"
 #include "net/worker.h"
 
-#define REQUEST_ARENA_FACTOR 6 /* parsed forms are larger than the body they came from */
-#define REQUEST_ARENA_MIN    ((size_t)1 << 20)
-#define LOG_BYTES_MAX        ((size_t)1 << 20) /* of one turn */
+#define REQUEST_ARENA_FACTOR 6                  /* parsed forms are larger than the body they came from */
+#define REQUEST_ARENA_MIN    ((size_t)16 << 20) /* short texts and numbers in lists: more than six times */
+#define LOG_BYTES_MAX        ((size_t)1 << 20)  /* of one turn */
 #define ANSWER_BYTES_MAX     ((size_t)64 << 20)
+#define VECTORS_BYTES_MAX    ((size_t)512 << 20) /* an answer of ANSWER_BYTES_MAX and where its numbers are */
 
 static enum gw_step phase_read(struct gw_request *r);
 static enum gw_step phase_deliver(struct gw_request *r);
@@ -262,6 +263,7 @@ static struct gw_request *new_request(struct gw_thread *t, struct request *http)
     r->config = gateway_config(t->gw);
     size_t arena_max = http->body.n * REQUEST_ARENA_FACTOR;
     arena_init(&r->arena, arena_max < REQUEST_ARENA_MIN ? REQUEST_ARENA_MIN : arena_max);
+    arena_init(&r->vectors, VECTORS_BYTES_MAX);
     buf_init(&r->out, ANSWER_BYTES_MAX);
     buf_init(&r->dropped, 4096);
     buf_init(&r->raw, ANSWER_BYTES_MAX);
@@ -301,6 +303,7 @@ static void free_request(struct gw_request *r)
     buf_deinit(&r->raw);
     key_release(ledger_keys(r->gw->ledger), r->key);
     config_drop(r->config);
+    arena_deinit(&r->vectors);
     arena_deinit(&r->arena);
     r->thread->n_running--;
     *r->prev_running = r->next_running;

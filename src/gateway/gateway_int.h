@@ -160,9 +160,10 @@ struct gw_request {
     char start_id[128], start_model[128]; /* the held START event */
     int64_t start_created_s;
     bool has_start;
-    struct buf dropped; /* x-sluice-dropped */
-    bool is_raw;        /* same dialect on both sides: the bytes travel as they came */
-    struct buf raw;     /* of them, what the client has not got yet */
+    struct buf dropped;   /* x-sluice-dropped */
+    bool is_raw;          /* same dialect on both sides: the bytes travel as they came */
+    struct buf raw;       /* of them, what the client has not got yet */
+    struct arena vectors; /* what embeddings points to: far more than the request itself */
     struct embed_answer *embeddings;
     int64_t n_counted; /* count_tokens; -1 */
 

@@ -28,6 +28,11 @@ struct local_ask {
     /* A request of op COUNT_TOKENS: its prompt tokens, by the model's own template and tokenizer;
      * instead of events, before on_done. */
     void (*on_count)(void *ctx, int64_t n_tokens);
+    /* A request of op EMBED: the vector of one of its inputs, in any order, before on_done; no content comes
+     * by events.  Borrowed.  A return other than OK ends the call with an error. */
+    int (*on_vector)(void *ctx, size_t input, const float *values, size_t n);
+    /* Gets the names of fields that mean nothing to the engine and change no answer (op EMBED). */
+    struct buf *dropped;
     /* After the last event, once.  `call` is gone when it returns. */
     void (*on_done)(void *ctx, struct local_call *call);
     void *ctx;

@@ -101,6 +101,7 @@ static void lay_out_work(struct backend *b, struct layout *a)
 {
     const struct plan *p = b->plan;
     size_t rows = (size_t)b->rows_max, outputs = (size_t)b->outputs_max, embd = p->n_embd;
+    size_t hidden = (size_t)b->hidden_max;
     size_t q = round_up((size_t)p->n_heads * p->head_dim, KERN_STRIP),
            kv = round_up((size_t)p->n_kv_heads * p->head_dim, KERN_STRIP);
     unsigned in = acts_of(&b->head), mid = 0, down_exps = 0;
@@ -131,7 +132,7 @@ static void lay_out_work(struct backend *b, struct layout *a)
     take_acts(b, a, &b->mid, mid, rows, (int)round_up(wide, 256));
     b->logits_stride = round_up(p->n_vocab, KERN_STRIP);
     b->logits = take(a, outputs * b->logits_stride, sizeof(float));
-    b->hidden = take(a, 2 * outputs * embd, sizeof(float));
+    b->hidden = take(a, (hidden + outputs) * embd, sizeof(float));
     size_t pairs = CPU_PRODUCTS_MAX * rows;
     if (p->n_experts) {
         take_experts(b, a, down_exps, rows);
@@ -258,6 +259,7 @@ static int cpu_open(struct backend **out, const struct plan *plan, const struct 
     b->team = o->team;
     b->rows_max = (int)o->rows_max;
     b->outputs_max = (int)o->outputs_max;
+    b->hidden_max = (int)o->hidden_max;
     b->parts_max = team_size(o->team) > 1 ? cpu_attn_parts(b, o->n_ctx) : 0;
     if ((rc = kern_choose(&b->ops, o->isa, err)) != OK || (rc = cpu_load(b, g, err)) != OK ||
         (rc = reserve_kv(b, o, err)) != OK || (rc = reserve_work(b, err)) != OK) {
@@ -351,7 +353,7 @@ static void cpu_head(struct backend *b)
 {
     size_t n = b->plan->n_embd;
     int logits = 0, hidden = 0;
-    float *rows = b->hidden + (size_t)b->outputs_max * n;
+    float *rows = b->hidden + (size_t)b->hidden_max * n;
     for (int row = 0; row < b->n_rows; row++) {
         const float *x = b->x + (size_t)row * n;
         if (b->rows[row].want & MODEL_WANT_HIDDEN)
@@ -393,7 +395,7 @@ static float *cpu_logits(struct backend *b, uint32_t i)
 
 static const float *cpu_hidden(struct backend *b, uint32_t i)
 {
-    assert((int)i < b->outputs_max);
+    assert((int)i < b->hidden_max);
     return b->hidden + i * (size_t)b->plan->n_embd;
 }
 

@@ -109,7 +109,7 @@ struct backend {
     /* Work memory, for rows_max rows. */
     void *work;
     size_t work_bytes;
-    int rows_max, outputs_max;
+    int rows_max, outputs_max, hidden_max;
     float *x;               /* [rows][n_embd] the residual stream */
     struct cpu_acts in;     /* norm(x) */
     struct cpu_acts mid;    /* attention's output; h of the ffn or of the shared expert */
@@ -118,7 +118,7 @@ struct backend {
     float *a;               /* [rows][heads * head_dim] */
     float *cosines, *sines; /* [ropes][rows_max][n_rot / 2] */
     float *logits;          /* [outputs][vocab rounded up] */
-    float *hidden;          /* [outputs][n_embd] */
+    float *hidden; /* [hidden_max][n_embd], and behind it [outputs][n_embd] on their way to the head */
     size_t logits_stride;
     float *parts;                        /* [parts_max][head_dim] attention of single segments */
     struct kern_attn_state *part_states; /* [parts_max] */

@@ -20,7 +20,7 @@ struct model {
     struct backend *backend;
     struct team *team;
     enum kv_type kv_type;
-    uint32_t n_ctx, page_tokens, n_pages, rows_max, outputs_max;
+    uint32_t n_ctx, page_tokens, n_pages, rows_max, outputs_max, hidden_max;
     uint64_t fingerprint;
 };
 
@@ -98,6 +98,19 @@ static void count_work(struct model_facts *f, const struct plan *p)
     f->head_macs = p->output->n_elems;
 }
 
+static int read_pooling(struct model_facts *f, const struct gguf *g, struct err *err)
+{
+    struct gguf_arch_key key;
+    uint32_t pooling = MODEL_POOL_LAST;
+    const char *name = gguf_arch_key(&key, g, "pooling_type");
+    int rc = gguf_opt_u32(g, name, &pooling, err);
+    if (rc == OK && pooling > MODEL_POOL_RANK)
+        rc = fail(err, ERR_UNSUPPORTED, "key '%s' is %u; poolings 0 to %d are known", name, pooling,
+                  MODEL_POOL_RANK);
+    f->pooling = (enum model_pooling)pooling;
+    return rc;
+}
+
 static int fill_facts(struct model_facts *f, const struct plan *p, const struct gguf *g, enum kv_type kv_type,
                       struct err *err)
 {
@@ -126,7 +139,7 @@ static int fill_facts(struct model_facts *f, const struct plan *p, const struct 
     }
     count_work(f, p);
     f->kv_token_bytes = backend_cpu_kv_token_bytes(p, kv_type);
-    return OK;
+    return read_pooling(f, g, err);
 }
 
 int model_describe(const struct gguf *g, enum kv_type kv_type, struct model_facts *facts, struct err *err)
@@ -166,6 +179,10 @@ static int check_options(struct model_options *o, const struct plan *p, struct e
         o->outputs_max = 64;
     if (o->outputs_max > o->rows_max)
         o->outputs_max = o->rows_max;
+    if (o->hidden_max == 0)
+        o->hidden_max = o->outputs_max;
+    if (o->hidden_max > o->rows_max)
+        o->hidden_max = o->rows_max;
     if (o->n_pages == 0)
         return fail(err, ERR_ARG, "a KV pool needs at least one page");
     return OK;
@@ -235,6 +252,7 @@ int model_open(struct model **out, const struct gguf *g, const struct model_opti
     m->n_pages = o.n_pages;
     m->rows_max = o.rows_max;
     m->outputs_max = o.outputs_max;
+    m->hidden_max = o.hidden_max;
     team_lease(m->team);
     rc = m->ops->open(&m->backend, &m->plan, g, &o, err);
     team_release(m->team);
@@ -303,6 +321,10 @@ uint32_t model_outputs_max(const struct model *m)
 {
     return m->outputs_max;
 }
+uint32_t model_hidden_max(const struct model *m)
+{
+    return m->hidden_max;
+}
 uint64_t model_kv_page_bytes(const struct model *m)
 {
     return m->ops->kv_page_bytes(m->backend);
@@ -346,9 +368,11 @@ static int check_batch(const struct model *m, const struct model_batch *b, struc
         logits += b->rows[i].want & MODEL_WANT_LOGITS ? 1 : 0;
         hidden += b->rows[i].want & MODEL_WANT_HIDDEN ? 1 : 0;
     }
-    if (logits > m->outputs_max || hidden > m->outputs_max)
-        return fail(err, ERR_ARG, "%u rows want outputs, at most %u are possible",
-                    logits > hidden ? logits : hidden, m->outputs_max);
+    if (logits > m->outputs_max)
+        return fail(err, ERR_ARG, "%u rows want logits, at most %u are possible", logits, m->outputs_max);
+    if (hidden > m->hidden_max)
+        return fail(err, ERR_ARG, "%u rows want hidden state, at most %u are possible", hidden,
+                    m->hidden_max);
     for (uint32_t s = 0; s < b->n_seqs; s++)
         for (uint32_t i = 0; i < b->seqs[s].n_pages; i++)
             if (b->seqs[s].pages[i] >= m->n_pages)

@@ -16,8 +16,9 @@
  * batch.  A page that is shared may be read by all and must not be written.
  *
  * MEMORY.  model_open reserves everything: packed weights, KV pool, work buffers for rows_max
- * rows and logits for outputs_max rows.  A step allocates nothing.  Of a large KV pool only the first part is
- * in memory when model_open returns; a thread brings the rest, low pages first.
+ * rows, logits for outputs_max and hidden state for hidden_max rows.  A step allocates nothing.  Of a large
+ * KV pool only the first part is in memory when model_open returns; a thread brings the rest, low pages
+ * first.
  *
  * Threads: model_open, model_step_* and model_kv_copy of one model are called by one thread at a
  * time; the facts (model_facts) may be read by all. */
@@ -48,7 +49,17 @@ struct model_options {
     uint32_t page_tokens; /* multiple of 16 that divides 512; 0: the default, 32 */
     uint32_t n_pages;     /* of the KV pool; at least 1 */
     uint32_t rows_max;    /* of one step, at most MODEL_ROWS_MAX; 0: 512 */
-    uint32_t outputs_max; /* rows of one step that want logits or hidden state; 0: 64 */
+    uint32_t outputs_max; /* rows of one step that want logits; 0: 64 */
+    uint32_t hidden_max;  /* rows of one step that want hidden state; 0: outputs_max */
+};
+
+/* How the hidden states of a text's tokens become one vector; the values are those of the files. */
+enum model_pooling {
+    MODEL_POOL_NONE, /* not at all: a vector per token */
+    MODEL_POOL_MEAN,
+    MODEL_POOL_CLS,  /* the first token's */
+    MODEL_POOL_LAST, /* the last token's: what a causal model is pooled by where its file says nothing */
+    MODEL_POOL_RANK  /* a score instead of a vector */
 };
 
 /* What a file asks for, known before anything is loaded. */
@@ -68,6 +79,7 @@ struct model_facts {
     uint64_t step_macs;  /* multiply-adds of one token without attention, head included */
     uint64_t head_macs;  /* of these, the head's */
     uint64_t kv_token_bytes; /* of the KV pool per token, for the KV type asked for */
+    enum model_pooling pooling;
 };
 
 struct model;
@@ -103,6 +115,7 @@ uint32_t model_n_pages(const struct model *m);
 uint32_t model_n_ctx(const struct model *m);
 uint32_t model_rows_max(const struct model *m);
 uint32_t model_outputs_max(const struct model *m);
+uint32_t model_hidden_max(const struct model *m);
 uint64_t model_kv_page_bytes(const struct model *m);
 /* A number that changes whenever the same tokens could give other KV bytes or logits: hash of
  * the weights' description, numerics version, level, KV type and page layout (keys of KV kept

@@ -3,7 +3,8 @@
  * A call has n answers ("choices"), each a polled stream of the engine.  When a stream has
  * something to say, the engine thread posts the choice's task to the loop, which reads the
  * stream until it is empty: so a client that reads slowly simply stops the reading, and the
- * engine's own bounded queue holds the sequence back.
+ * engine's own bounded queue holds the sequence back.  Of an embeddings request the choices are places: each
+ * computes one input after the other, so that many inputs are computed together and few wait in the engine.
  *
  * Life: start -> (wait for the model) -> (prepare: compile the form, tokenize, submit) -> events -> on_done.
  * The waits happen on other threads; `state` says who may touch the call: only the loop thread
@@ -23,6 +24,7 @@
 #define FORMS_WAITING_MAX                                                                                    \
     256 /* past it a request with a form is refused: each may take a good part of a second */
 #define FORMS_RETRY_MS 1000
+#define EMBED_PLACES   32 /* inputs of one request that the engine is asked for at a time */
 
 struct choice {
     struct local_call *call;
@@ -70,6 +72,7 @@ struct local_call {
     struct arena arena, step_arena;
     struct local_prompt prompt;   /* of a conversation */
     struct completion completion; /* of a legacy completion */
+    struct local_texts texts;     /* of an embeddings request */
     struct local_form form;
     struct sluice_grammar *grammar; /* while it is being submitted */
     struct sluice_sampling sampling;
@@ -82,6 +85,7 @@ struct local_call {
 
 static void advance(struct local_call *c);
 static void pump(struct choice *ch);
+static int submit_choice(struct choice *ch);
 
 /* ---- end ---- */
 
@@ -289,15 +293,22 @@ static int send_echo(struct choice *ch, const struct sluice_event *ev)
     return rc;
 }
 
-static int on_stream_done(struct choice *ch, const struct sluice_event *ev)
+static int check_end(struct local_call *c, const struct sluice_event *ev)
 {
-    struct local_call *c = ch->call;
-    ch->usage = ev->usage;
     if (ev->finish == SLUICE_FINISH_ERROR || ev->finish == SLUICE_FINISH_CANCELLED) {
         set_error(c, ev->finish == SLUICE_FINISH_ERROR ? kind_of(ev->error_code) : CHAT_ERR_UNAVAILABLE,
                   ev->error_text ? ev->error_text : "the engine stopped before the answer was complete");
         return ERR_STATE;
     }
+    return OK;
+}
+
+static int on_stream_done(struct choice *ch, const struct sluice_event *ev)
+{
+    struct local_call *c = ch->call;
+    ch->usage = ev->usage;
+    if (check_end(c, ev) != OK)
+        return ERR_STATE;
     struct sluice_event nothing = {.text = ""};
     int rc = ch->parser ? send_text(ch, &nothing, true) : OK;
     struct chat_event fin = {.type = CHAT_EV_FINISH, .choice = ch->idx, .finish = finish_of(ch, ev)};
@@ -310,8 +321,62 @@ static int on_stream_done(struct choice *ch, const struct sluice_event *ev)
     return rc == OK ? send(c, &fin) : rc;
 }
 
+/* ---- events of a stream that makes a vector ---- */
+
+static int on_vector(struct choice *ch, const struct sluice_event *ev)
+{
+    struct local_call *c = ch->call;
+    if (c->is_cancelled)
+        return ERR_CANCELLED;
+    int rc = c->ask.on_vector(c->ask.ctx, (size_t)ch->prompt_idx, ev->vector, ev->n_vector);
+    if (rc != OK)
+        set_error(c, CHAT_ERR_SERVER, "the server is out of memory");
+    return rc;
+}
+
+/* The place takes the next input.  When the engine's queue is full just then, those in front of it will. */
+static int take_next_text(struct choice *ch)
+{
+    struct local_call *c = ch->call;
+    sluice_stream_free(ch->stream);
+    ch->stream = NULL;
+    if (c->texts.next < c->texts.n) {
+        ch->prompt_idx = (int)c->texts.next++;
+        int rc = submit_choice(ch);
+        if (rc == OK)
+            return OK;
+        if (rc != SLUICE_ERR_BUSY || c->n_choices - c->n_done < 2)
+            return ERR_STATE;
+        c->texts.next--;
+        c->has_error = false;
+    }
+    ch->is_done = true;
+    c->n_done++;
+    return OK;
+}
+
+static int on_text_done(struct choice *ch, const struct sluice_event *ev)
+{
+    struct local_call *c = ch->call;
+    if (check_end(c, ev) != OK)
+        return ERR_STATE;
+    c->texts.usage.prompt_tokens += ev->usage.prompt_tokens;
+    c->texts.usage.cached_tokens += ev->usage.cached_tokens;
+    int rc = take_next_text(ch);
+    if (rc != OK || c->n_done < c->n_choices)
+        return rc;
+    struct chat_event usage = {.type = CHAT_EV_USAGE, .usage = {.is_known = true}};
+    usage.usage.cache_read = (int64_t)c->texts.usage.cached_tokens;
+    usage.usage.input_fresh = (int64_t)(c->texts.usage.prompt_tokens - c->texts.usage.cached_tokens);
+    return send(c, &usage);
+}
+
 static int on_event(struct choice *ch, const struct sluice_event *ev)
 {
+    if (ch->call->op == CHAT_OP_EMBED)
+        return ev->kind == SLUICE_EVENT_VECTOR ? on_vector(ch, ev)
+               : ev->kind == SLUICE_EVENT_DONE ? on_text_done(ch, ev)
+                                               : OK;
     switch (ev->kind) {
     case SLUICE_EVENT_PROMPT: return send_echo(ch, ev);
     case SLUICE_EVENT_TEXT: return send_text(ch, ev, false);
@@ -404,7 +469,7 @@ static int completion_prompt(struct choice *ch, struct sluice_request *rq, int32
     return OK;
 }
 
-static void submit_choice(struct choice *ch)
+static int submit_choice(struct choice *ch)
 {
     struct local_call *c = ch->call;
     struct sluice_request rq;
@@ -421,6 +486,11 @@ static void submit_choice(struct choice *ch)
     if (c->op == CHAT_OP_GENERATE) {
         rq.chat = &c->prompt.chat;
         rq.show_special = true; /* the parser knows the family's markup */
+    } else if (c->op == CHAT_OP_EMBED) {
+        rq.embed = true;
+        rq.dimensions = (int32_t)c->texts.dimensions;
+        rq.tokens = c->texts.tokens[ch->prompt_idx].ids;
+        rq.n_tokens = c->texts.tokens[ch->prompt_idx].n;
     } else {
         rc = completion_prompt(ch, &rq, &tokens, &err);
     }
@@ -429,6 +499,21 @@ static void submit_choice(struct choice *ch)
     if (rc != SLUICE_OK)
         set_error(c, kind_of(rc), err.text[0] ? err.text : "the server is out of memory");
     free(tokens);
+    return rc;
+}
+
+/* As many places as the engine has room for now. */
+static void prepare_texts(struct local_call *c)
+{
+    c->has_error = local_texts_tokenize(&c->texts, c->served, &c->is_cancelled, &c->arena, &c->error) != OK;
+    for (int i = 0; i < c->n_choices && !c->has_error && !c->is_cancelled; i++) {
+        c->choices[i].prompt_idx = i;
+        if (submit_choice(&c->choices[i]) == SLUICE_ERR_BUSY && i > 0) {
+            c->has_error = false;
+            c->n_choices = i;
+        }
+        c->texts.next = (size_t)c->n_choices;
+    }
 }
 
 static void prepare(struct local_call *c)
@@ -438,6 +523,10 @@ static void prepare(struct local_call *c)
         c->n_tokens = sluice_chat_tokenize(c->served->model, &c->prompt.chat, NULL, 0, &err);
         if (c->n_tokens < 0)
             set_error(c, kind_of(err.code), err.text);
+        return;
+    }
+    if (c->op == CHAT_OP_EMBED) {
+        prepare_texts(c);
         return;
     }
     if (!c->form.is_any)
@@ -583,28 +672,37 @@ static struct local_call *new_call(struct local *l, struct str model, struct loo
     return c;
 }
 
+static int make_choices(struct local_call *c, int64_t n_each, struct chat_error *e)
+{
+    c->choices = calloc((size_t)c->n_choices, sizeof *c->choices);
+    if (!c->choices)
+        return chat_error_set(e, CHAT_ERR_UNAVAILABLE, NULL, "the server is out of memory");
+    for (int i = 0; i < c->n_choices; i++)
+        c->choices[i] = (struct choice){.call = c,
+                                        .idx = i,
+                                        .prompt_idx = (int)(i / n_each),
+                                        .tool_idx = -1,
+                                        .block = 0,
+                                        .block_kind = SLUICE_PART_CONTENT,
+                                        .task = {.run = on_readable}};
+    return OK;
+}
+
 static int set_choices(struct local_call *c, struct chat_error *e)
 {
     const struct chat_request *req = c->ask.req;
+    if (req->op == CHAT_OP_EMBED) {
+        c->n_choices = (int)(c->texts.n < EMBED_PLACES ? c->texts.n : EMBED_PLACES);
+        return make_choices(c, 1, e);
+    }
     int64_t n_prompts = req->op == CHAT_OP_COMPLETE ? (int64_t)req->n_prompts : 1;
     int64_t n = n_prompts * req->n;
     if (n < 1 || n > CHAT_CHOICES_MAX)
         return chat_error_set(e, CHAT_ERR_INVALID, "n",
                               "the request asks for %lld answers, at most %d are possible", (long long)n,
                               CHAT_CHOICES_MAX);
-    c->choices = calloc((size_t)n, sizeof *c->choices);
-    if (!c->choices)
-        return chat_error_set(e, CHAT_ERR_UNAVAILABLE, NULL, "the server is out of memory");
     c->n_choices = (int)n;
-    for (int i = 0; i < c->n_choices; i++)
-        c->choices[i] = (struct choice){.call = c,
-                                        .idx = i,
-                                        .prompt_idx = (int)(i / req->n),
-                                        .tool_idx = -1,
-                                        .block = 0,
-                                        .block_kind = SLUICE_PART_CONTENT,
-                                        .task = {.run = on_readable}};
-    return OK;
+    return make_choices(c, req->n, e);
 }
 
 /* A copy of what the preparing thread needs of a legacy completion. */
@@ -613,22 +711,8 @@ static int completion_of(const struct chat_request *req, struct arena *a, struct
 {
     out->echo = req->echo;
     out->suffix = arena_str(a, req->suffix);
-    out->prompts = arena_new_array(a, struct chat_prompt, req->n_prompts);
+    out->prompts = local_copy_prompts(req->prompts, req->n_prompts, a);
     bool ok = out->prompts && (out->suffix.p || !req->suffix.n);
-    for (size_t i = 0; ok && i < req->n_prompts; i++) {
-        const struct chat_prompt *p = &req->prompts[i];
-        struct chat_prompt *copy = &out->prompts[i];
-        *copy = (struct chat_prompt){.n_tokens = p->n_tokens};
-        if (p->text.p) {
-            copy->text = arena_str(a, p->text);
-            ok = copy->text.p != NULL;
-        } else {
-            copy->tokens = arena_new_array(a, int64_t, p->n_tokens + 1);
-            ok = copy->tokens != NULL;
-            if (ok && p->n_tokens)
-                memcpy(copy->tokens, p->tokens, p->n_tokens * sizeof *copy->tokens);
-        }
-    }
     return ok ? OK
               : chat_error_set(e, CHAT_ERR_TOO_LARGE, NULL,
                                "the request needs more memory than one request may have");
@@ -645,8 +729,7 @@ struct local_call *local_call_start(void *arg, const struct local_ask *ask, stru
     c->sampling = defaults.sampling;
     int rc = OK;
     if (ask->req->op == CHAT_OP_EMBED)
-        rc = chat_error_set(e, CHAT_ERR_INVALID, "model", "the model '%s' does not make embeddings",
-                            c->served->name);
+        rc = local_texts_of(ask->req, ask->dropped, &c->arena, &c->texts, e);
     if (rc == OK && (ask->req->op == CHAT_OP_GENERATE || ask->req->op == CHAT_OP_COUNT_TOKENS))
         rc = local_prompt_of(ask->req, &c->arena, &c->prompt, e);
     if (rc == OK && ask->req->op == CHAT_OP_COMPLETE)

@@ -65,6 +65,27 @@ void local_call_cancel(struct local_call *call);
 void local_call_pause(struct local_call *call);
 void local_call_resume(struct local_call *call);
 
+/* local_embed.c: the inputs of an embeddings request. */
+struct local_tokens {
+    const int32_t *ids;
+    size_t n;
+};
+struct local_texts { /* everything in the call's arena */
+    const struct chat_prompt *inputs;
+    struct local_tokens *tokens;
+    size_t n, next;     /* next: the first that the engine was not asked for yet */
+    int64_t dimensions; /* 0: all */
+    bool is_base64;
+    struct sluice_usage usage; /* of those that are done */
+};
+/* What the loop's thread must copy; *e names what a local model cannot do, `dropped` gets the names of fields
+ * that mean nothing to it. */
+int local_texts_of(const struct chat_request *req, struct buf *dropped, struct arena *a,
+                   struct local_texts *t, struct chat_error *e);
+/* Fill t->tokens, on the preparing thread.  *e says which input cannot be embedded and why. */
+int local_texts_tokenize(struct local_texts *t, const struct served *s, const _Atomic bool *is_cancelled,
+                         struct arena *a, struct chat_error *e);
+
 /* local_request.c: a canonical request as the engine takes it. */
 struct local_prompt {
     struct sluice_chat chat;
@@ -84,6 +105,8 @@ void local_form_of(const struct chat_request *req, struct arena *a, struct local
  * take milliseconds: on the preparing thread. */
 int local_form_compile(const struct local_form *f, struct sluice_model *model, const struct sluice_chat *chat,
                        struct sluice_grammar **grammar, struct chat_error *e);
+/* A copy in the arena, texts and ids too; NULL without memory. */
+struct chat_prompt *local_copy_prompts(const struct chat_prompt *prompts, size_t n, struct arena *a);
 /* Fills the conversation of a GENERATE or COUNT request; *e names what the engine cannot do. */
 int local_prompt_of(const struct chat_request *req, struct arena *a, struct local_prompt *p,
                     struct chat_error *e);

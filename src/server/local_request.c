@@ -86,6 +86,26 @@ int local_prompt_of(const struct chat_request *req, struct arena *a, struct loca
     return OK;
 }
 
+struct chat_prompt *local_copy_prompts(const struct chat_prompt *prompts, size_t n, struct arena *a)
+{
+    struct chat_prompt *copies = arena_new_array(a, struct chat_prompt, n + 1);
+    bool ok = copies != NULL;
+    for (size_t i = 0; ok && i < n; i++) {
+        const struct chat_prompt *p = &prompts[i];
+        copies[i] = (struct chat_prompt){.n_tokens = p->n_tokens};
+        if (p->text.p) {
+            copies[i].text = arena_str(a, p->text);
+            ok = copies[i].text.p != NULL;
+        } else {
+            copies[i].tokens = arena_new_array(a, int64_t, p->n_tokens + 1);
+            ok = copies[i].tokens != NULL;
+            if (ok && p->n_tokens)
+                memcpy(copies[i].tokens, p->tokens, p->n_tokens * sizeof *p->tokens);
+        }
+    }
+    return ok ? copies : NULL;
+}
+
 /* ---- sampling ---- */
 
 static int number(struct chat_f64 v, double lo, double hi, const char *field, float *out,

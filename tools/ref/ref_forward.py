@@ -253,8 +253,8 @@ class Model:
     def post(self, y, name):
         return rms_norm(y, self.w(name + ".weight"), self.eps) if name + ".weight" in self.f else y
 
-    def logits(self, tokens):
-        """[len(tokens), vocabulary]"""
+    def hidden(self, tokens):
+        """[len(tokens), width], after the last norm"""
         x = self.f.tensor("token_embd.weight", rows=list(tokens)).astype(np.float64)
         if self.is_gemma:
             x = x * math.sqrt(self.dim)
@@ -264,7 +264,17 @@ class Model:
             attention = self.latent_attention if self.kv_lora else self.attention
             x = x + self.post(attention(rms_norm(x, self.w(b + "attn_norm.weight"), self.eps), i, positions), b + ("" if self.arch == "gpt-oss" else "post_attention_norm"))
             x = x + self.post(self.ffn(rms_norm(x, self.w(b + ("post_attention_norm" if self.arch == "gpt-oss" else "ffn_norm") + ".weight"), self.eps), i), b + "post_ffw_norm")
-        x = rms_norm(x, self.w("output_norm.weight"), self.eps)
+        return rms_norm(x, self.w("output_norm.weight"), self.eps)
+
+    def vector(self, tokens, pooling):
+        """[width], of length one: of the mean of all (1), the first (2) or the last token (3)"""
+        x = self.hidden(tokens)
+        v = x.mean(axis=0) if pooling == 1 else x[0 if pooling == 2 else -1]
+        return v / np.sqrt((v * v).sum())
+
+    def logits(self, tokens):
+        """[len(tokens), vocabulary]"""
+        x = self.hidden(tokens)
         return capped(self.linear(x, "output" if "output.weight" in self.f else "token_embd"), self.logit_cap)
 
 
