@@ -54,11 +54,11 @@ MODELS = {
                  "--expert-scale 2.5 --rope yarn:4:16:1 --ctx 64",
     "deepseek2-q8_0": LATENT + "--no-tokenizer --heads 2 --nope 32 --value 32 --experts 0 --rope yarn:4:16 --ctx 64 --type q8_0",
     "gpt-oss": "--arch gpt-oss --layers 3 --experts 5 --experts-used 3 --expert-ff 32 --window 9 --rope yarn:4:1024 --ctx 4096 --untied",
+    "qwen3-embed": "--arch qwen3 --pooling 3",
+    "llama-mean": "--arch llama --untied --pooling 1",
+    "qwen2-cls": "--arch qwen2 --heads 2 --kv-heads 1 --pooling 2",
 }
-# pooled by the last token, the mean of all, the first token
-POOLED = {"qwen3-embed": 3, "llama-mean": 1, "qwen2-cls": 2}
-for name, options in (("qwen3-embed", "--arch qwen3"), ("llama-mean", "--arch llama --untied"), ("qwen2-cls", "--arch qwen2 --heads 2 --kv-heads 1")):
-    MODELS[name] = options + " --pooling %d" % POOLED[name]
+POOLED = {"qwen3-embed": 3, "llama-mean": 1, "qwen2-cls": 2}   # by the last token, the mean of all, the first token
 SHORT = {"phi3-longrope": 48}   # also with this context: NAME.short.logits
 
 
