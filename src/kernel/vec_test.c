@@ -36,6 +36,9 @@ static void check_level(const char *name)
     ref->softcap(a, x, 30, N);
     ops->softcap(b, x, 30, N);
     CHECK(memcmp(a, b, sizeof a) == 0);
+    ref->sigmoid(a, x, N);
+    ops->sigmoid(b, x, N);
+    CHECK(memcmp(a, b, sizeof a) == 0);
 }
 
 TEST(avx512_gates_and_caps_equal_the_reference)
@@ -120,4 +123,18 @@ TEST(gates_and_caps_are_those_of_float64)
     ops->softcap(y, x, 30, 3);
     CHECK(y[0] != y[0]);
     CHECK(y[1] == 30 && y[2] == -30);
+}
+
+TEST(sigmoid_is_that_of_float64)
+{
+    static float x[N], y[N];
+    const struct kern_ops *ops;
+    double most = 0;
+    REQUIRE(kern_choose(&ops, "auto", NULL) == OK);
+    fill(x);
+    ops->sigmoid(y, x, N);
+    for (int i = 0; i < N; i++)
+        most = fmax(most, fabs((double)y[i] - 1 / (1 + exp(-(double)x[i]))));
+    CHECK(most < 2e-7);
+    CHECK(y[0] == 0.5f && y[2] == 1);
 }
