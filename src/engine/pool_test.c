@@ -164,6 +164,9 @@ TEST(only_the_last_tokens_vector_takes_pages_of_earlier_prompts)
                                                      : a->heard.usage.cached_tokens == 0);
             sluice_stream_free(a->heard.stream);
         }
+        struct sluice_stats stats = {0};
+        engine_get_stats(e, &stats);
+        CHECK((stats.kv_pages_cached > 0) == (all[i] == MODEL_POOL_LAST));
         engine_free(e);
         fake_model_deinit(&m);
         tokenizer_free(t);

@@ -73,10 +73,17 @@ static void tell_vector(struct seq *s, const float *vector)
 
 /* ---- pages ---- */
 
+/* Texts whose vectors cannot begin with pages of the tree leave none there: many of them would push out what
+ * conversations will want again. */
+static bool leaves_pages(const struct engine *e, const struct seq *s)
+{
+    return e->options.use_prefix && (s->use_prefix || !s->wants_vector);
+}
+
 /* Give full pages to the prefix tree, which may hand back equal ones that it knows already. */
 static void keep_full_pages(struct engine *e, struct seq *s)
 {
-    if (!e->options.use_prefix)
+    if (!leaves_pages(e, s))
         return;
     int32_t page_tokens = e->kv.page_tokens, n_full = (int32_t)(s->n_ctx / page_tokens);
     for (; s->n_kept < n_full; s->n_kept++) {
@@ -159,8 +166,8 @@ static bool is_computed_elsewhere(const struct engine *e, int32_t idx, int32_t n
     for (int32_t i = 0; i < e->n_seqs; i++) {
         const struct seq *o = e->seqs[i];
         bool will_compute = o->is_running ? o->n_ctx < n_common : i < idx;
-        if (i != idx && will_compute && o->n_tokens >= n_common && stream_has_room(o->stream) &&
-            !memcmp(o->tokens, s->tokens, (size_t)n_common * sizeof *s->tokens))
+        if (i != idx && will_compute && leaves_pages(e, o) && o->n_tokens >= n_common &&
+            stream_has_room(o->stream) && !memcmp(o->tokens, s->tokens, (size_t)n_common * sizeof *s->tokens))
             return true;
     }
     return false;

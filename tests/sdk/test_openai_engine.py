@@ -45,6 +45,21 @@ def test_logprobs_and_seed():
     equal(len(a.choices[0].logprobs.content), a.usage.completion_tokens - (a.choices[0].finish_reason == "stop"))
 
 
+def test_embeddings():
+    one = client.embeddings.create(model="demo", input="What is a KV cache?")   # the SDK asks for base64
+    many = client.embeddings.create(model="demo", input=["a", "What is a KV cache?"], encoding_format="float")
+    equal([d.index for d in many.data], [0, 1])
+    check(max(abs(a - b) for a, b in zip(one.data[0].embedding, many.data[1].embedding)) < 1e-7)
+    check(abs(sum(x * x for x in one.data[0].embedding) - 1) < 1e-6)
+    check(0 < one.usage.prompt_tokens == one.usage.total_tokens < many.usage.prompt_tokens)
+    equal(len(client.embeddings.create(model="demo", input=[[1, 2], [3]], dimensions=5).data[1].embedding), 5)
+    try:
+        client.embeddings.create(model="demo", input="")
+        check(False, "no error")
+    except openai.BadRequestError as e:
+        check("input 0 is empty" in str(e) and e.param == "input")
+
+
 def test_errors_are_the_sdks_own():
     for model, error in (("none", openai.NotFoundError), ):
         try:
