@@ -399,6 +399,8 @@ def test_embeddings_and_counts():
     a = server.post("/v1/embeddings", {"model": "to-openai", "input": ["a", "b"]})
     equal(a.status, 200, repr(a))
     equal([d["embedding"] for d in a.json["data"]], [[0.25, -1.5, 0], [0.25, -1.5, 1]])
+    a = server.post("/v1/embeddings", {"model": "to-openai", "input": ["a"] * 40000})   # an answer of three megabytes
+    equal((a.status, a.json.get("data", [{}])[-1].get("embedding")), (200, [0.25, -1.5, 39999]), repr(a)[:300])
     path, body = anthropic_body("to-anthropic")
     body.pop("max_tokens")
     a = server.post("/v1/messages/count_tokens", body)
