@@ -236,6 +236,11 @@ static int reserve_kv(struct backend *b, const struct model_options *o, struct e
     return OK;
 }
 
+static uint64_t cpu_kv_page_bytes(const struct backend *b)
+{
+    return (uint64_t)2 * b->kv_page_bytes * b->plan->n_kv_heads * b->plan->n_layers;
+}
+
 static void cpu_close(struct backend *b)
 {
     if (!b)
@@ -290,9 +295,22 @@ static void rope_rows(void *arg, int begin, int end, int worker)
         }
 }
 
+/* The pool is needed up to the last group of pages that this step writes to, and soon the one behind it. */
+static void tell_prefault(struct backend *b)
+{
+    uint32_t last = 0;
+    for (int i = 0; i < b->n_runs; i++) {
+        const struct cpu_run *r = &b->runs[i];
+        uint32_t page = r->pages[(r->pos + (uint32_t)r->n_rows - 1) / (uint32_t)b->page_tokens];
+        last = page > last ? page : last;
+    }
+    size_t group = CPU_KV_GROUP * cpu_kv_page_bytes(b), near = (last / CPU_KV_GROUP + 2) * group;
+    atomic_store_explicit(&b->prefault.near, near > FIRST_PART ? near - FIRST_PART : 0, memory_order_relaxed);
+    atomic_fetch_add_explicit(&b->prefault.steps, 1, memory_order_relaxed);
+}
+
 static void cpu_step_begin(struct backend *b, const struct model_batch *batch)
 {
-    atomic_fetch_add_explicit(&b->prefault.steps, 1, memory_order_relaxed);
     b->rows = batch->rows;
     b->n_rows = (int)batch->n_rows;
     b->n_runs = 0;
@@ -302,6 +320,7 @@ static void cpu_step_begin(struct backend *b, const struct model_batch *batch)
                 .row = row, .pos = b->rows[row].pos, .pages = batch->seqs[b->rows[row].seq].pages};
         b->runs[b->n_runs - 1].n_rows++;
     }
+    tell_prefault(b);
     struct rope_job j = {b};
     team_run(b->team, rope_rows, &j, b->n_rows, 8);
 }
@@ -426,11 +445,6 @@ static void cpu_kv_copy(struct backend *b, uint32_t dst, uint32_t src, uint32_t 
                 cut_tiles(b, to.k + at, to.v + at, (int)n_tokens - t * KERN_KV_TILE);
             }
         }
-}
-
-static uint64_t cpu_kv_page_bytes(const struct backend *b)
-{
-    return (uint64_t)2 * b->kv_page_bytes * b->plan->n_kv_heads * b->plan->n_layers;
 }
 
 /* Outside the pool: [layer][kv head][keys, values]. */

@@ -74,7 +74,8 @@ struct cpu_prefault {
     pthread_t thread;
     bool is_running;
     atomic_bool stop, hurry;
-    atomic_uint steps; /* computed so far: whoever computes counts them here */
+    atomic_uint steps;  /* computed so far: whoever computes counts them here, */
+    atomic_size_t near; /* and says how many bytes are in use or will soon be */
 };
 
 #define CPU_KV_GROUP 16 /* pages: a segment of attention, with pages of the usual size */

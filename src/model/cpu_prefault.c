@@ -6,8 +6,9 @@
  * populates without writing, so it cannot destroy what a step has stored meanwhile; a system that cannot do
  * that (Linux before 5.14) gives memory when it is needed.
  *
- * Finding a huge page can hold a core for milliseconds, whatever the thread's priority.  So while steps are
- * computed, only a piece now and then is populated.  The priority is the usual one: populating holds the lock
+ * Finding a huge page can hold a core for milliseconds, whatever the thread's priority, and slows the other
+ * cores while it lasts: 25 pages a second cost steps a quarter of their speed.  So while steps are computed,
+ * only what they will write to soon is populated.  The priority is the usual one: populating holds the lock
  * of the address space, and as long as an idle thread that has it is kept off the cores by steps, every other
  * thread waits that asks the system for memory (streams stood still for a second). */
 #include <string.h>
@@ -21,7 +22,7 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-enum { PIECE = 2 << 20, REST_MS = 40 /* 50 MB/s: prompts fill a pool more slowly */ };
+enum { PIECE = 2 << 20, REST_MS = 40 };
 
 /* Has a step been computed since the last call? */
 static bool is_busy(struct cpu_prefault *f, unsigned *seen)
@@ -36,11 +37,15 @@ static void *populate(void *arg)
     struct cpu_prefault *f = arg;
     const struct timespec rest = {0, REST_MS * 1000000};
     unsigned seen = 0;
-    for (size_t at = 0; at < f->n && !atomic_load(&f->stop); at += PIECE) {
-        if (!atomic_load(&f->hurry) && is_busy(f, &seen))
+    for (size_t at = 0; at < f->n && !atomic_load(&f->stop);) {
+        if (!atomic_load(&f->hurry) && is_busy(f, &seen)) {
             nanosleep(&rest, NULL);
+            if (at >= atomic_load_explicit(&f->near, memory_order_relaxed))
+                continue;
+        }
         if (madvise(f->p + at, f->n - at < PIECE ? f->n - at : PIECE, MADV_POPULATE_WRITE) != 0)
             break;
+        at += PIECE;
     }
     return NULL;
 }
