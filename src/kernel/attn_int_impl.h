@@ -174,10 +174,7 @@ VEC float code_weights(enum kern_kv kv, const struct kern_attn *a, struct fetch 
     const float *p = a->scores + i * KERN_SEGMENT + 16 * t;
     int16_t *codes = weight_codes(a, i) + 16 * t;
     vf w[VALUE_TILES], max = vf_zero(), sum = vf_zero();
-    UNROLL for (int j = 0; j < VALUE_TILES; j++) /* n may be known only when it runs */
-    {
-        if (j >= n)
-            break;
+    for (int j = 0; j < n; j++) { /* unrolled where n is a constant */
         w[j] = vf_mul(vf_load(p + 16 * j), v_scales(kv, a->v_tiles[t + j], a->head_dim, b));
         max = vf_max(w[j], max);
         sum = vf_add(sum, w[j]);
@@ -185,12 +182,8 @@ VEC float code_weights(enum kern_kv kv, const struct kern_attn *a, struct fetch 
     fetch_lines(f, VALUE_TILES);
     float step = code_step(vf_hmax(max), vf_sum(sum));
     vf inverse = vf_set1(1 / step);
-    UNROLL for (int j = 0; j < VALUE_TILES; j++)
-    {
-        if (j >= n)
-            break;
+    for (int j = 0; j < n; j++)
         vf_to_i16(codes + 16 * j, vf_mul(w[j], inverse));
-    }
     return step;
 }
 
