@@ -221,4 +221,7 @@ const struct dialect *dialect_for_op(const struct dialect *provider, enum chat_o
  * none of ours.  GET /v1/models is for the caller. */
 const struct dialect *dialect_of_path(struct str path);
 
+/* The numbers of a vector, whichever form it came in: borrowed, or in the arena.  OK or a negative code. */
+int embed_vector_floats(const struct embed_vector *v, struct arena *a, const float **out, size_t *n);
+
 #endif

@@ -81,7 +81,7 @@ static void write_base64(struct buf *out, const float *v, size_t n)
     buf_putc(out, '"');
 }
 
-static int vector_floats(const struct embed_vector *v, struct arena *a, const float **out, size_t *n)
+int embed_vector_floats(const struct embed_vector *v, struct arena *a, const float **out, size_t *n)
 {
     if (v->values) {
         *out = v->values;
@@ -126,7 +126,7 @@ int embed_write_vector(struct buf *out, const struct embed_vector *v, bool as_ba
     const float *values = NULL;
     size_t n = 0;
     arena_init(&a, 16 << 20);
-    int rc = vector_floats(v, &a, &values, &n);
+    int rc = embed_vector_floats(v, &a, &values, &n);
     if (rc == OK && as_base64)
         write_base64(out, values, n);
     else if (rc == OK)

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "gateway/account.h"
+#include "gateway/cache_near.h"
 
 #define OUTPUT_CAP_DEFAULT 4096
 #define BYTES_PER_TOKEN    4    /* of an estimate: text of the languages that models are trained on most */
@@ -164,6 +165,7 @@ enum gw_step phase_admit(struct gw_request *r)
         int64_t most = price_most_nano(&p, input, output);
         nano = most > nano ? most : nano;
     }
+    cache_near_reserve(r, &input, &nano);
     struct limit_answer a = limit_reserve(r->key->limit, &r->limits, user_of(r), input + output, nano,
                                           clock_now_ns(), clock_wall_ns(), &r->held);
     r->limit_told = a;
@@ -240,6 +242,8 @@ void account_forget(struct gw_request *r)
 
 enum gw_step phase_open(struct gw_request *r)
 {
+    if (r->parent)
+        return GW_NEXT;
     if (!r->is_open) {
         r->is_open = true;
         write_record(r, RECORD_OPEN);

@@ -82,9 +82,12 @@ static void add_common(struct gw_request *r, struct headers *h)
     if (r->hit_provider.n)
         add(h, S("x-sluice-provider"), r->hit_provider);
     add(h, S("x-sluice-cache"),
-        r->cache_state == GW_CACHE_HIT    ? S("hit")
+        r->cache_state == GW_CACHE_NEAR   ? S("semantic")
+        : r->cache_state == GW_CACHE_HIT  ? S("hit")
         : r->cache_state == GW_CACHE_MISS ? S("miss")
                                           : S("off"));
+    if (r->similarity > 0)
+        add_made(h, S("x-sluice-similarity"), "%.4f", (double)r->similarity);
     if (r->dropped.n)
         add(h, S("x-sluice-dropped"), buf_str(&r->dropped));
     add_limits(r, h);

@@ -76,7 +76,7 @@ static void take_row(struct gw_request *r, const struct cache_lookup *l)
     r->is_leader = false;
     ttl_ns = ttl_ns < c->ttl_ns ? ttl_ns : c->ttl_ns;
     cache_put(r->gw->cache, r->cache_key, r->model->name, c->max_bytes, ttl_ns, collector,
-              (int64_t)l->packed.n, provider, model, clock_now_ns());
+              (int64_t)l->packed.n, provider, model, NULL, clock_now_ns());
 }
 
 /* ---- looking ---- */

@@ -1,4 +1,4 @@
-/* cache_phase.c - The exact cache in the life of a request.
+/* cache_phase.c - The exact cache in the life of a request; of near requests see cache_near.h.
  *
  * Whole, successful answers of deterministic requests are kept; a whole answer serves a stream and
  * the other way round.  Keys never share entries unless they share a group.  Of equal requests at
@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "gateway/account.h"
 #include "gateway/cache_keep.h"
-#include "net/digest.h"
+#include "gateway/cache_near.h"
 
 /* Members of a body that do not decide what the answer says. */
 static bool is_irrelevant(struct str key)
@@ -29,13 +29,22 @@ static void add(struct digest *d, struct str s)
     digest_add(d, s.p ? s.p : "", s.n);
 }
 
+/* A value but for the text that near requests may have otherwise. */
+static void add_around(struct digest *d, struct str value, struct str cut)
+{
+    if (cut.n == 0 || cut.p < value.p || cut.p + cut.n > value.p + value.n) {
+        add(d, value);
+        return;
+    }
+    size_t at = (size_t)(cut.p - value.p);
+    add(d, str_sub(value, 0, at));
+    add(d, str_sub(value, at + cut.n, value.n));
+}
+
 /* Values count as they were written: another spelling of an equal request is a miss, never a
  * wrong hit. */
-static bool make_key(struct gw_request *r)
+void cache_phase_digest(struct gw_request *r, struct str cut, struct digest *d)
 {
-    struct digest *d = digest_create();
-    if (!d)
-        return false;
     struct str owner = !r->key ? S("") : r->key->def.group.n ? r->key->def.group : str_c(r->key->def.id);
     digest_add(d, r->key && r->key->def.group.n ? "g" : "k", 1);
     add(d, owner);
@@ -52,8 +61,16 @@ static bool make_key(struct gw_request *r)
         if (is_irrelevant(it.key))
             continue;
         add(d, it.key);
-        add(d, json_span(it.value));
+        add_around(d, json_span(it.value), cut);
     }
+}
+
+static bool make_key(struct gw_request *r)
+{
+    struct digest *d = digest_create();
+    if (!d)
+        return false;
+    cache_phase_digest(r, S(""), d);
     digest_finish(d, r->cache_key);
     return true;
 }
@@ -70,12 +87,12 @@ static void on_woken(struct loop_task *task)
     gw_advance(r); /* phase cache again, or the end if the client left meanwhile */
 }
 
-static enum gw_step serve(struct gw_request *r)
+enum gw_step cache_phase_serve(struct gw_request *r)
 {
     struct chat_sink sink = {gw_on_event, r};
-    r->is_open = true; /* it has a close record only: nobody upstream was asked */
+    r->is_open = true; /* without an open record it has a close record only: nobody upstream was asked */
     r->outcome = GW_CACHED;
-    r->cache_state = GW_CACHE_HIT;
+    r->cache_state = r->similarity > 0 ? GW_CACHE_NEAR : GW_CACHE_HIT;
     r->hit_provider = arena_str(&r->arena, r->hit->provider);
     if (chat_replay(r->hit->answer, &sink) != OK) {
         chat_error_set(&r->failure, CHAT_ERR_SERVER, NULL, "the cached answer cannot be told");
@@ -95,7 +112,7 @@ enum gw_step phase_cache(struct gw_request *r)
     if (r->is_leader) /* the file has it neither */
         return GW_NEXT;
     bool can_be_kept = r->req->op == CHAT_OP_GENERATE || r->req->op == CHAT_OP_COMPLETE;
-    if (c->mode != CACHE_EXACT || !can_be_kept || !r->req->doc ||
+    if (c->mode == CACHE_OFF || !can_be_kept || !r->req->doc ||
         (!c->any_temperature && !is_deterministic(r->req)))
         return GW_NEXT;
     if (r->cache_state == GW_CACHE_OFF && !make_key(r))
@@ -103,8 +120,8 @@ enum gw_step phase_cache(struct gw_request *r)
     r->cache_state = GW_CACHE_MISS;
     r->waiter.loop = r->thread->loop;
     r->waiter.task.run = on_woken;
-    switch (cache_ask(r->gw->cache, r->cache_key, clock_now_ns(), &r->hit, &r->waiter)) {
-    case CACHE_HIT: return serve(r);
+    switch (cache_ask(r->gw->cache, r->cache_key, cache_near_least(c), clock_now_ns(), &r->hit, &r->waiter)) {
+    case CACHE_HIT: r->similarity = r->hit->similarity; return cache_phase_serve(r);
     case CACHE_WAIT: r->is_waiting = true; return GW_WAIT;
     default: r->is_leader = true; return cache_keep_look(r) ? GW_WAIT : GW_NEXT;
     }
@@ -134,7 +151,8 @@ void cache_phase_end(struct gw_request *r)
     }
     cache_keep_write(r, chat_collected(r->collector));
     cache_put(r->gw->cache, r->cache_key, r->model->name, r->model->cache.max_bytes, r->model->cache.ttl_ns,
-              r->collector, r->produced_bytes, r->target->provider, r->target->model, clock_now_ns());
+              r->collector, r->produced_bytes, r->target->provider, r->target->model, cache_near_place(r),
+              clock_now_ns());
     r->collector = NULL;
 }
 
@@ -146,6 +164,7 @@ bool cache_phase_leave(struct gw_request *r)
                                    &r->waiter); /* woken already: it ends itself */
     }
     cache_keep_forget(r);
+    cache_near_leave(r);
     bool is_running = r->upstream || r->is_judging;
     if (!r->is_leader || !is_running || !cache_has_waiters(r->gw->cache, r->cache_key))
         return false;

@@ -83,7 +83,9 @@ enum config_strategy {
     STRATEGY_LEAST_BUSY
 };
 
-enum config_cache_mode { CACHE_OFF, CACHE_EXACT };
+enum config_cache_mode { CACHE_OFF, CACHE_EXACT, CACHE_SEMANTIC };
+
+struct config_model;
 
 struct config_cache {
     int64_t mode; /* enum config_cache_mode */
@@ -91,6 +93,11 @@ struct config_cache {
     int64_t max_bytes;
     bool any_temperature;
     struct str path; /* keep it in this file across restarts; empty: memory only */
+    /* semantic */
+    struct str embedding_model;          /* a configured model, or PROVIDER/MODEL */
+    const struct config_model *embedder; /* the same, found */
+    int64_t threshold;                   /* cosine, in billionths */
+    int64_t embedding_timeout_ns;
 };
 
 enum config_on_fail { ON_FAIL_RETRY, ON_FAIL_ESCALATE, ON_FAIL_ERROR };

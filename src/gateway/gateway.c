@@ -16,6 +16,7 @@
 #include "gateway/account.h"
 #include "gateway/auth.h"
 #include "gateway/cache_disk.h"
+#include "gateway/cache_near.h"
 #include "gateway/cache_phase.h"
 #include "gateway/observe.h"
 #include "gateway/resume.h"
@@ -44,6 +45,7 @@ static const struct {
     {"cache", phase_cache},       /* an equal request may have been answered, or be under way */
     {"route", phase_route},       /* its targets in the order in which they are tried */
     {"open", phase_open},         /* the journal knows of it before anybody upstream does */
+    {"near", phase_near},         /* a request that is nearly equal may have been answered */
     {"attempt", phase_attempt},   /* ask them, one after the other */
     {"settle", phase_settle},     /* what it used is in the journal before the last byte is out */
     {"deliver", phase_deliver},   /* the end of the answer, or the error */
@@ -88,7 +90,9 @@ struct gateway *gateway_create(const struct gateway_options *options, struct err
     gw->drift = drift_table_create();
     gw->cache_disk = cache_disk_create();
     gw->worker = worker_create();
-    bool has_memory = gw->health && gw->cache && gw->drift && gw->cache_disk && gw->worker;
+    gw->scanner = worker_create();
+    bool has_memory =
+        gw->health && gw->cache && gw->drift && gw->cache_disk && gw->worker && gw->scanner;
     bool ok = gw->tls && has_memory;
     if (!has_memory)
         fail(err, ERR_NOMEM, "no memory for the gateway");
@@ -111,6 +115,7 @@ void gateway_free(struct gateway *gw)
         return;
     ledger_free(gw->ledger);
     worker_free(gw->worker);
+    worker_free(gw->scanner);
     cache_disk_free(gw->cache_disk);
     cache_free(gw->cache);
     drift_table_free(gw->drift);
@@ -253,15 +258,18 @@ static void on_client_drained(struct request *http)
     }
 }
 
-static struct gw_request *new_request(struct gw_thread *t, struct request *http)
+/* Takes `config`. */
+static struct gw_request *new_request(struct gw_thread *t, struct config *config, size_t body_bytes)
 {
     struct gw_request *r = calloc(1, sizeof *r);
-    if (!r)
+    if (!r) {
+        config_drop(config);
         return NULL;
+    }
     r->thread = t;
     r->gw = t->gw;
-    r->config = gateway_config(t->gw);
-    size_t arena_max = http->body.n * REQUEST_ARENA_FACTOR;
+    r->config = config;
+    size_t arena_max = body_bytes * REQUEST_ARENA_FACTOR;
     arena_init(&r->arena, arena_max < REQUEST_ARENA_MIN ? REQUEST_ARENA_MIN : arena_max);
     arena_init(&r->vectors, VECTORS_BYTES_MAX);
     buf_init(&r->out, ANSWER_BYTES_MAX);
@@ -269,12 +277,7 @@ static struct gw_request *new_request(struct gw_thread *t, struct request *http)
     buf_init(&r->raw, ANSWER_BYTES_MAX);
     r->retry_after_ms = -1;
     r->n_counted = -1;
-    make_id(t, r->id);
-    r->http = http;
     r->began_ms = loop_now_ms(t->loop);
-    http->user = r;
-    http->on_closed = on_client_gone;
-    http->on_drain = on_client_drained;
     timer_init(&r->heartbeat, t->loop, answer_heartbeat);
     timer_init(&r->wait, t->loop, attempt_waited);
     timer_init(&r->budget, t->loop, attempt_time_is_over);
@@ -315,15 +318,46 @@ static void free_request(struct gw_request *r)
 void gw_thread_handle(struct gw_thread *t, struct request *http)
 {
     const struct dialect *d = dialect_of_path(http->head->path);
-    struct gw_request *r = new_request(t, http);
+    struct gw_request *r = new_request(t, gateway_config(t->gw), http->body.n);
     if (!r) {
         struct chat_error e;
         chat_error_set(&e, CHAT_ERR_UNAVAILABLE, NULL, "the server is out of memory");
         answer_refusal(http, d, "", &e);
         return;
     }
+    make_id(t, r->id);
+    r->http = http;
+    http->user = r;
+    http->on_closed = on_client_gone;
+    http->on_drain = on_client_drained;
     r->client = d;
     gw_advance(r);
+}
+
+/* ---- requests of our own ---- */
+
+struct gw_request *gw_child_new(struct gw_request *parent)
+{
+    struct gw_request *r = new_request(parent->thread, config_hold(parent->config), 0);
+    if (!r)
+        return NULL;
+    r->parent = parent;
+    r->key = parent->key; /* borrowed: its regions and its priority hold */
+    memcpy(r->id, parent->id, sizeof r->id);
+    return r;
+}
+
+void gw_child_begin(struct gw_request *child)
+{
+    while (phases[child->phase].run != phase_route)
+        child->phase++;
+    gw_advance(child);
+}
+
+void gw_child_free(struct gw_request *child)
+{
+    child->key = NULL;
+    free_request(child);
 }
 
 void gw_advance(struct gw_request *r)
@@ -580,6 +614,10 @@ static enum gw_step phase_deliver(struct gw_request *r)
 
 static enum gw_step phase_finish(struct gw_request *r)
 {
+    if (r->parent) {
+        cache_near_embedded(r);
+        return GW_END;
+    }
     cache_phase_end(r);
     if (r->key) /* ended between admission and the journal: nothing was used */
         limit_settle(r->key->limit, &r->limits, &r->held, 0, 0, clock_now_ns(), clock_wall_ns());

@@ -33,6 +33,7 @@ struct gateway {
     struct drift_table *drift;
     struct cache_disk *cache_disk;
     struct worker *worker;      /* checks of answers that take long */
+    struct worker *scanner;     /* searches among near requests */
     struct price_table *prices; /* NULL: none configured; replaced only at start */
     struct tls_client *tls;
     const struct local_engine *local;
@@ -46,7 +47,7 @@ struct gw_thread {
     struct http_client *client; /* connections to hosted providers */
     int idx;
     int n_running;
-    int n_looking; /* questions to the cache's files */
+    int n_looking; /* questions to the cache's files and vectors */
     uint64_t next_id;
     struct rng rng;             /* jitter of back-off */
     struct gw_request *running; /* all of this thread */
@@ -65,12 +66,13 @@ struct gw_thread {
 
 enum gw_step { GW_NEXT, GW_WAIT, GW_END };
 
-enum gw_cache_state { GW_CACHE_OFF, GW_CACHE_MISS, GW_CACHE_HIT };
+enum gw_cache_state { GW_CACHE_OFF, GW_CACHE_MISS, GW_CACHE_HIT, GW_CACHE_NEAR };
 
 /* The values are those of enum record_outcome. */
 enum gw_outcome { GW_OK, GW_FAILED, GW_CANCELLED, GW_INTERRUPTED, GW_CACHED };
 
 struct gw_request;
+struct near;       /* cache_near.c */
 struct validation; /* validate.c */
 
 /* How one kind of target is asked; a row for hosted providers and one for the engine. */
@@ -100,6 +102,7 @@ struct gw_request {
     struct dialect_reply reply;
 
     struct gw_request *next_running, **prev_running;
+    struct gw_request *parent; /* asks for this one: it has no client, journal record or limits of its own */
 
     /* who asks */
     struct gw_key *key; /* NULL: auth none */
@@ -178,6 +181,9 @@ struct gw_request {
     bool has_looked;
     bool is_detached;         /* the client left, others wait for the answer */
     bool has_lost_collection; /* the answer is too large to be kept */
+    struct near *near;        /* its search among near requests (cache_near.h); NULL: none */
+    bool is_near_unpaid;      /* none: nobody knows what it would cost, and the key has a budget */
+    float similarity;         /* of the request whose answer this is; 0: not of another one */
 
     /* an error that the client is told in phase deliver */
     struct chat_error failure;
@@ -200,6 +206,12 @@ struct gw_request {
 
 /* gateway.c */
 void gw_advance(struct gw_request *r);
+/* A request of the gateway's own on behalf of another one, to be filled (client, req, asked, model) and begun
+ * at the choice of its target.  cache_near_embedded gets it when it has ended, and frees it.  Its attempts are
+ * its parent's to pay. */
+struct gw_request *gw_child_new(struct gw_request *parent); /* NULL without memory */
+void gw_child_begin(struct gw_request *child);
+void gw_child_free(struct gw_request *child);
 /* From an upstream: an event, and the end of the attempt.  gw_on_event returns OK, or a negative
  * code when the attempt must stop. */
 int gw_on_event(void *request, const struct chat_event *ev);

@@ -131,6 +131,8 @@ static void log_access(struct gw_request *r, uint64_t now_ms)
     put_number(&line, S(" attempts="), r->n_attempts);
     if (r->is_resumed)
         buf_puts(&line, " resumed=1");
+    if (r->similarity > 0)
+        buf_printf(&line, " similarity=%.4f", (double)r->similarity);
     put_number(&line, S(" in="), tokens_input(&r->usage));
     put_number(&line, S(" cached="), r->usage.cache_read);
     put_number(&line, S(" out="), r->usage.output);

@@ -1,6 +1,8 @@
 /* config_check.c - Checks that look at several options at once, and values that follow from others. */
 #include <string.h>
 
+#include "gateway/providers.h"
+
 #include "server/config_int.h"
 
 #define DEFAULT_DB "sluice.db"
@@ -114,6 +116,68 @@ static void check_models(struct loader *ld)
     }
 }
 
+/* A model made of PROVIDER/MODEL; NULL if there is no such provider. */
+static const struct config_model *direct_model(struct loader *ld, struct str name)
+{
+    struct config *c = ld->config;
+    size_t slash = str_find_char(name, '/', 0);
+    const struct config_provider *p =
+        slash == STR_NONE ? NULL : config_find_provider(c, str_sub(name, 0, slash));
+    struct config_model *m = p && slash + 1 < name.n ? arena_new(&c->arena, struct config_model) : NULL;
+    struct config_target *t = m ? arena_new(&c->arena, struct config_target) : NULL;
+    if (!t)
+        return NULL;
+    int64_t price = str_eq(p->kind, S("local")) ? 0 : -1;
+    *t = (struct config_target){.provider = p->name,
+                                .provider_idx = (int)(p - c->providers),
+                                .model = str_sub(name, slash + 1, name.n),
+                                .weight = 1,
+                                .price = {price, price, price, price, price},
+                                .region = p->region};
+    *m = (struct config_model){.name = name, .retries = 2, .targets = t, .n_targets = 1, .sticky = true};
+    return m;
+}
+
+static void check_embedder(struct loader *ld, struct config_model *m)
+{
+    const struct config *c = ld->config;
+    struct str name = m->cache.embedding_model;
+    const struct config_model *e = config_find_model(c, name);
+    e = e ? e : direct_model(ld, name);
+    m->cache.embedder = e;
+    if (!e) {
+        config_fault(ld->faults, ld->file, m->line,
+                     "model '%.*s' has the embedding_model '%.*s', which is no model of this file and no "
+                     "PROVIDER/MODEL",
+                     STR(m->name), STR(name));
+        return;
+    }
+    for (int i = 0; i < e->n_targets; i++) {
+        const struct config_provider *p = config_find_provider(c, e->targets[i].provider);
+        const struct provider_kind *kind = p ? provider_kind_find(p->kind) : NULL;
+        if (kind && kind->dialect != DIALECT_NONE &&
+            !dialect_for_op(dialect_get(kind->dialect), CHAT_OP_EMBED))
+            config_fault(ld->faults, ld->file, m->line,
+                         "model '%.*s' has the embedding_model '%.*s', but provider '%.*s' (%.*s) makes no "
+                         "embeddings",
+                         STR(m->name), STR(name), STR(p->name), STR(p->kind));
+    }
+}
+
+static void check_cache(struct loader *ld, struct config_model *m)
+{
+    bool is_semantic = m->cache.mode == CACHE_SEMANTIC, has_embedder = m->cache.embedding_model.n > 0;
+    if (is_semantic && !has_embedder)
+        config_fault(ld->faults, ld->file, m->line,
+                     "model '%.*s' has 'cache: {mode: semantic}', which needs an embedding_model",
+                     STR(m->name));
+    else if (has_embedder && !is_semantic)
+        config_fault(ld->faults, ld->file, m->line,
+                     "model '%.*s' has an embedding_model, which needs 'mode: semantic'", STR(m->name));
+    else if (is_semantic)
+        check_embedder(ld, m);
+}
+
 static void check_listen(struct loader *ld)
 {
     struct config *c = ld->config;
@@ -173,6 +237,8 @@ void config_check(struct loader *ld)
     add_local(ld);
     check_providers(ld);
     check_models(ld);
+    for (int i = 0; i < ld->config->n_models; i++)
+        check_cache(ld, &ld->config->models[i]);
     check_listen(ld);
     check_limits(ld);
     set_folders(ld);

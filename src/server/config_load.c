@@ -196,6 +196,10 @@ static void read_scalar(struct loader *ld, int line, const struct option *o, str
         if (!config_parse_nano(v, (int64_t *)to))
             bad_value(ld, line, o, v, "an amount of US dollars such as 20 or 0.5");
         break;
+    case OPT_SHARE:
+        if (!config_parse_nano(v, (int64_t *)to) || *(int64_t *)to > NANO_PER_USD || v.p[0] == '$')
+            bad_value(ld, line, o, v, "a number from 0 to 1");
+        break;
     case OPT_PRICE: {
         int64_t nano; /* dollars per million tokens x 10^9 = pico-dollars per token x 1000 */
         if (!config_parse_nano(v, &nano) || nano % 1000 != 0)

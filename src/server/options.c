@@ -15,7 +15,7 @@
 static const char *const auth_choices[] = {"", "none", "keys", NULL};
 static const char *const strategy_choices[] = {"ordered",    "weighted",    "cheapest", "fastest",
                                                "least_busy", "!complexity", "!cascade", NULL};
-static const char *const cache_choices[] = {"off", "exact", "!semantic", NULL};
+static const char *const cache_choices[] = {"off", "exact", "semantic", NULL};
 static const char *const period_choices[] = {"hour", "day", "month", NULL};
 static const char *const level_choices[] = {"debug", "info", "warn", "error", "off", NULL};
 static const char *const format_choices[] = {"text", "json", NULL};
@@ -181,7 +181,8 @@ static const struct option target_options[] = {
 
 static const struct option cache_options[] = {
     {"mode", OPT_ENUM, AT(config_model, cache.mode), "off", .choices = cache_choices,
-     .doc = "exact: an equal deterministic request is answered from memory"},
+     .doc = "exact: an equal deterministic request is answered from memory; semantic: also one that asks "
+            "nearly the same in other words"},
     {"ttl", OPT_DURATION, AT(config_model, cache.ttl_ns), "1h", .min = 1, .max = 3650 * DAYS,
      .doc = "how long an answer is kept"},
     {"max_bytes", OPT_BYTES, AT(config_model, cache.max_bytes), "256MB",
@@ -190,8 +191,13 @@ static const struct option cache_options[] = {
      .doc = "also answers of requests that are not deterministic"},
     {"path", OPT_TEXT, AT(config_model, cache.path),
      .doc = "also keep them in this file, across restarts; max_bytes bounds it too"},
-    {"embedding_model", OPT_TEXT, .is_later = true, .doc = "of mode semantic"},
-    {"threshold", OPT_TEXT, .is_later = true, .doc = "of mode semantic"},
+    {"embedding_model", OPT_TEXT, AT(config_model, cache.embedding_model),
+     .doc = "semantic: who makes vectors of questions: a model of this file, or PROVIDER/MODEL"},
+    {"threshold", OPT_SHARE, AT(config_model, cache.threshold), "0.95",
+     .doc = "semantic: how alike two questions must be (cosine, 0 to 1)"},
+    {"embedding_timeout", OPT_DURATION, AT(config_model, cache.embedding_timeout_ns), "500ms",
+     .min = INT64_C(1000000), .max = HOURS,
+     .doc = "semantic: how long a request waits for its vector before it goes on without"},
     {0},
 };
 
@@ -333,6 +339,7 @@ static void write_type(struct buf *out, const struct option *o)
         [OPT_MAP] = "mapping",
         [OPT_PRICE] = "dollars per million tokens",
         [OPT_USD] = "dollars",
+        [OPT_SHARE] = "number from 0 to 1",
         [OPT_SECTION] = "section",
         [OPT_LIST] = "list of sections",
     };

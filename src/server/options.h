@@ -27,6 +27,7 @@ enum option_type {
     OPT_ENUM,     /* int64_t: position in `choices` */
     OPT_PRICE,    /* int64_t pico-dollars per token, given in dollars per million tokens */
     OPT_USD,      /* int64_t nano-dollars */
+    OPT_SHARE,    /* int64_t billionths, given as a number from 0 to 1 */
     OPT_SECTION,  /* fields of the same struct, under a mapping of their own */
     OPT_LIST      /* list of mappings: pointer at `offset`, int count at `count_offset` */
 };

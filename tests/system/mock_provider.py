@@ -20,6 +20,8 @@ does: words behind "--" are faults, "plain--500" or "plain--cut-3--crlf":
 What a model says can be written down: script["name"] is a list of answers, the last of which is repeated; an
 answer is a text, a list of pieces, a list of calls (name, arguments as a value or as text), or {"text", "citations"}.
 
+Embeddings are those of vectors[text], else all alike.
+
 A model with "think" in its name reasons first; a request with tools gets two parallel calls until
 it brings results.  Use Mock() in a test, or run this file with a port."""
 import json, re, socket, sys, threading, time
@@ -359,8 +361,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         if path.endswith("/embeddings"):
             many = request["input"] if isinstance(request["input"], list) else [request["input"]]
-            self.whole(200, {"object": "list", "model": model, "data": [{"object": "embedding", "index": i, "embedding": [0.25, -1.5, i]}
-                       for i in range(len(many))], "usage": {"prompt_tokens": 6, "total_tokens": 6}})
+            self.whole(200, {"object": "list", "model": model, "data": [{"object": "embedding", "index": i, "embedding": self.server.mock.vectors.get(str(text), [0.25, -1.5, i])}
+                       for i, text in enumerate(many)], "usage": {"prompt_tokens": 6, "total_tokens": 6}})
             return
         if path.endswith("/count_tokens"):
             self.whole(200, {"input_tokens": INPUT})
@@ -417,7 +419,7 @@ class Mock:
 
     def reset(self):
         with self.lock:
-            self.requests, self.counts, self.hung_up, self.script = [], {}, [], {}
+            self.requests, self.counts, self.hung_up, self.script, self.vectors = [], {}, [], {}, {}
 
     def says(self, model):
         with self.lock:
