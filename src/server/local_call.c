@@ -362,13 +362,12 @@ static int on_text_done(struct choice *ch, const struct sluice_event *ev)
         return ERR_STATE;
     c->texts.usage.prompt_tokens += ev->usage.prompt_tokens;
     c->texts.usage.cached_tokens += ev->usage.cached_tokens;
-    int rc = take_next_text(ch);
-    if (rc != OK || c->n_done < c->n_choices)
-        return rc;
+    /* So far: a client that leaves has used as much. */
     struct chat_event usage = {.type = CHAT_EV_USAGE, .usage = {.is_known = true}};
     usage.usage.cache_read = (int64_t)c->texts.usage.cached_tokens;
     usage.usage.input_fresh = (int64_t)(c->texts.usage.prompt_tokens - c->texts.usage.cached_tokens);
-    return send(c, &usage);
+    int rc = send(c, &usage);
+    return rc == OK ? take_next_text(ch) : rc;
 }
 
 static int on_event(struct choice *ch, const struct sluice_event *ev)

@@ -145,6 +145,15 @@ models:
         total = lambda: json.loads(run("usage", "--json", "--by", "key"))["total"]
         wait_for(lambda: total()["input_tokens"] == 4, what="the ledger")
         equal((total()["output_tokens"], round(total()["cost_usd"], 6)), (0, 0.004))
+        # Who leaves has used what was computed until then.
+        computed = lambda: sum(float(l.split()[-1]) for l in s.get("/metrics").text.decode().splitlines() if l.startswith("sluice_engine_prompt_tokens_total{"))
+        many = json.dumps({"model": "vec", "input": ["%d " % i + "word " * 40 for i in range(3000)], "dimensions": 2}).encode()
+        with socket.create_connection(("127.0.0.1", s.port)) as c:
+            c.sendall(b"POST /v1/embeddings HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: %s\r\nContent-Length: %d\r\n\r\n" % (key["Authorization"].encode(), len(many)) + many)
+            wait_for(lambda: computed() > 2000, what="the request to run")
+        wait_for(lambda: total()["requests"] == 2, what="the ledger")
+        check(1000 < total()["input_tokens"] < 3000 * 200, total())
+        check(abs(total()["cost_usd"] - total()["input_tokens"] * 0.001) < 1e-6, total())
 
 
 if __name__ == "__main__":
