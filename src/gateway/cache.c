@@ -43,6 +43,7 @@ struct entry {
     int at_scope;
     float *vector;
     int n_vector;
+    struct str near_text; /* behind the vector, in its memory */
     int n_held;
     bool is_dropped; /* out of the table; freed by the last release */
 };
@@ -381,12 +382,15 @@ static void enter_scope(struct cache *c, const uint8_t key[CACHE_KEY_BYTES], str
 static void copy_vector(struct entry *e, const struct cache_near *near)
 {
     size_t bytes = (size_t)near->n * sizeof *near->vector;
-    e->vector = malloc(bytes);
+    e->vector = malloc(bytes + near->text.n);
     if (!e->vector)
         return;
     memcpy(e->vector, near->vector, bytes);
     e->n_vector = near->n;
-    e->bytes += (int64_t)bytes;
+    if (near->text.n)
+        memcpy((char *)e->vector + bytes, near->text.p, near->text.n);
+    e->near_text = str_of((char *)e->vector + bytes, near->text.n);
+    e->bytes += (int64_t)(bytes + near->text.n);
 }
 
 void cache_put(struct cache *c, const uint8_t key[CACHE_KEY_BYTES], struct str model_name, int64_t max_bytes,
@@ -415,7 +419,7 @@ void cache_put(struct cache *c, const uint8_t key[CACHE_KEY_BYTES], struct str m
     pthread_mutex_unlock(&c->lock);
 }
 
-/* The answer's bytes count here as well: they stay for as long as either entry does. */
+/* The bytes of the other entry count here as well: they stay for as long as either entry does. */
 void cache_put_near(struct cache *c, const uint8_t key[CACHE_KEY_BYTES], const struct cached *hit,
                     float similarity, int64_t max_bytes)
 {
@@ -425,11 +429,8 @@ void cache_put_near(struct cache *c, const uint8_t key[CACHE_KEY_BYTES], const s
     if (e) {
         assert(!of->of);
         of->n_held++;
-        *e = (struct entry){.face = *hit,
-                            .of = of,
-                            .pool = of->pool,
-                            .bytes = of->bytes - (int64_t)((size_t)of->n_vector * sizeof *of->vector),
-                            .expires_ns = of->expires_ns};
+        *e = (struct entry){
+            .face = *hit, .of = of, .pool = of->pool, .bytes = of->bytes, .expires_ns = of->expires_ns};
         e->face.similarity = similarity;
         enter(c, key, e, max_bytes);
     }
@@ -483,7 +484,8 @@ const struct cached *cache_scan(struct cache *c, const struct cache_near *near, 
         int at_best = -1;
         for (int i = 0; i < n; i++) {
             float cosine = cosine_of_units(held[i]->vector, near->vector, near->n);
-            if (cosine > most || (!best && at_best < 0 && cosine >= most)) {
+            bool is_nearest = cosine > most || (!best && at_best < 0 && cosine >= most);
+            if (is_nearest && !(near->is_barred && near->is_barred(held[i]->near_text, near->text))) {
                 most = cosine;
                 at_best = i;
             }

@@ -37,6 +37,9 @@ struct cache_near {
     uint8_t scope[CACHE_KEY_BYTES];
     const float *vector; /* of unit length, borrowed */
     int n;
+    struct str text; /* which has this vector, borrowed */
+    /* Scans: the answer to `kept` is not to be given to `text`, however near it is; NULL: none is barred. */
+    bool (*is_barred)(struct str kept, struct str text);
 };
 
 /* A request that waits for an equal one.  In the waiter's memory; `task` is posted to its loop when

@@ -45,7 +45,7 @@ struct scan {
     struct cache_near near;
     float least, similarity;
     const struct cached *hit;
-    float vector[];
+    float vector[]; /* then the text */
 };
 
 /* ---- what may differ ---- */
@@ -225,6 +225,8 @@ static bool take_vector(struct gw_request *r, const struct gw_request *child)
     if (!v || !cosine_make_unit(v, (int)count))
         return false;
     n->place.vector = v;
+    n->place.text = n->text;
+    n->place.is_barred = near_is_a_word_apart;
     n->place.n = (int)count;
     return set_scope(n, child->target);
 }
@@ -279,14 +281,16 @@ static bool scan(struct gw_request *r)
         return false;
     struct scan *k = NULL;
     if ((int64_t)count * n->place.n > SCAN_HERE_MAX)
-        k = calloc(1, sizeof *k + (size_t)n->place.n * sizeof *k->vector);
+        k = calloc(1, sizeof *k + (size_t)n->place.n * sizeof *k->vector + n->text.n);
     if (!k) {
         r->hit = cache_scan(r->gw->cache, &n->place, least, clock_now_ns(), &r->similarity);
         return false;
     }
     memcpy(k->vector, n->place.vector, (size_t)n->place.n * sizeof *k->vector);
+    memcpy(k->vector + n->place.n, n->text.p, n->text.n);
     k->near = n->place;
     k->near.vector = k->vector; /* the request may end before the search */
+    k->near.text = str_of((char *)(k->vector + n->place.n), n->text.n);
     k->r = r;
     k->thread = r->thread;
     k->cache = r->gw->cache;

@@ -76,6 +76,9 @@ static const char openers[] = " a an the this that these those what which who wh
                               "onde quem qual che cosa chi dove "
                               "perch\xC3\xA9 come wat hoe wie waar wanneer waarom ";
 
+/* Besides openers: words that may be there or not, and instead of one another. */
+static const char fillers[] = " my your our its their of to in at for i you me us we it be been get much ";
+
 /* Capitals without being names. */
 static const char capitals[] = " i i'm i'd i've i'll ok ";
 
@@ -293,4 +296,70 @@ bool near_guard(struct str text, struct buf *out)
         }
     }
     return buf_ok(out);
+}
+
+/* ---- pairs ---- */
+
+#define WORDS_MAX (NEAR_TEXT_MAX / 2 + 1)
+
+static size_t trim_word(struct str *word)
+{
+    utf8proc_int32_t c;
+    struct reader r = {*word, 0};
+    size_t n, from = word->n, to = 0;
+    for (; (n = peek(&r, &c)); r.at += n)
+        if (!is_edge(c)) {
+            from = from < r.at ? from : r.at;
+            to = r.at + n;
+        }
+    *word = to ? str_sub(*word, from, to) : S("");
+    return word->n;
+}
+
+static int split_words(struct str text, struct str words[WORDS_MAX])
+{
+    struct reader r = {text, 0};
+    utf8proc_int32_t c;
+    size_t n, from = 0;
+    int n_words = 0;
+    for (bool more = true; more && n_words < WORDS_MAX; r.at += n) {
+        n = peek(&r, &c);
+        more = n > 0;
+        if (more && !is_space(c))
+            continue;
+        struct str word = str_sub(text, from, r.at);
+        if (trim_word(&word))
+            words[n_words++] = word;
+        from = r.at + n;
+    }
+    return n_words;
+}
+
+static bool is_same_word(struct str a, struct str b)
+{
+    char x[WORD_BYTES_MAX], y[WORD_BYTES_MAX];
+    struct str la = lower(a, x), lb = lower(b, y);
+    return str_eq(a, b) || (la.n && str_eq(la, lb));
+}
+
+static bool has_meaning(struct str word)
+{
+    char text[WORD_BYTES_MAX];
+    struct str key = lower(word, text);
+    return !is_in(openers, key) && !is_in(fillers, key) && !is_in(capitals, key);
+}
+
+bool near_is_a_word_apart(struct str a, struct str b)
+{
+    struct str x[WORDS_MAX], y[WORDS_MAX];
+    int n = split_words(a, x), m = split_words(b, y), from = 0;
+    while (from < n && from < m && is_same_word(x[from], y[from]))
+        from++;
+    while (n > from && m > from && is_same_word(x[n - 1], y[m - 1])) {
+        n--;
+        m--;
+    }
+    if (n - from > 1 || m - from > 1)
+        return false;
+    return (n > from && has_meaning(x[from])) || (m > from && has_meaning(y[from]));
 }

@@ -26,4 +26,10 @@
 /* Append what must be equal to `out`, one word a line.  False: this text is not to be compared. */
 bool near_guard(struct str text, struct buf *out);
 
+/* Is all that two texts do not share one word of each, at one place, or one word that only one of them has?
+ * Such pairs are the nearest of all and yet ask for different things ("the capital of france", "of spain"; "a
+ * cake", "a chocolate cake"), whereas other words for the same question differ in more than one place or
+ * word.  Words without meaning of their own ("please", "the") may differ so. */
+bool near_is_a_word_apart(struct str a, struct str b);
+
 #endif

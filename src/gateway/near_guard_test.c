@@ -97,3 +97,27 @@ TEST(what_cannot_be_judged_is_not_compared)
     CHECK(!may_meet("bad \xFF byte", "bad \xFF byte"));
     CHECK(may_meet("nice \xF0\x9F\x8E\x89 day", "nice \xF0\x9F\x8E\x89 day"));
 }
+
+static bool is_apart(const char *a, const char *b)
+{
+    bool apart = near_is_a_word_apart(str_c(a), str_c(b));
+    CHECK_INT(apart, near_is_a_word_apart(str_c(b), str_c(a)));
+    return apart;
+}
+
+TEST(texts_that_differ_in_one_word_ask_for_different_things)
+{
+    CHECK(is_apart("what is the capital of france", "what is the capital of spain?"));
+    CHECK(is_apart("how to bake a cake", "how to bake a chocolate cake"));
+    CHECK(is_apart("sort a list in python", "sort a list in java"));
+    CHECK(is_apart("cats", "dogs"));
+    CHECK(is_apart("cats", ""));
+    CHECK(!is_apart("how tall is the king", "what height is the king"));
+    CHECK(!is_apart("explain rust", "Please explain rust!"));
+    CHECK(!is_apart("Explain (rust)", "describe rust"));
+    CHECK(!is_apart("bake a cake", "bake the cake"));
+    CHECK(!is_apart("bake a cake", "BAKE  a cake ?"));
+    CHECK(!is_apart("", ""));
+    CHECK(!is_apart("\xC3\x84rger zu Hause", "\xC3\xA4rger zu hause"));
+    CHECK(!is_apart("how do i bake a cake", "what is the way to bake a cake"));
+}

@@ -301,6 +301,8 @@ def test_only_the_last_text_may_differ():
         equal(n.state(KING, temperature=1), "off", "as the exact cache has it")
         n.state("year 2023")
         equal(n.state("year 2024"), "miss", "another number, the same vector")
+        mock.vectors["how to bake a bread"] = [0, 1, 0]
+        equal([n.state(CAKE), n.state("how to bake a bread")], ["miss", "miss"], "one word is another one, the same vector")
         before = mock.count("embed")
         call = {"role": "assistant", "content": None, "tool_calls": [{"id": "x", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}
         n.ask("", messages=[user(KING), call, {"role": "tool", "tool_call_id": "x", "content": RULER}])
