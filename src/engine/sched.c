@@ -56,7 +56,7 @@ static void add_item(struct planner *p, int32_t seq, int32_t n_rows, int32_t n_d
 {
     const struct sched_seq *s = &p->seqs[seq];
     int64_t rows = n_rows + n_draft;
-    bool is_last = n_rows == s->n_todo;
+    bool is_last = n_rows == s->n_pending;
     ensure(p->plan->n_items < p->limits->batch_max && rows > 0);
     p->plan->items[p->plan->n_items++] = (struct sched_item){seq, n_rows, n_draft, !s->is_running};
     p->step.n_rows += rows;
@@ -81,7 +81,7 @@ static int32_t find_victim(const struct planner *p, int32_t seq)
 
 static bool is_decoding(const struct sched_seq *s)
 {
-    return s->is_running && !s->is_paused && s->n_todo == 1;
+    return s->is_running && !s->is_paused && s->n_pending == 1;
 }
 
 /* Sequences that can still join the step, besides the one that asks: each needs a row and an output. */
@@ -128,7 +128,7 @@ static void plan_decode(struct planner *p, int32_t seq)
 static int32_t prompt_rows(const struct planner *p, const struct sched_seq *s, double budget_us)
 {
     int32_t room = p->limits->rows_max - (int32_t)p->step.n_rows;
-    int32_t rows = s->n_todo < room ? s->n_todo : room;
+    int32_t rows = s->n_pending < room ? s->n_pending : room;
 
     if (s->wants_all_logits && rows > outputs_left(p))
         rows = outputs_left(p);
@@ -155,7 +155,7 @@ static void plan_prompt(struct planner *p, int32_t seq, int32_t n_rows, double *
     add_item(p, seq, n_rows, 0);
     *budget_us -= cost_predict_us(p->cost, p->step) - before_us;
     /* What did not fit whole ends the step's room, however little time the rest would take. */
-    if (n_rows < p->seqs[seq].n_todo)
+    if (n_rows < p->seqs[seq].n_pending)
         *budget_us = 0;
 }
 
@@ -166,7 +166,7 @@ static void plan_prompt(struct planner *p, int32_t seq, int32_t n_rows, double *
  * a preemption all of it is counted. */
 static int32_t pages_to_admit(const struct planner *p, const struct sched_seq *s, bool is_after_preemption)
 {
-    int32_t all = pages_for(p, s->n_ctx + s->n_todo);
+    int32_t all = pages_for(p, s->n_ctx + s->n_pending);
     return is_after_preemption ? all : all - s->n_pages + s->n_given;
 }
 

@@ -4,7 +4,7 @@
  * the plan out: it takes pages, runs the step, and tells the cost model how long it took.
  *
  * A sequence is its known tokens (prompt and what was generated), of which the first n_ctx are in
- * the KV cache and n_todo are not.  One that has one left is decoding; it also may have drafts,
+ * the KV cache and n_pending are not.  One that has one left is decoding; it also may have drafts,
  * guesses to be checked in the same step.  That is all there is to continuous batching: a prompt is
  * a sequence with much left, and a preempted sequence is one whose n_ctx went back to zero.
  *
@@ -39,7 +39,7 @@ struct sched_seq {
     bool is_paused;        /* running, but its reader is behind */
     bool must_wait;        /* waiting, and better off so: what it needs is being computed by another */
     int64_t n_ctx;         /* tokens in the cache; waiting: those the prefix tree would give */
-    int32_t n_todo;        /* known tokens that are not; at least 1 */
+    int32_t n_pending;     /* known tokens that are not; at least 1 */
     int32_t n_draft;       /* guesses behind them (decoding only) */
     int32_t n_pages;       /* pages held; waiting: pages the prefix tree would give */
     int32_t n_given;       /* running: pages that become available when it is preempted;

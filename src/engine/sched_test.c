@@ -44,19 +44,19 @@ static struct sched_plan plan_of(const struct sched_seq *seqs, int32_t n, struct
     return plan;
 }
 
-static struct sched_seq running(int64_t n_ctx, int32_t n_todo)
+static struct sched_seq running(int64_t n_ctx, int32_t n_pending)
 {
     return (struct sched_seq){.priority = 1,
                               .is_running = true,
                               .n_ctx = n_ctx,
-                              .n_todo = n_todo,
+                              .n_pending = n_pending,
                               .n_pages = (int32_t)((n_ctx + 7) / 8),
                               .n_given = (int32_t)((n_ctx + 7) / 8)};
 }
 
-static struct sched_seq waiting(int32_t n_todo)
+static struct sched_seq waiting(int32_t n_pending)
 {
-    return (struct sched_seq){.priority = 1, .n_todo = n_todo};
+    return (struct sched_seq){.priority = 1, .n_pending = n_pending};
 }
 
 TEST(every_decoding_sequence_gets_its_row)
@@ -86,7 +86,7 @@ TEST(a_prompt_alone_takes_the_whole_step_and_the_next_waits)
     struct sched_plan p = plan_of(s, 2, usual);
     CHECK_INT(p.n_items, 1);
     CHECK_INT(items[0].n_rows, 100);
-    s[0].n_todo = 10; /* a short one leaves the step inefficient: the next may join */
+    s[0].n_pending = 10; /* a short one leaves the step inefficient: the next may join */
     p = plan_of(s, 2, usual);
     CHECK_INT(p.n_items, 2);
 }
@@ -128,7 +128,7 @@ TEST(a_higher_priority_pushes_out_a_lower_one_only_if_that_helps)
     CHECK_INT(p.n_preempt, 1);
     CHECK_INT(p.n_items, 1);
     CHECK(items[0].is_admitted);
-    s[0].n_todo = 2000; /* more than all pages together */
+    s[0].n_pending = 2000; /* more than all pages together */
     p = plan_of(s, 2, l);
     CHECK_INT(p.n_preempt, 0);
     CHECK_INT(p.n_items, 1);
@@ -167,10 +167,10 @@ TEST(random_views_never_break_a_limit_and_always_make_progress)
                 runs ? running(1 + (int64_t)rng_below(&r, 60), 1) : waiting(1 + (int32_t)rng_below(&r, 90));
             s[i].priority = i * 3 / n;
             if (runs && rng_below(&r, 3) == 0) { /* in the middle of its prompt: its pages are there */
-                s[i].n_todo = 2 + (int32_t)rng_below(&r, 50);
-                s[i].n_pages = s[i].n_given = (int32_t)((s[i].n_ctx + s[i].n_todo + 7) / 8);
+                s[i].n_pending = 2 + (int32_t)rng_below(&r, 50);
+                s[i].n_pages = s[i].n_given = (int32_t)((s[i].n_ctx + s[i].n_pending + 7) / 8);
             }
-            s[i].n_draft = runs && s[i].n_todo == 1 ? (int32_t)rng_below(&r, 5) : 0;
+            s[i].n_draft = runs && s[i].n_pending == 1 ? (int32_t)rng_below(&r, 5) : 0;
             s[i].wants_all_logits = rng_below(&r, 8) == 0 && s[i].n_draft == 0;
             n_running += runs;
             pages += s[i].n_given;
@@ -189,22 +189,22 @@ TEST(random_views_never_break_a_limit_and_always_make_progress)
         for (int32_t i = 0; i < p.n_items; i++) {
             const struct sched_item *it = &p.items[i];
             const struct sched_seq *q = &s[it->seq];
-            int64_t reach = q->is_running ? q->n_ctx + it->n_rows + it->n_draft : q->n_ctx + q->n_todo;
+            int64_t reach = q->is_running ? q->n_ctx + it->n_rows + it->n_draft : q->n_ctx + q->n_pending;
             int64_t need = (reach + 7) / 8 - q->n_pages;
-            CHECK(it->n_rows > 0 && it->n_rows <= q->n_todo && it->n_draft <= q->n_draft);
+            CHECK(it->n_rows > 0 && it->n_rows <= q->n_pending && it->n_draft <= q->n_draft);
             available -= need > 0 ? (int32_t)need : 0;
             batch += !q->is_running;
             rows += it->n_rows + it->n_draft;
-            outputs += q->wants_all_logits       ? it->n_rows + it->n_draft
-                       : it->n_rows == q->n_todo ? 1 + it->n_draft
-                                                 : 0;
+            outputs += q->wants_all_logits          ? it->n_rows + it->n_draft
+                       : it->n_rows == q->n_pending ? 1 + it->n_draft
+                                                    : 0;
         }
         CHECK(available >= 0);
         CHECK(batch <= l.batch_max);
         CHECK(rows <= l.rows_max);
         CHECK(outputs <= l.outputs_max);
         /* The first in rank moves on if the whole pool can hold it. */
-        bool fits = (s[first].n_ctx + s[first].n_todo + 7) / 8 + l.batch_max <= pages;
+        bool fits = (s[first].n_ctx + s[first].n_pending + 7) / 8 + l.batch_max <= pages;
         if (fits && (s[first].is_running || n_running < l.batch_max))
             CHECK(p.n_items > 0 || p.n_preempt > 0);
     }

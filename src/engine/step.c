@@ -188,7 +188,7 @@ static void find_part(const struct engine *e, struct seq *s, int32_t n_match)
 static struct sched_seq view_waiting(const struct engine *e, int32_t idx, bool is_looked_at)
 {
     struct seq *s = e->seqs[idx];
-    struct sched_seq v = {.priority = s->priority, .n_todo = 1, .must_wait = true};
+    struct sched_seq v = {.priority = s->priority, .n_pending = 1, .must_wait = true};
 
     if (!is_looked_at || !stream_has_room(s->stream))
         return v;
@@ -202,7 +202,7 @@ static struct sched_seq view_waiting(const struct engine *e, int32_t idx, bool i
     v.n_pages = n_match;
     v.n_given = n_idle;
     v.n_ctx = (int64_t)n_match * e->kv.page_tokens + s->n_part;
-    v.n_todo = (int32_t)(s->n_tokens - v.n_ctx);
+    v.n_pending = (int32_t)(s->n_tokens - v.n_ctx);
     return v;
 }
 
@@ -214,7 +214,7 @@ static struct sched_seq view_running(const struct engine *e, int32_t idx, bool i
         .is_running = true,
         .is_paused = !stream_has_room(s->stream),
         .n_ctx = s->n_ctx,
-        .n_todo = (int32_t)(s->n_tokens - s->n_ctx),
+        .n_pending = (int32_t)(s->n_tokens - s->n_ctx),
         .n_draft = s->n_draft,
         .n_pages = s->n_pages,
         .n_given = is_tight ? pages_given(e, s) : 0,
