@@ -50,10 +50,10 @@ def load(path, is_exact, which):
 
 def score(a, chat, cfg, params):
     families = a.families.split(",") if a.families else list(data.FAMILIES) + ["long_chat"]
-    todo = [c for f in families for c in cases(f, a.n, a.split, a.unseen)]
-    got = generate.answers(cfg, params, [chat.prompt(turns) for _, turns, _ in todo], chat.im_end)
+    wanted = [c for f in families for c in cases(f, a.n, a.split, a.unseen)]
+    got = generate.answers(cfg, params, [chat.prompt(turns) for _, turns, _ in wanted], chat.im_end)
     table, shown = {}, {}
-    for (label, turns, want), ids in zip(todo, got):
+    for (label, turns, want), ids in zip(wanted, got):
         text = chat.tok.decode(ids, skip_special_tokens=False)
         right, total = table.get(label, (0, 0))
         table[label] = (right + (text == want), total + 1)
