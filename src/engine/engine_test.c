@@ -292,7 +292,7 @@ static void fuzz(uint64_t seed, struct fuzz_of f)
         fake_solo(&m, t, &a[i].rq, a[i].prompt, a[i].n_prompt, solo);
         check_as_solo(&a[i], solo);
     }
-    if (f.n_pages < 100)
+    if (f.n_pages < 100 && !f.disk) /* with files, who meets whom depends on when they are read */
         CHECK(n_preempted > 0);
     if (f.draft_max > 0)
         CHECK(n_accepted > 0);
