@@ -418,7 +418,8 @@ static void watch(struct gw_request *r, bool failed, bool their_fault)
 void attempt_ended(struct gw_request *r)
 {
     bool failed = r->has_error;
-    bool their_fault = failed && is_targets_fault(r->error.kind) && (!r->is_out_of_time || r->parent) && !r->is_invalid;
+    bool their_fault =
+        failed && is_targets_fault(r->error.kind) && (!r->is_out_of_time || r->parent) && !r->is_invalid;
     if (!failed)
         learn(r);
     struct health *h = r->health;

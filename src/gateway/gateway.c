@@ -91,8 +91,7 @@ struct gateway *gateway_create(const struct gateway_options *options, struct err
     gw->cache_disk = cache_disk_create();
     gw->worker = worker_create();
     gw->scanner = worker_create();
-    bool has_memory =
-        gw->health && gw->cache && gw->drift && gw->cache_disk && gw->worker && gw->scanner;
+    bool has_memory = gw->health && gw->cache && gw->drift && gw->cache_disk && gw->worker && gw->scanner;
     bool ok = gw->tls && has_memory;
     if (!has_memory)
         fail(err, ERR_NOMEM, "no memory for the gateway");

@@ -207,8 +207,8 @@ struct gw_request {
 /* gateway.c */
 void gw_advance(struct gw_request *r);
 /* A request of the gateway's own on behalf of another one, to be filled (client, req, asked, model) and begun
- * at the choice of its target.  cache_near_embedded gets it when it has ended, and frees it.  Its attempts are
- * its parent's to pay. */
+ * at the choice of its target.  cache_near_embedded gets it when it has ended, and frees it.  Its attempts
+ * are its parent's to pay. */
 struct gw_request *gw_child_new(struct gw_request *parent); /* NULL without memory */
 void gw_child_begin(struct gw_request *child);
 void gw_child_free(struct gw_request *child);

@@ -328,20 +328,13 @@ const struct option *options_find_flag(struct str flag)
 static void write_type(struct buf *out, const struct option *o)
 {
     static const char *const names[] = {
-        [OPT_INT] = "number",
-        [OPT_BYTES] = "size",
-        [OPT_DURATION] = "duration",
-        [OPT_BOOL] = "true or false",
-        [OPT_TEXT] = "text",
-        [OPT_SECRET] = "secret text",
-        [OPT_TEXTS] = "text or list",
-        [OPT_SECRETS] = "secret text or list",
-        [OPT_MAP] = "mapping",
-        [OPT_PRICE] = "dollars per million tokens",
-        [OPT_USD] = "dollars",
-        [OPT_SHARE] = "number from 0 to 1",
-        [OPT_SECTION] = "section",
-        [OPT_LIST] = "list of sections",
+        [OPT_INT] = "number",         [OPT_BYTES] = "size",
+        [OPT_DURATION] = "duration",  [OPT_BOOL] = "true or false",
+        [OPT_TEXT] = "text",          [OPT_SECRET] = "secret text",
+        [OPT_TEXTS] = "text or list", [OPT_SECRETS] = "secret text or list",
+        [OPT_MAP] = "mapping",        [OPT_PRICE] = "dollars per million tokens",
+        [OPT_USD] = "dollars",        [OPT_SHARE] = "number from 0 to 1",
+        [OPT_SECTION] = "section",    [OPT_LIST] = "list of sections",
     };
     if (o->type != OPT_ENUM) {
         buf_puts(out, names[o->type]);
