@@ -341,3 +341,14 @@ void fake_solo(const struct fake_model *like, struct tokenizer *t, const struct 
     engine_free(e);
     fake_model_deinit(&m);
 }
+
+void fake_submit(struct engine *e, const struct sluice_request *rq, const int32_t *tokens, size_t n,
+                 struct heard *h)
+{
+    struct err err;
+    *h = (struct heard){0};
+    if (engine_submit(e, rq, tokens, n, &h->stream, &err) != OK) {
+        test_fail(__FILE__, __LINE__, "%s", err.text);
+        test_stop();
+    }
+}

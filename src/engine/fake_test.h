@@ -73,6 +73,9 @@ struct heard {
 };
 /* For sluice_request.on_event, with user a struct heard. */
 void heard_event(void *user, struct sluice_stream *s, const struct sluice_event *ev);
+/* Give the engine a request whose on_event is heard_event for h; the test ends if it is refused. */
+void fake_submit(struct engine *e, const struct sluice_request *rq, const int32_t *tokens, size_t n,
+                 struct heard *h);
 
 /* Run one request alone on a fresh engine until it is done. */
 void fake_solo(const struct fake_model *like, struct tokenizer *t, const struct sluice_request *rq,

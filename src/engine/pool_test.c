@@ -58,14 +58,18 @@ static void ask_init(struct asked *a, struct rng *r, int i)
     a->rq.user = &a->heard;
 }
 
+/* The longest text, of so many different tokens in turn. */
+static void ask_long(struct asked *a, struct rng *r, size_t n_different)
+{
+    ask_init(a, r, 0);
+    a->n = TEXT_MAX;
+    for (size_t k = 0; k < a->n; k++)
+        a->tokens[k] = FAKE_BYTE + (int32_t)(k % n_different);
+}
+
 static void submit(struct engine *e, struct asked *a)
 {
-    struct err err;
-    a->heard = (struct heard){0};
-    if (engine_submit(e, &a->rq, a->tokens, a->n, &a->heard.stream, &err) != OK) {
-        test_fail(__FILE__, __LINE__, "%s", err.text);
-        test_stop();
-    }
+    fake_submit(e, &a->rq, a->tokens, a->n, &a->heard);
 }
 
 static void run_until_quiet(struct engine *e)
@@ -152,10 +156,7 @@ TEST(only_the_last_tokens_vector_takes_pages_of_earlier_prompts)
         REQUIRE(a != NULL);
         fake_model_init(&m);
         struct engine *e = fake_engine(&m, t, 4, 1e6, 0, false);
-        ask_init(a, &r, 0);
-        a->n = TEXT_MAX;
-        for (size_t k = 0; k < a->n; k++)
-            a->tokens[k] = FAKE_BYTE + (int32_t)(k % 200);
+        ask_long(a, &r, 200);
         for (int again = 0; again < 2; again++) {
             submit(e, a);
             run_until_quiet(e);
@@ -236,10 +237,7 @@ TEST(a_cancelled_text_gives_its_pages_back)
     REQUIRE(a != NULL);
     fake_model_init(&m);
     struct engine *e = fake_engine(&m, t, 4, 1e6, 0, false);
-    ask_init(a, &r, 0);
-    a->n = TEXT_MAX;
-    for (size_t k = 0; k < a->n; k++)
-        a->tokens[k] = FAKE_BYTE;
+    ask_long(a, &r, 1);
     submit(e, a);
     engine_turn(e);
     CHECK(a->heard.n_start == 1 && a->heard.n_done == 0);

@@ -78,15 +78,22 @@ static void check_refused(struct file f, int code, const char *says)
     free(f.bytes);
 }
 
+/* A golden model with one number of it changed. */
+static void refuse_u32(const char *model, const char *key, uint32_t v, int rc, const char *says)
+{
+    struct file f = read_model(model);
+    set_u32(f, key, v);
+    check_refused(f, rc, says);
+}
+
 TEST(fused_tensors_of_the_wrong_height_are_refused)
 {
     struct file f = read_model("phi3");
     set_dim(f, "blk.1.attn_qkv.weight", 0, 64);
     set_dim(f, "blk.1.attn_qkv.weight", 1, 64);
     check_refused(f, ERR_FORMAT, "tensor 'blk.1.attn_qkv.weight' is 64 x 64 x 1, expected 32 x 128 x 1");
-    f = read_model("phi3");
-    set_u32(f, "phi3.feed_forward_length", 63);
-    check_refused(f, ERR_FORMAT, "tensor 'blk.0.ffn_up.weight' is 32 x 128 x 1, expected 32 x 126 x 1");
+    refuse_u32("phi3", "phi3.feed_forward_length", 63, ERR_FORMAT,
+               "tensor 'blk.0.ffn_up.weight' is 32 x 128 x 1, expected 32 x 126 x 1");
     f = read_model("phi3");
     rename_to(f, "blk.1.attn_qkv.weight", "blk.1.attn_qqq.weight");
     check_refused(f, ERR_FORMAT, "tensor 'blk.1.attn_q.weight' is missing");
@@ -110,23 +117,19 @@ TEST(absurd_rope_factors_are_refused)
     f = read_model("phi3-longrope");
     rename_to(f, "rope_factors_short.weight", "rope_factors_sh0rt.weight");
     check_refused(f, ERR_FORMAT, "belong together");
-    f = read_model("phi3-longrope");
-    set_u32(f, "phi3.rope.dimension_count", 18);
-    check_refused(f, ERR_FORMAT, "phi3.rope.dimension_count is 18, expected 2 to 16");
+    refuse_u32("phi3-longrope", "phi3.rope.dimension_count", 18, ERR_FORMAT,
+               "phi3.rope.dimension_count is 18, expected 2 to 16");
 }
 
 TEST(experts_that_do_not_fit_together_are_refused)
 {
+    refuse_u32("qwen2moe", "qwen2moe.expert_count", 0, ERR_FORMAT,
+               "qwen2moe.expert_count is 0, expected 1 to 1024");
+    refuse_u32("qwen2moe", "qwen2moe.expert_used_count", 7, ERR_FORMAT,
+               "qwen2moe.expert_used_count is 7, expected 1 to 6");
+    refuse_u32("qwen2moe", "qwen2moe.expert_shared_feed_forward_length", 32, ERR_FORMAT,
+               "tensor 'blk.0.ffn_gate_shexp.weight' is 32 x 48 x 1, expected 32 x 32 x 1");
     struct file f = read_model("qwen2moe");
-    set_u32(f, "qwen2moe.expert_count", 0);
-    check_refused(f, ERR_FORMAT, "qwen2moe.expert_count is 0, expected 1 to 1024");
-    f = read_model("qwen2moe");
-    set_u32(f, "qwen2moe.expert_used_count", 7);
-    check_refused(f, ERR_FORMAT, "qwen2moe.expert_used_count is 7, expected 1 to 6");
-    f = read_model("qwen2moe");
-    set_u32(f, "qwen2moe.expert_shared_feed_forward_length", 32);
-    check_refused(f, ERR_FORMAT, "tensor 'blk.0.ffn_gate_shexp.weight' is 32 x 48 x 1, expected 32 x 32 x 1");
-    f = read_model("qwen2moe");
     rename_to(f, "blk.1.ffn_gate_inp_shexp.weight", "blk.1.ffn_gate_inp_shexq.weight");
     check_refused(f, ERR_FORMAT, "tensor 'blk.1.ffn_gate_inp_shexp.weight' is missing");
 }
@@ -198,27 +201,21 @@ TEST(layers_have_the_windows_of_their_architecture)
 
 TEST(latent_attention_that_does_not_fit_is_refused)
 {
+    refuse_u32("deepseek2", "deepseek2.attention.kv_lora_rank", 24, ERR_UNSUPPORTED, "a head size of 40");
+    refuse_u32("deepseek2", "deepseek2.attention.kv_lora_rank", 2000, ERR_FORMAT,
+               "deepseek2.attention.kv_lora_rank is 2000, expected 1 to 1024");
+    refuse_u32("deepseek2", "deepseek2.attention.key_length_mla", 16, ERR_FORMAT,
+               "a key of 16 dimensions cannot have 16 that are rotated");
+    refuse_u32("deepseek2", "deepseek2.attention.value_length_mla", 25, ERR_FORMAT,
+               "tensor 'blk.0.attn_output.weight' is 72 x 32 x 1, expected 75 x 32 x 1");
     struct file f = read_model("deepseek2");
-    set_u32(f, "deepseek2.attention.kv_lora_rank", 24);
-    check_refused(f, ERR_UNSUPPORTED, "a head size of 40");
-    f = read_model("deepseek2");
-    set_u32(f, "deepseek2.attention.kv_lora_rank", 2000);
-    check_refused(f, ERR_FORMAT, "deepseek2.attention.kv_lora_rank is 2000, expected 1 to 1024");
-    f = read_model("deepseek2");
-    set_u32(f, "deepseek2.attention.key_length_mla", 16);
-    check_refused(f, ERR_FORMAT, "a key of 16 dimensions cannot have 16 that are rotated");
-    f = read_model("deepseek2");
-    set_u32(f, "deepseek2.attention.value_length_mla", 25);
-    check_refused(f, ERR_FORMAT, "tensor 'blk.0.attn_output.weight' is 72 x 32 x 1, expected 75 x 32 x 1");
-    f = read_model("deepseek2");
     rename_to(f, "blk.0.attn_k_b.weight", "blk.0.attn_x_b.weight");
     check_refused(f, ERR_FORMAT, "tensor 'blk.0.attn_k_b.weight' is missing");
     f = read_model("deepseek2");
     rename_to(f, "blk.0.attn_q_a.weight", "blk.0.attn_x_a.weight");
     check_refused(f, ERR_FORMAT, "tensor 'blk.0.attn_q.weight' is missing");
-    f = read_model("deepseek2-old");
-    set_u32(f, "deepseek2.attention.value_length", 16);
-    check_refused(f, ERR_FORMAT, "tensor 'blk.0.attn_output.weight' is 48 x 32 x 1, expected 32 x 32 x 1");
+    refuse_u32("deepseek2-old", "deepseek2.attention.value_length", 16, ERR_FORMAT,
+               "tensor 'blk.0.attn_output.weight' is 48 x 32 x 1, expected 32 x 32 x 1");
 }
 
 TEST(a_magnitude_of_yarn_that_is_none_is_refused)
@@ -235,27 +232,20 @@ TEST(a_magnitude_of_yarn_that_is_none_is_refused)
 
 TEST(groups_of_experts_that_do_not_fit_are_refused)
 {
-    struct file f = read_model("deepseek2");
-    set_u32(f, "deepseek2.expert_group_count", 3);
-    check_refused(f, ERR_FORMAT, "8 experts cannot be 3 groups of the same size");
-    f = read_model("deepseek2");
-    set_u32(f, "deepseek2.expert_group_count", 9);
-    check_refused(f, ERR_FORMAT, "deepseek2.expert_group_count is 9, expected 0 to 8");
-    f = read_model("deepseek2");
-    set_u32(f, "deepseek2.expert_group_used_count", 1);
-    check_refused(f, ERR_FORMAT, "3 experts cannot be chosen from 1 of 4 groups of 2");
-    f = read_model("deepseek2");
-    set_u32(f, "deepseek2.expert_group_used_count", 0);
-    check_refused(f, ERR_FORMAT, "deepseek2.expert_group_used_count is 0, expected 1 to 4");
-    f = read_model("deepseek2");
-    set_u32(f, "deepseek2.expert_gating_func", 3);
-    check_refused(f, ERR_UNSUPPORTED, "deepseek2.expert_gating_func is 3");
-    f = read_model("deepseek2");
-    set_u32(f, "deepseek2.expert_shared_count", 1024);
-    check_refused(f, ERR_FORMAT, "tensor 'blk.1.ffn_gate_shexp.weight'");
-    f = read_model("deepseek2");
-    set_u32(f, "deepseek2.leading_dense_block_count", 2);
-    check_refused(f, ERR_FORMAT, "tensor 'blk.1.ffn_gate.weight' is missing");
+    refuse_u32("deepseek2", "deepseek2.expert_group_count", 3, ERR_FORMAT,
+               "8 experts cannot be 3 groups of the same size");
+    refuse_u32("deepseek2", "deepseek2.expert_group_count", 9, ERR_FORMAT,
+               "deepseek2.expert_group_count is 9, expected 0 to 8");
+    refuse_u32("deepseek2", "deepseek2.expert_group_used_count", 1, ERR_FORMAT,
+               "3 experts cannot be chosen from 1 of 4 groups of 2");
+    refuse_u32("deepseek2", "deepseek2.expert_group_used_count", 0, ERR_FORMAT,
+               "deepseek2.expert_group_used_count is 0, expected 1 to 4");
+    refuse_u32("deepseek2", "deepseek2.expert_gating_func", 3, ERR_UNSUPPORTED,
+               "deepseek2.expert_gating_func is 3");
+    refuse_u32("deepseek2", "deepseek2.expert_shared_count", 1024, ERR_FORMAT,
+               "tensor 'blk.1.ffn_gate_shexp.weight'");
+    refuse_u32("deepseek2", "deepseek2.leading_dense_block_count", 2, ERR_FORMAT,
+               "tensor 'blk.1.ffn_gate.weight' is missing");
 }
 
 TEST(gpt_oss_without_one_of_its_parts_is_refused)
