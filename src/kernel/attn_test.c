@@ -114,7 +114,7 @@ static void attend(const struct kern_ops *ops, const struct segment *s, const st
     }
     for (int i = 0; i < n; i++) {
         memcpy(queries[i], ask->q + i * s->hd, (size_t)s->hd * sizeof(float));
-        ops->scale(queries[i], queries[i], 1.44269504f / sqrtf((float)s->hd), s->hd);
+        ops->scale(queries[i], queries[i], KERN_LOG2E / sqrtf((float)s->hd), s->hd);
         ops->attn_query(s->kv, queries[i], s->hd);
         a.q[i] = queries[i];
         a.first_key[i] = ask->views[i].first;

@@ -80,7 +80,8 @@ enum kern_kv { KERN_KV_F16, KERN_KV_BF16, KERN_KV_Q8_0, KERN_KV_I16, KERN_KV_END
 
 #define KERN_KV_TILE 16  /* tokens of a tile */
 #define KERN_SEGMENT 512 /* keys of a segment of attention */
-#define KERN_QUERIES 6   /* queries that share one pass over the keys */
+#define KERN_LOG2E   1.44269504f
+#define KERN_QUERIES 6 /* queries that share one pass over the keys */
 
 /* Attention of up to KERN_QUERIES queries over one segment.  For query i, keys from first_key[i] to
  * before n_keys[i] count (none gives max -inf, sum 0, out 0), and the others not at all;  s_k becomes
@@ -90,7 +91,7 @@ enum kern_kv { KERN_KV_F16, KERN_KV_BF16, KERN_KV_Q8_0, KERN_KV_I16, KERN_KV_END
  *   Q8_0, I16:  s_k / q_step = sum_b K_step_kb (exact sum over the block's d of q_code_d K_code_kd)
  *               (fma, ascending blocks);  w_k = p_k V_step_kb as codes with a step for each 128 keys g:
  *               out_d = sum_g w_step_g (exact sum over k of w_code_k V_code_kd)  (fma, ascending g)
- * Queries are already scaled by log2(e) / sqrt(head_dim), and are in the form that attn_query makes. */
+ * Queries are already scaled by KERN_LOG2E / sqrt(head_dim), and are in the form that attn_query makes. */
 struct kern_attn {
     int n_queries;
     int head_dim; /* multiple of 16, at most KERN_HEAD_MAX; of 32 for KERN_KV_Q8_0 */

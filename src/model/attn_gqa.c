@@ -255,7 +255,7 @@ static void attend_segment(const struct attn_job *j, const struct attn_block *bl
     const struct backend *b = j->b;
     struct kern_attn a = {.head_dim = (int)b->plan->head_dim,
                           .is_cold = true,
-                          .softcap = 1.44269504f * b->plan->attn_softcap,
+                          .softcap = KERN_LOG2E * b->plan->attn_softcap,
                           .scores = (float *)scratch};
     float *part = (float *)(scratch + KERN_ATTN_SCRATCH);
     int n = blk->n_rows * blk->group;

@@ -351,7 +351,7 @@ static int read_vectors(struct backend *b, const struct gguf *g, struct err *err
         for (int k = 0; rc == OK && k < LAYER_VECTORS; k++)
             rc = read_vector(b, g, v[k], &used, err);
         for (uint32_t h = 0; rc == OK && p->layers[i].sinks && h < p->n_heads; h++)
-            b->layers[i].sinks[h] *= 1.44269504f;
+            b->layers[i].sinks[h] *= KERN_LOG2E;
     }
     return rc;
 }

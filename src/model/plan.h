@@ -9,12 +9,13 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "kernel/kernel.h"
 #include "model/arch.h"
 #include "model/gguf.h"
 
 #define PLAN_LAYERS_MAX       1024
 #define PLAN_EMBD_MAX         (1u << 17)
-#define PLAN_HEAD_DIM_MAX     1024
+#define PLAN_HEAD_DIM_MAX     KERN_HEAD_MAX
 #define PLAN_EXPERTS_MAX      1024
 #define PLAN_EXPERTS_USED_MAX 64
 

@@ -20,7 +20,7 @@ static int read_scales(struct plan *p, const struct gguf *g, struct err *err)
     if (dims < 1)
         return fail(err, ERR_FORMAT, "%u heads in a stream of %u numbers are not possible", p->n_heads,
                     p->n_embd);
-    p->score_scale = scale > 0 ? 1.44269504f * scale : 1.44269504f / sqrtf(dims);
+    p->score_scale = scale > 0 ? KERN_LOG2E * scale : KERN_LOG2E / sqrtf(dims);
     p->embd_scale = p->arch->embd_scale ? sqrtf((float)p->n_embd) : 1;
     return OK;
 }
